@@ -1,0 +1,42 @@
+# make book [TIER=smoke|laptop|gpu]   run every study, then build the pages
+# make test                          style, types, tests
+TIER ?= laptop
+PYTHON ?= python3
+
+# An activated conda environment named lowres is used as it is; anything else gets its own .venv.
+ifeq ($(CONDA_DEFAULT_ENV),lowres)
+ENV := $(CONDA_PREFIX)
+else
+ENV := .venv
+endif
+BIN := $(ENV)/bin
+INSTALLED := $(ENV)/.lowres-installed
+
+.PHONY: book test clean
+
+book: $(INSTALLED)
+	@$(BIN)/lowres book --tier $(TIER)
+
+test: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/mypy lowres
+	$(BIN)/pytest
+
+# The ledger (_ledger) stays: its records may have taken hours.
+clean:
+	rm -rf _build .mypy_cache .pytest_cache .ruff_cache *.egg-info
+
+# The second call leaves out what some packages demand but the book does not use: requirements-nodeps.txt says what.
+$(INSTALLED): requirements.txt requirements-nodeps.txt constraints.txt pyproject.toml | $(BIN)/python
+	@echo "installing the pinned packages into $(ENV): minutes the first time"
+	@$(BIN)/python -m pip install --quiet -r requirements.txt
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -r requirements-nodeps.txt -e .
+	@touch $@
+
+# Some systems ship Python without ensurepip; their own pip then fills the new environment.
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+	  { echo "lowres needs Python 3.11 to 3.13, but $(PYTHON) is $$($(PYTHON) -V 2>&1); try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null && $(PYTHON) -m venv .venv || \
+	  { $(PYTHON) -m venv --without-pip .venv && $(PYTHON) -m pip --python .venv/bin/python install --quiet pip; } || \
+	  { rm -rf .venv; exit 1; }

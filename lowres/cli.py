@@ -1,0 +1,393 @@
+"""The `lowres` command: run studies, look at what is there, make the book.
+
+    lowres params tell
+    lowres plan tell -p tier=smoke
+    lowres run tell -p 'task_tokens=[1000, 10000]' -p 'seeds=[0, 1, 2]' --workers 2
+
+Everything heavy is imported inside the command that needs it, after the input was found to be right.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import itertools
+import os
+import shutil
+import sys
+import textwrap
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NoReturn
+
+from lowres.params import (
+    InputError,
+    ParameterRow,
+    describe,
+    did_you_mean,
+    from_mapping,
+    from_strings,
+    literal,
+    read_assignments,
+    resolve,
+)
+
+OK, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
+WIDTH = 100
+_MACHINE_ERRORS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT}
+_EPILOG = """\
+examples:
+  lowres params tell                                  what can be set, and to what
+  lowres plan tell -p tier=smoke                      what would run, and for how long
+  lowres run tell -p 'seeds=[0, 1, 2]' --workers 2    run it; what was run before is not run again
+  lowres book --tier smoke                            execute the notebooks and build the pages
+
+Values are written as in the notebooks: 3, 1e-4, true, text, "text", [1, 2]. Quote lists for your shell.
+exit codes: 0 all is well, 1 a trial or notebook failed, 2 the input is wrong, 130 interrupted.
+"""
+
+
+@dataclass(frozen=True)
+class Command:
+    """One subcommand: what it does, in words and in code, and which arguments of `_ARGUMENTS` it takes."""
+
+    act: Callable[[argparse.Namespace], int]
+    help: str
+    arguments: tuple[str, ...] = ()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; errors that a user can put right are told in plain words."""
+    try:
+        code = _dispatch(arguments)
+        sys.stdout.flush()  # here, so that a closed pipe is noticed inside the try
+        return code
+    except InputError as error:
+        return _say(str(error), REFUSED)
+    except KeyboardInterrupt:
+        return _say("interrupted: finished trials are kept, and the same command goes on from there", INTERRUPTED)
+    except BrokenPipeError:  # `lowres params tell | head`: nobody reads on, which is no error
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+    except OSError as error:
+        if error.errno not in _MACHINE_ERRORS:
+            raise
+        return _say(": ".join(str(part) for part in (error.strerror, error.filename) if part), FAILED)
+
+
+# --- commands --------------------------------------------------------------------------------------------------------
+
+
+def _run(options: argparse.Namespace) -> int:
+    (study, params), workers = _checked(options, _study_and_params, lambda given: _count("--workers", given.workers))
+    from lowres import engine, studies
+    from lowres.ledger import Ledger
+
+    how = {"workers": workers, "fresh": options.fresh, "progress": sys.stderr.isatty()}
+    records = studies.execute(study, params, Ledger(options.ledger), **how)
+    print(engine.table(records))
+    failed = [record for record in records if record.status == "failed"]
+    if not failed:
+        return OK
+    reasons = [f"\n  - {record.key}: {record.error.partition(chr(10))[0]}" for record in failed]
+    return _say(f"{len(failed)} of {len(records)} trials failed; the others are kept{''.join(reasons)}", FAILED)
+
+
+def _plan(options: argparse.Namespace) -> int:
+    ((study, params),) = _checked(options, _study_and_params)
+    from lowres import engine
+    from lowres.ledger import Ledger
+
+    print(engine.plan([*study.tuning(params), *study.trials(params)], Ledger(options.ledger)))
+    return OK
+
+
+def _params(options: argparse.Namespace) -> int:
+    (study,) = _checked(options, _named_study)
+    width = min(WIDTH, shutil.get_terminal_size((WIDTH, 0)).columns)
+    if study is None:
+        print(study_table(_titles(), width))
+        print("\nThe parameters of one: lowres params STUDY")
+    else:
+        print(f"{study.TITLE}\n\n{parameter_table(describe(study.Params), width)}")
+        print(f"\nTo set some: lowres run {options.study} -p name=value -p 'name=[value, value]'")
+    return OK
+
+
+def _ledger(options: argparse.Namespace) -> int:
+    _checked(options, _named_study)
+    from lowres import ledger
+
+    print(ledger.describe(ledger.Ledger(options.ledger), options.study))
+    return OK
+
+
+def _publish(options: argparse.Namespace) -> int:
+    _checked(options, _named_study)
+    from lowres import ledger
+
+    print(f"published: {ledger.publish(ledger.Ledger(options.ledger), options.study)}")
+    return OK
+
+
+def _verify(options: argparse.Namespace) -> int:
+    _, sample = _checked(options, _named_study, lambda given: _count("--sample", given.sample))
+    from lowres import engine
+    from lowres.ledger import Ledger
+
+    text, agree = engine.verify(options.study, sample, Ledger(options.ledger))
+    print(text)
+    return OK if agree else FAILED
+
+
+def _book(options: argparse.Namespace) -> int:
+    (parameters,) = _checked(options, _book_parameters)
+    from lowres import book
+
+    try:
+        page = book.make(parameters, studies=options.studies or None)
+    except book.BookError as error:
+        return _say(str(error), FAILED)
+    print(f"the book: {page}")
+    return OK
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    _checked(options)
+    from lowres import doctor
+
+    text, healthy = doctor.examine()
+    print(text)
+    return OK if healthy else FAILED
+
+
+COMMANDS = {
+    "run": Command(
+        _run,
+        "run the trials of a study that were not run before, and show the table of all",
+        ("study", "--parameter", "--workers", "--fresh", "--ledger"),
+    ),
+    "plan": Command(
+        _plan,
+        "show the trials, their tokens and the estimated minutes; nothing is run",
+        ("study", "--parameter", "--ledger"),
+    ),
+    "params": Command(_params, "list the studies, or the parameters of one", ("[study]",)),
+    "ledger": Command(_ledger, "show which records there are, stale and failed ones too", ("[study]", "--ledger")),
+    "publish": Command(
+        _publish, "write the records of a study to results/, where its page draws them from", ("study", "--ledger")
+    ),
+    "verify": Command(
+        _verify,
+        "run some published trials again, drawn at random, and compare",
+        ("study", "--sample", "--ledger"),
+    ),
+    "book": Command(
+        _book, "execute the notebooks whose inputs changed, and build the pages", ("studies", "--tier", "--parameter")
+    ),
+    "doctor": Command(_doctor, "show versions, devices, data and model files, and how to get what is missing"),
+}
+
+_ARGUMENTS: dict[str, dict[str, Any]] = {
+    "study": {"metavar": "STUDY", "help": "name of a study; `lowres params` lists them"},
+    "[study]": {"metavar": "STUDY", "nargs": "?", "help": "name of a study; all when left out"},
+    "studies": {"metavar": "STUDY", "nargs": "*", "help": "names of studies; all when left out"},
+    "--parameter": {
+        "metavar": "NAME=VALUE",
+        "action": "append",
+        "default": [],
+        "help": "set a parameter; may be given again for another one",
+    },
+    "--tier": {"help": "how much to run: the same as -p tier=TIER"},
+    "--workers": {"metavar": "N", "default": "1", "help": "processes that run trials side by side (default 1)"},
+    "--fresh": {"action": "store_true", "help": "run every trial again, also those that are in the ledger"},
+    "--ledger": {
+        "metavar": "DIR",
+        "type": Path,
+        "help": "folder of the records (default: $LOWRES_LEDGER, or the usual)",
+    },
+    "--sample": {"metavar": "N", "default": "3", "help": "how many trials to run again (default 3)"},
+}
+
+
+# --- from the command line to checked values -------------------------------------------------------------------------
+
+
+class _Parser(argparse.ArgumentParser):
+    """Flags are written out in full, and errors are raised like any other wrong input."""
+
+    def __init__(self, **settings: Any) -> None:
+        formatter = argparse.RawDescriptionHelpFormatter
+        super().__init__(allow_abbrev=False, formatter_class=formatter, **settings)
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message}; see {self.prog} --help")
+
+
+class _Version(argparse.Action):
+    """Looks the version up only when it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            print(f"lowres {version('lowres')}")
+        except PackageNotFoundError:
+            print("lowres (not installed: run from its folder)")
+        parser.exit()
+
+
+def _parser() -> _Parser:
+    parser = _Parser(prog="lowres", description="Run and read the studies of the book.", epilog=_EPILOG)
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and leave")
+    commands = parser.add_subparsers(metavar="COMMAND", title="commands", required=True)
+    for name, command in COMMANDS.items():
+        one = commands.add_parser(name, help=command.help, description=f"{command.help[0].upper()}{command.help[1:]}.")
+        one.set_defaults(command=command)
+        for argument in command.arguments:
+            _add_argument(one, argument)
+    return parser
+
+
+def _add_argument(parser: _Parser, argument: str) -> None:
+    names = ["-p", argument] if argument == "--parameter" else [argument.strip("[]")]
+    parser.add_argument(*names, **_ARGUMENTS[argument])
+
+
+def _dispatch(arguments: Sequence[str] | None) -> int:
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    parser = _parser()
+    if not given:
+        parser.print_help(sys.stderr)
+        return REFUSED
+    if not given[0].startswith("-") and given[0] not in COMMANDS:
+        raise InputError(
+            f'unknown command "{given[0]}"{did_you_mean(given[0], COMMANDS)}; known: {", ".join(COMMANDS)}'
+        )
+    options, unknown = parser.parse_known_args(given)
+    options.unknown = unknown  # told together with whatever else is wrong
+    command: Command = options.command
+    return command.act(options)
+
+
+def _checked(options: argparse.Namespace, *steps: Callable[[argparse.Namespace], Any]) -> list[Any]:
+    """What the steps make of the options, or one InputError with all that is wrong with any of them."""
+    problems = _unknown_arguments(options)
+    results = []
+    for step in steps:
+        try:
+            results.append(step(options))
+        except InputError as error:
+            problems += error.problems
+    if problems:
+        raise InputError(*problems)
+    return results
+
+
+def _unknown_arguments(options: argparse.Namespace) -> list[str]:
+    known = [argument for argument in options.command.arguments if argument.startswith("--")]
+    problems = []
+    for before, argument in zip(["", *options.unknown], options.unknown, strict=False):
+        if argument.startswith("-"):
+            flag = argument.partition("=")[0]
+            problems.append(f"unknown option {flag}{did_you_mean(flag, known)}")
+        elif not before.startswith("-") or "=" in before:  # else it is the value of the unknown option
+            problems.append(f'unexpected argument "{argument}"')
+    return problems
+
+
+def _load(name: str) -> ModuleType:
+    from lowres import studies
+
+    names = studies.study_names()
+    if name not in names:
+        raise InputError(f'unknown study "{name}"{did_you_mean(name, names)}; known: {", ".join(names)}')
+    return studies.load(name)
+
+
+def _named_study(options: argparse.Namespace) -> ModuleType | None:
+    return None if options.study is None else _load(options.study)
+
+
+def _study_and_params(options: argparse.Namespace) -> tuple[ModuleType, Any]:
+    study = _load(options.study)
+    return study, resolve(from_strings(study.Params, options.parameter))
+
+
+def _count(flag: str, text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise InputError(f'{flag} must be an integer of at least 1, not "{text}"')
+    return int(text)
+
+
+def _book_parameters(options: argparse.Namespace) -> dict[str, object]:
+    """The parameters for the notebooks, each of which must be one of every chosen study."""
+    from lowres import studies
+
+    assignments = [*([f"tier={options.tier}"] if options.tier is not None else []), *options.parameter]
+    values: dict[str, object] = {}
+    problems: list[str] = []
+    for name in options.studies or studies.study_names():
+        try:
+            given = read_assignments(_load(name).Params, assignments)
+            from_mapping(_load(name).Params, given)
+            values |= given
+        except InputError as error:
+            problems += error.problems
+    if problems:
+        raise InputError(*dict.fromkeys(problems))
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+
+# --- tables ----------------------------------------------------------------------------------------------------------
+
+
+def study_table(titles: Iterable[tuple[str, str]], width: int = WIDTH) -> str:
+    """Names and titles of studies, one below the other."""
+    return _columns([("study", "title"), *titles], width, caps=(24,))
+
+
+def parameter_table(rows: Iterable[ParameterRow], width: int = WIDTH) -> str:
+    """Name, type, default and meaning of parameters; where the tier decides, the default has a line per tier."""
+    cells = [(row.name, row.type.removesuffix(" | None"), _default(row), row.meaning) for row in rows]
+    return _columns([("name", "type", "default", "meaning"), *cells], width, caps=(24, 12, 32))
+
+
+def _default(row: ParameterRow) -> str:
+    if not row.tiers:
+        return "none" if row.default is None else literal(row.default)
+    longest = max(map(len, row.tiers))
+    return "\n".join(f"{tier:<{longest}}  {literal(value)}" for tier, value in row.tiers.items())
+
+
+def _columns(rows: Sequence[tuple[str, ...]], width: int, caps: tuple[int, ...]) -> str:
+    """Rows set in columns as wide as their longest cell, at most `caps`; the last column takes the rest of `width`."""
+    longest = [max(len(line) for row in rows for line in row[at].split("\n")) for at in range(len(caps))]
+    widths = [min(pair) for pair in zip(longest, caps, strict=True)]
+    widths.append(max(24, width - sum(widths) - 2 * len(widths)))
+    header, *body = ["\n".join(_wrapped_row(row, widths)) for row in rows]
+    return "\n".join([header, "  ".join("-" * each for each in widths), *body])
+
+
+def _wrapped_row(row: tuple[str, ...], widths: Sequence[int]) -> list[str]:
+    cells = [_wrapped(cell, width) for cell, width in zip(row, widths, strict=True)]
+    lines = itertools.zip_longest(*cells, fillvalue="")
+    return ["  ".join(f"{part:<{width}}" for part, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    lines = [textwrap.wrap(line, width, subsequent_indent="  ", break_on_hyphens=False) for line in text.split("\n")]
+    return [part for line in lines for part in line]
+
+
+def _titles() -> list[tuple[str, str]]:
+    from lowres import studies
+
+    return [(name, studies.load(name).TITLE) for name in studies.study_names()]
+
+
+def _say(message: str, code: int) -> int:
+    print(f"lowres: {message}", file=sys.stderr)
+    return code

@@ -1,0 +1,36 @@
+"""Examples, tasks, probes, the general pool and mixing. Nothing is read before it is asked for."""
+
+from lowres.data.bundled import WheelRow, wheels
+from lowres.data.catalogue import CatalogueRow, catalogue
+from lowres.data.examples import METRICS, SPLITS, Example, Probe, Task
+from lowres.data.load import check_name, load_probe, load_task, probe_names, task_names
+from lowres.data.mixing import ORDERS, mix, random_labels, take_tokens
+from lowres.data.overlap import touches_probe
+from lowres.data.own import TaskOptions
+from lowres.data.pool import SourceRow, general_pool, pool_sources
+
+__all__ = [
+    "METRICS",
+    "ORDERS",
+    "SPLITS",
+    "CatalogueRow",
+    "Example",
+    "Probe",
+    "SourceRow",
+    "Task",
+    "TaskOptions",
+    "WheelRow",
+    "catalogue",
+    "check_name",
+    "general_pool",
+    "load_probe",
+    "load_task",
+    "mix",
+    "pool_sources",
+    "probe_names",
+    "random_labels",
+    "take_tokens",
+    "task_names",
+    "touches_probe",
+    "wheels",
+]

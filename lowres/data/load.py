@@ -1,0 +1,61 @@
+"""Tasks and probes by name."""
+
+import difflib
+
+from lowres.data import files, hub, probes, tasks
+from lowres.data.examples import Probe, Task
+from lowres.data.own import TaskOptions
+from lowres.params import InputError
+
+NO_OPTIONS = TaskOptions()
+
+
+def task_names() -> tuple[str, ...]:
+    """The bundled tasks; `jsonl:PATH` and `hub:ID` name a user's own."""
+    return tuple(tasks.TASKS)
+
+
+def probe_names() -> tuple[str, ...]:
+    """The retention probes."""
+    return tuple(probes.PROBES)
+
+
+def load_task(name: str, options: TaskOptions = NO_OPTIONS) -> Task:
+    """The task `name`: a bundled one, `jsonl:PATH` (a file, or a folder with train.jsonl ...) or `hub:ID`.
+
+    `options` apply to the last two. Raises InputError for an unknown name and for unusable data.
+    """
+    problem = check_name(name)
+    if problem:
+        raise InputError(problem)
+    if name.startswith(files.PREFIX):
+        return files.jsonl_task(name, options)
+    if name.startswith(hub.PREFIX):
+        return hub.hub_task(name, options)
+    if options != NO_OPTIONS:
+        raise InputError(f"task options apply to {files.PREFIX}PATH and {hub.PREFIX}ID only, not to {name!r}")
+    return tasks.TASKS[name]()
+
+
+def load_probe(name: str) -> Probe:
+    """The probe `name`; its examples are in a fixed random order, so that the first n are a fixed random subset."""
+    if name not in probes.PROBES:
+        raise InputError(_unknown("probe", name, probe_names(), ""))
+    return probes.PROBES[name]()
+
+
+def check_name(name: str) -> str | None:
+    """What is wrong with the task name `name`, in words, or None. Reads no data."""
+    if name.startswith(files.PREFIX):
+        return files.check_path(name.removeprefix(files.PREFIX))
+    if name.startswith(hub.PREFIX):
+        return hub.check_place(name.removeprefix(hub.PREFIX))
+    if name in tasks.TASKS:
+        return None
+    return _unknown("task", name, task_names(), f", {files.PREFIX}PATH, {hub.PREFIX}ID")
+
+
+def _unknown(kind: str, name: str, known: tuple[str, ...], also: str) -> str:
+    near = difflib.get_close_matches(name, known, 1)
+    guess = f"did you mean {near[0]!r}? " if near else ""
+    return f"unknown {kind} {name!r}: {guess}known are {', '.join(known)}{also}"

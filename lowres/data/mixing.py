@@ -1,0 +1,89 @@
+"""Budgets in tokens, mixtures of task and general data, and the random-label control. All randomness is seeded."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+from lowres.data.examples import Example
+from lowres.params import InputError
+
+T = TypeVar("T")
+
+ORDERS = ("shuffle", "task-first", "task-last")
+FILLED = 0.9  # share of a budget from which the first example that does not fit ends the drawing
+
+
+def take_tokens(
+    examples: Sequence[Example], budget: int, count: Callable[[Example], int], seed: int, what: str
+) -> tuple[Example, ...]:
+    """A random subset of `examples` of at most `budget` tokens, which `count` gives for one example.
+
+    Examples are taken in a random order. Until 90 % of the budget is filled, one that does not fit is passed over.
+    Raises InputError, in which `what` names the data, if the budget is not positive, is larger than all that there is,
+    or holds not even one example.
+    """
+    if budget <= 0:
+        raise InputError(f"the token budget of {what} is {budget}: it must be at least 1")
+    taken: list[Example] = []
+    total, smallest = 0, None
+    for example in _permuted(examples, seed):
+        size = count(example)
+        smallest = size if smallest is None else min(size, smallest)
+        if total + size <= budget:
+            taken.append(example)
+            total += size
+        elif total >= FILLED * budget:
+            break
+    if len(taken) == len(examples) and total < budget:
+        raise InputError(f"the budget of {budget:,} tokens is more than {what} has: {total:,} tokens")
+    if not taken:
+        raise InputError(f"the budget of {budget:,} tokens holds no example of {what}: the smallest has {smallest:,}")
+    return tuple(taken)
+
+
+def mix(task: Sequence[Example], general: Sequence[Example], order: str, seed: int) -> tuple[tuple[Example, bool], ...]:
+    """Task and general examples in one sequence, each with whether it is of the task.
+
+    `order` is "shuffle" (all together), "task-first" or "task-last" (each part shuffled in itself).
+    """
+    if order not in ORDERS:
+        raise InputError(f"unknown order {order!r} of task and general data; allowed: {', '.join(ORDERS)}")
+    marked = [(example, True) for example in task], [(example, False) for example in general]
+    if order == "shuffle":
+        return tuple(_permuted(marked[0] + marked[1], seed))
+    first, second = marked if order == "task-first" else marked[::-1]
+    return (*_permuted(first, seed), *_permuted(second, seed + 1))
+
+
+def random_labels(examples: Sequence[Example], seed: int) -> tuple[Example, ...]:
+    """The same inputs with the targets of other examples: a control from which only the output form can be learnt.
+
+    Free-text targets go round in a random cycle, so that none stays where it was. Of choices the positions of the right
+    ones are permuted among examples with as many choices; that some stay is wanted (with two choices the
+    opposite answer everywhere would be information, not noise). Rationales are dropped.
+    """
+    free = [index for index, example in enumerate(examples) if not example.choices]
+    relabelled = dict(enumerate(examples))
+    for index, donor in _cycle(free, seed):
+        relabelled[index] = _with_target(examples[index], examples[donor].target, examples[donor].answers)
+    for size in sorted({len(example.choices) for example in examples} - {0}):
+        alike = [index for index, example in enumerate(examples) if len(example.choices) == size]
+        for index, donor in zip(alike, _permuted(alike, seed), strict=True):
+            position = examples[donor].choices.index(examples[donor].target)
+            relabelled[index] = _with_target(examples[index], examples[index].choices[position])
+    return tuple(relabelled[index] for index in range(len(examples)))
+
+
+def _with_target(example: Example, target: str, answers: tuple[str, ...] = ()) -> Example:
+    return replace(example, target=target, answers=answers or (target,), rationale=None)
+
+
+def _cycle(indices: list[int], seed: int) -> list[tuple[int, int]]:
+    order = _permuted(indices, seed)
+    return list(zip(order, order[1:] + order[:1], strict=True))
+
+
+def _permuted(items: Sequence[T], seed: int) -> list[T]:
+    from numpy.random import PCG64, Generator  # here, so that importing the package stays fast
+
+    return [items[index] for index in Generator(PCG64(seed)).permutation(len(items))]

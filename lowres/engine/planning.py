@@ -1,0 +1,87 @@
+"""What a list of trials would cost here, before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from lowres import models
+from lowres.data import load_task
+from lowres.engine.pool import is_settled
+from lowres.engine.tables import aligned
+from lowres.ledger import Ledger
+from lowres.train import Optimisation, update_count
+from lowres.trial import Evaluation, Recipe, Trial, draw, token_counter
+from lowres.trial import run as run_trial
+from lowres.tuners import LoRA
+
+COLUMNS = ("arm", "task tokens", "general tokens", "trials", "recorded", "tokens per trial", "minutes to go")
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Tokens per second through training and through evaluation, measured here."""
+
+    training: float
+    evaluation: float
+
+
+def plan(trials: Sequence[Trial], ledger: Ledger) -> str:
+    """The trial table before anything runs: per arm the trials, those already recorded, tokens, estimated minutes."""
+    speeds = {trial.model: calibrate(trial) for trial in {trial.model: trial for trial in trials}.values()}
+    rows, total = [COLUMNS], 0.0
+    for (arm, task_tokens, general_tokens), group in _groups(trials).items():
+        missing = sum(not is_settled(ledger.get(trial.key()), "") for trial in group)
+        tokens, speed = training_tokens(group[0]), speeds[group[0].model]
+        minutes = missing * (tokens / speed.training + evaluation_tokens(group[0]) / speed.evaluation) / 60
+        total += minutes
+        numbers = (task_tokens, general_tokens, len(group), len(group) - missing, tokens)
+        rows.append((arm, *(f"{number:,}" for number in numbers), f"{minutes:.1f}"))
+    measured = "; ".join(
+        f"{name}: {speed.training:.0f} tokens/s in training, {speed.evaluation:.0f} in evaluation"
+        for name, speed in speeds.items()
+    )
+    return f"{aligned(rows)}\n\nAbout {total:.1f} minutes with one worker. Measured here just now: {measured}."
+
+
+def _groups(trials: Sequence[Trial]) -> dict[tuple[str, int, int], list[Trial]]:
+    groups: dict[tuple[str, int, int], list[Trial]] = {}
+    for trial in trials:
+        groups.setdefault((trial.arm, trial.recipe.task_tokens, trial.recipe.general_tokens), []).append(trial)
+    return groups
+
+
+def training_tokens(trial: Trial) -> int:
+    """Tokens that pass through training over all epochs, chat format and anchor included (of the examples drawn)."""
+    if trial.tuner is None or trial.optimisation is None:
+        return 0
+    language_model = models.load(trial.model, trial.precision)
+    task = load_task(trial.task, trial.options)
+    own, general = draw(trial, task, language_model)
+    count = token_counter(language_model)
+    frame = len(models.prompt_ids(language_model, "")) + 1
+    anchor = len(language_model.tokenizer(task.instruction).input_ids) if trial.recipe.anchor != "none" else 0
+    once = sum(count(example) + frame for example in (*own, *general)) + anchor * len(own)
+    examples = len(own) + len(general)
+    updates = update_count(examples * trial.optimisation.epochs, trial.optimisation)
+    seen = updates * trial.optimisation.batch_size if trial.optimisation.steps else examples * trial.optimisation.epochs
+    return round(once / examples * seen)
+
+
+def evaluation_tokens(trial: Trial) -> int:
+    """A rough count: about 150 tokens for an item of the task (prompt and answer), about 60 for an item of a probe."""
+    evaluation = trial.evaluation
+    return evaluation.items * 150 + len(evaluation.probes) * evaluation.probe_items * 60
+
+
+def calibrate(trial: Trial) -> Speed:
+    """Measure both speeds with three updates and a few items (some seconds)."""
+    small = replace(
+        trial,
+        recipe=Recipe(general_tokens=600),
+        tuner=trial.tuner or LoRA(),
+        optimisation=Optimisation(learning_rate=1e-4, steps=3, batch_size=4),
+        evaluation=Evaluation(items=12),
+    )
+    cost = run_trial(small).cost
+    return Speed(cost["tokens_per_second"], evaluation_tokens(small) / max(cost["evaluation_seconds"], 1e-3))

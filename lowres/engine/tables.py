@@ -1,0 +1,42 @@
+"""Tables of records in plain text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lowres.trial import Record
+
+
+def table(records: Sequence[Record]) -> str:
+    """One line per trial: what it is and the mean of each of its main outcomes. Free of times: equal runs, equal bytes."""
+    rows = [("key", "arm", "task tokens", "general tokens", "seed", "status", "outcomes")]
+    for record in records:
+        recipe = record.trial["recipe"]
+        shown = "  ".join(f"{name} {value:.4f}" for name, value in headline(record).items()) or record.error[:100]
+        rows.append(
+            (
+                record.key,
+                record.trial["arm"],
+                str(recipe["task_tokens"]),
+                str(recipe["general_tokens"]),
+                str(record.trial["seed"]),
+                record.status,
+                shown,
+            )
+        )
+    return aligned(rows)
+
+
+def headline(record: Record) -> dict[str, float]:
+    """Mean outcome of each place, by its first measure (the task: by every measure)."""
+    means = {}
+    for where, measures in record.outcomes.items():
+        for measure in measures if where == "task" else list(measures)[:1]:
+            if measure != "chosen":
+                means[measure if where == "task" else where] = record.mean(where, measure)
+    return means
+
+
+def aligned(rows: Sequence[tuple[str, ...]]) -> str:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)

@@ -1,0 +1,106 @@
+"""Re-run published trials here and hold them against their records."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from lowres.engine.tables import aligned
+from lowres.ledger import RESULTS, Ledger, read_published, write_atomically
+from lowres.params import InputError
+from lowres.trial import Record, code_fingerprint, provenance, trial_from
+from lowres.trial import run as run_trial
+
+TOLERANCE = 0.03
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One outcome of one trial: the recorded mean, the mean measured again, and whether they agree."""
+
+    key: str
+    arm: str
+    seed: int
+    outcome: str
+    recorded: float
+    here: float
+    agreement: str
+
+
+def verify(study: str, sample: int, ledger: Ledger, random_seed: int | None = None) -> tuple[str, bool]:
+    """Re-run randomly drawn published trials here; the comparison as text, and whether all of it agrees.
+
+    Outcomes that are equal item for item agree exactly; otherwise each mean must lie within TOLERANCE of the recorded
+    one (relative for likelihoods), since another processor or library adds numbers in another order and a greedy answer
+    may flip. What was seen is kept in results/STUDY-verified.json: it re-certifies records made by older code. The
+    re-run records go into the ledger.
+
+    Raises:
+        InputError: nothing is published for the study.
+    """
+    published = read_published(study)
+    if not published:
+        raise InputError(f"study {study!r} has no published records to verify")
+    comparisons: list[Comparison] = []
+    for record in random.Random(random_seed).sample(published, min(sample, len(published))):
+        again = run_trial(trial_from(record.trial))
+        ledger.put(again)
+        comparisons += compare(record, again)
+    _keep(study, comparisons)
+    return as_text(comparisons), all(row.agreement != "differs" for row in comparisons)
+
+
+def compare(record: Record, again: Record) -> list[Comparison]:
+    """Every outcome of two records of the same trial."""
+    rows = []
+    for where, measures in record.outcomes.items():
+        for measure in measures:
+            if measure == "chosen":
+                continue
+            name = measure if where == "task" else f"{where} {measure}"
+            recorded, here = record.mean(where, measure), again.mean(where, measure)
+            word = _agreement(record.outcomes[where][measure], again.outcomes[where][measure], "nll" in measure)
+            rows.append(Comparison(record.key, record.trial["arm"], record.trial["seed"], name, recorded, here, word))
+    return rows
+
+
+def _agreement(recorded: Sequence[float], here: Sequence[float], relative: bool) -> str:
+    if recorded == here:
+        return "exact"
+    before, after = sum(recorded) / len(recorded), sum(here) / len(here)
+    allowed = TOLERANCE * (max(1.0, abs(before)) if relative else 1.0)
+    return "within tolerance" if len(recorded) == len(here) and abs(before - after) <= allowed else "differs"
+
+
+def as_text(comparisons: Sequence[Comparison]) -> str:
+    rows = [("key", "arm", "seed", "outcome", "recorded", "here", "agreement")]
+    rows += [
+        (row.key, row.arm, str(row.seed), row.outcome, f"{row.recorded:.4f}", f"{row.here:.4f}", row.agreement)
+        for row in comparisons
+    ]
+    return f"{aligned(rows)}\n\nTolerance of a mean: {TOLERANCE}."
+
+
+def verification_file(study: str) -> Path:
+    return RESULTS / f"{study}-verified.json"
+
+
+def read_verification(study: str) -> dict[str, Any]:
+    """The last verification: its date, hardware, code and comparisons; empty if there was none."""
+    path = verification_file(study)
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+
+
+def _keep(study: str, comparisons: Sequence[Comparison]) -> None:
+    kept = {
+        "code": code_fingerprint(),
+        "provenance": provenance(None),
+        "tolerance": TOLERANCE,
+        "comparisons": [asdict(row) for row in comparisons],
+    }
+    RESULTS.mkdir(exist_ok=True)
+    write_atomically(verification_file(study), json.dumps(kept, indent=1, sort_keys=True).encode())

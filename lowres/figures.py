@@ -1,0 +1,291 @@
+"""Figures that can be read: with alt text, with markers beside colours, with their numbers in a table below.
+
+A figure becomes inline SVG whose text and lines take the colour of the page around them, so that one figure serves the
+light and the dark theme. `curve` and `forest` draw a tidy table; the same table is shown below the figure, so what is
+drawn and what is listed cannot differ. `figure`, `series` and `show` are there for plots of another kind.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from io import StringIO
+from typing import TYPE_CHECKING, Any, Literal
+
+from lowres.markup import Shown, html_table, markdown_table, markup
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from pandas import DataFrame
+
+    from lowres.stats import Effect
+
+# Okabe and Ito's palette in the order of its contrast with white and with near-black; the last is the page's text.
+INK = "#010203"
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", INK, "#56b4e9", "#e69f00")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
+SHORTEST_ALT = 20
+
+STYLE: dict[str, Any] = {
+    "font.size": 12,
+    "axes.labelsize": 12,
+    "xtick.labelsize": 11,
+    "ytick.labelsize": 11,
+    "legend.fontsize": 11,
+    "legend.frameon": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "lines.linewidth": 1.8,
+    "lines.markersize": 7,
+    "svg.fonttype": "none",
+    **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK),
+}
+
+
+@dataclass(frozen=True)
+class Plot:
+    """What a figure says besides its data: name (unique on the page), alt text, caption, axes, meaning of the bars.
+
+    `error` says what the error bars are, such as "95 % interval over seeds and items".
+    """
+
+    name: str
+    alt: str
+    caption: str = ""
+    x: str = ""
+    y: str = ""
+    error: str = ""
+    x_scale: Literal["linear", "tokens", "ratio"] = "linear"
+    size: tuple[float, float] = (7, 4)
+
+
+# --- plots of a tidy table --------------------------------------------------------------------------------------------
+
+
+def curve(data: DataFrame, plot: Plot) -> Shown:
+    """Lines over an axis: a learning curve (`x_scale="tokens"`), a ratio sweep (`x_scale="ratio"`), a training curve.
+
+    data: columns x and y, and optionally low and high (error bars), series (one line each), panel (one plot each, one
+    above the other, with the panel's name on the y axis). Raises ValueError for missing columns and unlabelled bars.
+    """
+    _check(data, plot, ("x", "y"))
+    panels, labels = _groups(data, "panel", plot.y), list(_groups(data, "series"))
+    width, height = plot.size
+    with figure((width, height * (0.4 + 0.6 * len(panels))), rows=len(panels)) as (drawing, axes):
+        for ax, (name, part) in zip(axes, panels.items(), strict=True):
+            for label, line in _groups(part, "series").items():
+                low, high = (line.get(end) for end in ("low", "high"))
+                series(ax, line["x"], line["y"], low, high, label, labels.index(label))
+            _scale(ax, plot.x_scale, sorted(set(data["x"])))
+            ax.set_ylabel(name)
+        axes[-1].set_xlabel(_x_label(plot))
+        _legend(drawing, axes[0])
+        names = {"x": plot.x, "y": plot.y, "series": "Series", "panel": "Measure"}
+        return show(drawing, plot.alt, _listed(data, names), plot.name, plot.caption)
+
+
+def forest(data: DataFrame, plot: Plot, marks: Mapping[str, float] | None = None) -> Shown:
+    """Dots with intervals, one line per row: effects of arms, or (with several series) drops per probe and arm.
+
+    data: columns row, estimate, low, high, and optionally series. Columns seed_low, seed_high, item_low and item_high
+    add the two noise sources as thin lines below each dot (see `effects_table`). marks: vertical lines by what they
+    mean, such as {"no effect": 0.0, "margin": 0.02}. Raises ValueError for missing columns and unlabelled bars.
+    """
+    _check(data, plot, ("row", "estimate", "low", "high"))
+    rows, groups = list(dict.fromkeys(data["row"])), _groups(data, "series")
+    height = 1.5 + 0.42 * len(rows) * max(1, 0.7 * len(groups))
+    with figure((plot.size[0], height)) as (drawing, (ax,)):
+        for place, (meaning, value) in enumerate((marks or {}).items()):
+            ax.axvline(value, color=INK, linewidth=1, linestyle=("-", "--", ":")[place % 3], label=meaning)
+        for place, (label, part) in enumerate(groups.items()):
+            shift = (place - (len(groups) - 1) / 2) * 0.8 / len(groups)
+            _dots(ax, part, [rows.index(row) + shift for row in part["row"]], label, place)
+        ax.set_yticks(range(len(rows)), rows)
+        ax.set_ylim(len(rows) - 0.4, -0.6)
+        ax.set_xlabel(_x_label(plot))
+        _legend(drawing, ax)
+        return show(drawing, plot.alt, _listed(data, {"row": plot.y, "estimate": plot.x}), plot.name, plot.caption)
+
+
+def effects_table(effects: Mapping[str, Effect]) -> DataFrame:
+    """Rows for `forest` from effects by name: estimate, headline interval, intervals of seeds and of items alone."""
+    from pandas import DataFrame
+
+    columns = ("row", "estimate", "low", "high", "seed_low", "seed_high", "item_low", "item_high")
+    rows = [(name, e.estimate, *e.interval, *e.seed_interval, *e.item_interval) for name, e in effects.items()]
+    return DataFrame(rows, columns=list(columns))
+
+
+# --- pieces for plots of another kind ---------------------------------------------------------------------------------
+
+
+@contextmanager
+def figure(size: tuple[float, float] = (7, 4), rows: int = 1) -> Iterator[tuple[Figure, list[Axes]]]:
+    """A figure in the book's style and its axes, one per row with a shared x axis; size in inches.
+
+    Draw and `show` inside the `with` block: the style holds there and nowhere else.
+    """
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    with rc_context(STYLE):
+        drawing = Figure(figsize=size, layout="constrained")
+        yield drawing, list(drawing.subplots(rows, 1, sharex=True, squeeze=False)[:, 0])
+
+
+def series(  # noqa: PLR0913 - the six things a line consists of
+    ax: Axes, x: Any, y: Any, low: Any, high: Any, label: str, index: int
+) -> None:
+    """One line with its own colour, marker and dash; low and high are the ends of its error bars, or None.
+
+    Lines are set a few points apart sideways, so that their bars do not hide each other.
+    """
+    from matplotlib.transforms import offset_copy
+
+    aside = (index + 1) // 2 * (3 if index % 2 else -3)
+    place = offset_copy(ax.transData, ax.get_figure(root=True), x=aside, units="points")
+    lengths = None if low is None else _lengths(y, low, high)
+    ax.update_datalim(
+        [*zip(x, y if low is None else low, strict=True), *zip(x, y if low is None else high, strict=True)]
+    )
+    dash = ("-", "--", "-.", ":")[index % 4]
+    ax.errorbar(x, y, lengths, label=label, linestyle=dash, capsize=3, elinewidth=1.2, transform=place, **_look(index))
+
+
+def show(drawing: Figure, alt: str, data: DataFrame, name: str, caption: str = "") -> Shown:
+    """The figure as inline SVG with its alt text and caption, its data in a table that opens on a click.
+
+    Raises ValueError for alt text that is missing or too short to say anything, or a name that is no identifier.
+    """
+    if len(alt.strip()) < SHORTEST_ALT:
+        raise ValueError(f"figure {name!r}: alt text {alt!r} is too short: say in a sentence what there is to see")
+    if not re.fullmatch(r"[a-z][a-z0-9-]*", name):
+        raise ValueError(f"figure name {name!r}: allowed are lower-case letters, digits and hyphens")
+    columns, rows = [str(column) for column in data.columns], list(data.itertuples(index=False, name=None))
+    words = f"\n<figcaption>{markup(caption)}</figcaption>" if caption else ""
+    html = (
+        f'<figure class="lowres-figure" id="figure-{name}">\n{_svg(drawing, alt, name)}{words}\n'
+        f"<details><summary>Data of this figure</summary>\n{html_table(f'Data of {name}', columns, rows)}\n</details>\n"
+        "</figure>"
+    )
+    parts = (f"Figure: {alt}", caption, markdown_table(columns, rows))
+    return Shown(html, "\n\n".join(part for part in parts if part))
+
+
+def _svg(drawing: Figure, alt: str, name: str) -> str:
+    """SVG to stand inside a page: the page's colour and font, as wide as the page lets it, ids that are its own."""
+    from matplotlib import rc_context
+
+    written = StringIO()
+    with rc_context({**STYLE, "svg.hashsalt": name}):
+        drawing.savefig(written, format="svg", transparent=True, metadata={"Date": None})
+    text = written.getvalue()
+    text = re.sub(
+        r"<metadata>.*?</metadata>|<style.*?</style>", "", text[text.index("<svg") :].rstrip(), flags=re.DOTALL
+    )
+    text = re.sub(r"font-family: [^;\"]*; ", "", text).replace(INK, "currentColor")
+    view = " ".join(re.findall(r'viewBox="[^"]*"|xmlns[^=]*="[^"]*"', text[: text.index(">")]))
+    # matplotlib's own style rule would reach every drawing of the page, hence it becomes part of this one
+    root = f'<svg {view} role="img" aria-label="{markup(alt)}" style="stroke-linejoin: round; stroke-linecap: butt">'
+    return root + _own_ids(text[text.index(">") + 1 :], f"{name}-{sha256(text.encode()).hexdigest()[:8]}-")
+
+
+def _own_ids(svg: str, prefix: str) -> str:
+    """Only the ids that something refers to, each with the prefix: two figures on a page must not share any."""
+    used = set(re.findall(r'(?:xlink:href="|url\()#([^")]+)', svg))
+    svg = re.sub(r' id="([^"]*)"', lambda found: f' id="{prefix}{found[1]}"' if found[1] in used else "", svg)
+    return re.sub(r'(xlink:href="|url\()#', rf"\1#{prefix}", svg)
+
+
+# --- details ----------------------------------------------------------------------------------------------------------
+
+
+def _check(data: DataFrame, plot: Plot, columns: Sequence[str]) -> None:
+    missing = [column for column in columns if column not in data]
+    if missing or len(data) == 0:
+        raise ValueError(f"figure {plot.name!r}: no column {missing} in {list(data.columns)} with {len(data)} rows")
+    if "low" in data and not plot.error:
+        raise ValueError(f"figure {plot.name!r}: say in `error` what the error bars are")
+
+
+def _groups(data: DataFrame, column: str, otherwise: str = "") -> dict[str, DataFrame]:
+    """The rows of each value of a column, in order of appearance; all rows under one name without that column."""
+    if column not in data:
+        return {otherwise: data}
+    return {str(name): part for name, part in data.groupby(column, sort=False)}
+
+
+def _look(index: int) -> dict[str, Any]:
+    return {"color": COLOURS[index % len(COLOURS)], "marker": MARKERS[index % len(MARKERS)]}
+
+
+def _lengths(middle: Any, low: Any, high: Any) -> list[list[float]]:
+    """Error bars as matplotlib wants them: how far down and how far up."""
+    down = [max(m - end, 0) for m, end in zip(middle, low, strict=True)]
+    return [down, [max(end - m, 0) for m, end in zip(middle, high, strict=True)]]
+
+
+def _dots(ax: Axes, part: DataFrame, places: list[float], label: str, index: int) -> None:
+    lengths = _lengths(part["estimate"], part["low"], part["high"])
+    ax.errorbar(part["estimate"], places, xerr=lengths, label=label, linestyle="none", capsize=4, **_look(index))
+    for source, below, colour, dash in (("seed", 0.17, COLOURS[1], "solid"), ("item", 0.29, COLOURS[2], (0, (1, 0.5)))):
+        if f"{source}_low" in part:
+            lower = [place + below for place in places]
+            ends = part[f"{source}_low"], part[f"{source}_high"]
+            name = f"from {source}s" if index == 0 else ""
+            ax.hlines(lower, *ends, colors=colour, linestyles=[dash], linewidth=2.5, label=name)
+
+
+def _scale(ax: Axes, kind: str, values: list[float]) -> None:
+    """The x axis: linear, or ticks at the measured budgets (log) or ratios (log of 1 + ratio)."""
+    from matplotlib.ticker import NullLocator
+
+    if kind == "linear":
+        return
+    if kind == "tokens":
+        ax.set_xscale("log")
+    else:
+        ax.set_xscale("function", functions=(_log2_of_one_more, _one_less_than_power))
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.set_xticks(values, [_short(value) for value in values])
+
+
+def _log2_of_one_more(ratio: Any) -> Any:
+    import numpy as np
+
+    return np.log2(1 + np.maximum(ratio, -0.9))
+
+
+def _one_less_than_power(place: Any) -> Any:
+    return 2.0**place - 1
+
+
+def _short(value: float) -> str:
+    """A number for an axis: 300, 3k, 1.5M."""
+    for size, letter in ((1e6, "M"), (1e3, "k")):
+        if value >= size:
+            return f"{value / size:.3g}{letter}"
+    return f"{value:g}"
+
+
+def _x_label(plot: Plot) -> str:
+    return f"{plot.x}\nbars: {plot.error}" if plot.error else plot.x
+
+
+def _legend(drawing: Figure, ax: Axes) -> None:
+    """A legend above the axes, in as many columns as its words leave room for; none for a single nameless series."""
+    handles, labels = ax.get_legend_handles_labels()
+    if labels:
+        columns = max(1, min(len(labels), 66 // (max(map(len, labels)) + 8)))
+        drawing.legend(handles, labels, loc="outside upper left", ncols=columns)
+
+
+def _listed(data: DataFrame, names: Mapping[str, str]) -> DataFrame:
+    """The drawn table with its columns named for a reader."""
+    ends = {"low": "Low", "high": "High", "seed_low": "Seeds: low", "seed_high": "Seeds: high"}
+    known = {**ends, "item_low": "Items: low", "item_high": "Items: high", **names}
+    return data.rename(columns={column: name for column, name in known.items() if name})

@@ -1,0 +1,247 @@
+"""The records on disk: one JSON file per trial, named by its key, written by rename; and the published parquet files.
+
+A record that cannot be read, or whose checksum does not fit, is moved to `quarantine/` and named; the rest is used.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import tempfile
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO
+
+from lowres.params import InputError
+from lowres.trial import Record, code_fingerprint, from_dict
+
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "results"
+
+
+def default_folder() -> Path:
+    """$LOWRES_LEDGER, else `_ledger` beside the package."""
+    return Path(os.environ.get("LOWRES_LEDGER") or ROOT / "_ledger").expanduser()
+
+
+class Ledger:
+    """A folder of records. Any number of processes may use it at the same time.
+
+    Raises:
+        InputError: the folder cannot be created or written.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = Path(folder) if folder else default_folder()
+        self.quarantined: list[str] = []
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"cannot create the ledger {self.folder}: {error.strerror}. Set LOWRES_LEDGER.") from error
+        if not os.access(self.folder, os.W_OK):
+            raise InputError(f"the ledger {self.folder} is not writable. Set LOWRES_LEDGER to a folder that is.")
+
+    def get(self, key: str) -> Record | None:
+        """The record of a key, or None; a corrupted one is quarantined."""
+        path = self.folder / f"{key}.json"
+        try:
+            text = path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+        except (OSError, UnicodeDecodeError) as error:
+            return self._quarantine(path, str(error))
+        try:
+            return parse(text)
+        except ValueError as error:
+            return self._quarantine(path, str(error))
+
+    def _quarantine(self, path: Path, reason: str) -> None:
+        place = self.folder / "quarantine"
+        place.mkdir(exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):  # another process may have moved it already
+            path.rename(place / path.name)
+        self.quarantined.append(path.stem)
+        warnings.warn(f"record {path.name} is corrupted ({reason}); moved to {place}", stacklevel=3)
+
+    def put(self, record: Record) -> None:
+        """Write a record: whole or not at all.
+
+        Raises:
+            InputError: the disk is full or the folder not writable; nothing half-written stays behind.
+        """
+        write_atomically(self.folder / f"{record.key}.json", serialise(record).encode())
+
+    def records(self, study: str | None = None) -> list[Record]:
+        """All readable records, of one study if named, in the order of their keys."""
+        found = (self.get(path.stem) for path in sorted(self.folder.glob("*.json")))
+        return [record for record in found if record and study in (None, record.trial["study"])]
+
+    @contextlib.contextmanager
+    def claim(self, key: str) -> Iterator[bool]:
+        """Try to be the only process on a trial; yields whether it worked. The system frees the lock of the dead."""
+        with (self.folder / f"{key}.lock").open("a+") as handle:
+            taken = _lock(handle)
+            if taken:
+                handle.truncate(0)
+                handle.write(str(os.getpid()))
+                handle.flush()
+            yield taken
+
+    def claimed_by(self, process: int) -> str | None:
+        """Key of the trial that a process last claimed and has not recorded, to say what a killed one was at."""
+        for path in self.folder.glob("*.lock"):
+            if path.read_text().strip() == str(process) and not (self.folder / f"{path.stem}.json").exists():
+                return path.stem
+        return None
+
+
+def _lock(handle: IO[str]) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write to a temporary file beside `path`, then rename.
+
+    Raises:
+        InputError: names the file and the reason (disk full, no permission); the temporary file is removed.
+    """
+    temporary = ""
+    try:
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        with os.fdopen(descriptor, "wb") as handle:
+            handle.write(content)
+            handle.flush()
+            os.fsync(handle.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise InputError(f"cannot write {path}: {error.strerror}. Free some space or choose another folder.") from error
+
+
+def serialise(record: Record) -> str:
+    """A record as JSON with a checksum over its body."""
+    body = json.dumps(record.as_dict(), sort_keys=True, ensure_ascii=False)
+    return json.dumps({"checksum": _checksum(body), "record": json.loads(body)}, sort_keys=True, ensure_ascii=False)
+
+
+def parse(text: str) -> Record:
+    """The inverse of `serialise`.
+
+    Raises:
+        ValueError: not JSON, fields missing, or the checksum does not fit the body.
+    """
+    values = json.loads(text)
+    if not isinstance(values, dict) or set(values) != {"checksum", "record"}:
+        raise ValueError("not a record")
+    if _checksum(json.dumps(values["record"], sort_keys=True, ensure_ascii=False)) != values["checksum"]:
+        raise ValueError("the checksum does not fit")
+    return from_dict(values["record"])
+
+
+def _checksum(body: str) -> str:
+    return hashlib.sha256(body.encode()).hexdigest()[:16]
+
+
+def is_stale(record: Record) -> bool:
+    """Made by other code than today's."""
+    return record.fingerprints["code"] != code_fingerprint()
+
+
+def describe(ledger: Ledger, study: str | None) -> str:
+    """What is in the ledger, per study: done, failed (with errors), made by older code, quarantined."""
+    records = ledger.records(study)
+    lines = [f"Ledger {ledger.folder}: {len(records)} records"]
+    for name in sorted({record.trial["study"] for record in records}):
+        mine = [record for record in records if record.trial["study"] == name]
+        states = Counter(record.status for record in mine)
+        stale = sum(map(is_stale, mine))
+        lines.append(f"  {name}: {states['done']} done, {states['failed']} failed, {stale} made by older code")
+        for record in mine:
+            if record.status == "failed":
+                lines.append(f"    failed {record.key} {record.trial['arm']}, seed {record.trial['seed']}: {record.error}")
+    quarantine = sorted(path.name for path in (ledger.folder / "quarantine").glob("*.json"))
+    lines += [f"  quarantined: {name}" for name in quarantine]
+    return "\n".join(lines)
+
+
+# --- published records -----------------------------------------------------------------------------------------------
+
+
+def published_file(study: str) -> Path:
+    return RESULTS / f"{study}.parquet"
+
+
+def read_published(study: str) -> list[Record]:
+    """Records that the book draws its evidence from; none if the study has published nothing yet.
+
+    Raises:
+        InputError: the file exists and cannot be read.
+    """
+    path = published_file(study)
+    if not path.is_file():
+        return []
+    import pyarrow.parquet as parquet
+
+    try:
+        rows = parquet.read_table(path, columns=["record"]).column("record").to_pylist()
+        return [from_dict(json.loads(row)) for row in rows]
+    except Exception as error:  # pyarrow has no common base of its errors
+        raise InputError(f"published records {path} cannot be read: {error}") from error
+
+
+def write_published(study: str, records: Sequence[Record]) -> Path:
+    """One row per record: a few columns to filter by, and the whole record as JSON."""
+    import pyarrow
+    import pyarrow.parquet as parquet
+
+    rows = [
+        {
+            "key": record.key,
+            "arm": record.trial["arm"],
+            "task": record.trial["task"],
+            "model": record.trial["model"],
+            "seed": record.trial["seed"],
+            "task_tokens": record.trial["recipe"]["task_tokens"],
+            "general_tokens": record.trial["recipe"]["general_tokens"],
+            "code": record.fingerprints["code"],
+            "record": json.dumps(record.as_dict(), sort_keys=True, ensure_ascii=False),
+        }
+        for record in sorted(records, key=lambda record: record.key)
+    ]
+    buffer = pyarrow.BufferOutputStream()
+    parquet.write_table(pyarrow.Table.from_pylist(rows), buffer, compression="zstd", compression_level=19)
+    path = published_file(study)
+    path.parent.mkdir(exist_ok=True)
+    write_atomically(path, buffer.getvalue().to_pybytes())
+    return path
+
+
+def publish(ledger: Ledger, study: str) -> Path:
+    """Add the ledger's finished records of a study to its published file; a newer record of the same trial wins.
+
+    Raises:
+        InputError: the ledger holds no finished record of the study.
+    """
+    done = [record for record in ledger.records(study) if record.status == "done"]
+    if not done:
+        raise InputError(f"nothing to publish: the ledger {ledger.folder} has no finished record of study {study!r}")
+    merged = {trial_name(record): record for record in read_published(study)}
+    merged.update({trial_name(record): record for record in done})
+    return write_published(study, list(merged.values()))
+
+
+def trial_name(record: Record) -> str:
+    """What a trial is apart from the code that ran it: two records with the same name measure the same thing."""
+    spec = {name: value for name, value in record.trial.items() if name not in ("study", "arm")}
+    return json.dumps([spec, record.fingerprints["data"], record.fingerprints["model"]], sort_keys=True)

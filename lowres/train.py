@@ -1,0 +1,163 @@
+"""The one training loop.
+
+- The loss is the mean negative log-likelihood per target token of a batch; prompts carry no loss and get no logits.
+- A batch is what the optimiser sees, in the order given. Inside a batch the examples are sorted by length and cut into
+  micro-batches with little padding, whose gradients add up: the update is that of the whole batch, only cheaper.
+- Rows are padded on the right and need no attention mask: with causal attention nothing real looks at the padding.
+- AdamW, linear warm-up then linear decay to zero, gradient clipping. A loss that is not finite stops the trial.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from lowres.models import Encoded, LanguageModel, logits_only_at, precision_context
+
+PADDING_SLACK = 16  # tokens by which rows of one micro-batch may differ before it is cut on a CPU
+
+
+@dataclass(frozen=True)
+class Optimisation:
+    """How to train. `steps` overrides `epochs`: the data are repeated until that many updates are made."""
+
+    learning_rate: float
+    epochs: int = 3
+    batch_size: int = 8
+    steps: int | None = None
+    warmup: float = 0.05
+    weight_decay: float = 0.01
+    clip: float = 1.0
+
+
+@dataclass(frozen=True)
+class TrainingLog:
+    """Per update: mean loss (nats per target token) and gradient norm before clipping; plus what it cost."""
+
+    losses: tuple[float, ...]
+    gradient_norms: tuple[float, ...]
+    tokens: int
+    target_tokens: int
+    seconds: float
+
+
+class Diverged(RuntimeError):
+    """The loss or the gradient stopped being finite."""
+
+
+def update_count(examples: int, optimisation: Optimisation) -> int:
+    """Number of optimiser updates for a sequence of that many examples (all epochs counted in)."""
+    return optimisation.steps or math.ceil(examples / optimisation.batch_size)
+
+
+def train(
+    model: nn.Module, language_model: LanguageModel, sequence: Sequence[Encoded], optimisation: Optimisation, title: str = ""
+) -> TrainingLog:
+    """Train `model` (as returned by `tuners.apply`) on examples in the given order.
+
+    Args:
+        sequence: every example of the run in order, epochs already unrolled; cycled if `steps` asks for more.
+        title: shown on the progress bar (stderr, with tokens per second and the remaining time).
+
+    Raises:
+        Diverged: loss or gradient norm is NaN or infinite; names the update.
+    """
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    steps = update_count(len(sequence), optimisation)
+    optimiser = torch.optim.AdamW(
+        trained, lr=optimisation.learning_rate, weight_decay=optimisation.weight_decay, foreach=True
+    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, _warmup_then_decay(steps, optimisation.warmup))
+    losses, norms, tokens, targets = [], [], 0, 0
+    started = time.perf_counter()
+    model.train()
+    with tqdm(total=steps, desc=title or "train", unit="step", leave=False, mininterval=1.0) as bar:
+        for step in range(steps):
+            batch = _batch(sequence, step, optimisation.batch_size)
+            loss = _accumulate(model, language_model, batch)
+            norm = float(nn.utils.clip_grad_norm_(trained, optimisation.clip))
+            if not (math.isfinite(loss) and math.isfinite(norm)):
+                raise Diverged(f"loss {loss}, gradient norm {norm} at update {step + 1} of {steps}; lower the learning rate")
+            optimiser.step()
+            schedule.step()
+            optimiser.zero_grad(set_to_none=True)
+            losses.append(loss)
+            norms.append(norm)
+            tokens += sum(len(example.ids) for example in batch)
+            targets += sum(len(example.target) for example in batch)
+            bar.update()
+            bar.set_postfix_str(f"loss {loss:.2f}, {tokens / (time.perf_counter() - started):.0f} tokens/s", refresh=False)
+    model.eval()
+    return TrainingLog(tuple(losses), tuple(norms), tokens, targets, time.perf_counter() - started)
+
+
+def _warmup_then_decay(steps: int, warmup: float):  # type: ignore[no-untyped-def]
+    """Factor on the learning rate at update t: rises linearly over the warm-up, then falls linearly towards zero."""
+    rising = max(1, round(steps * warmup))
+
+    def factor(step: int) -> float:
+        return (step + 1) / rising if step < rising else (steps - step) / max(1, steps - rising)
+
+    return factor
+
+
+def _batch(sequence: Sequence[Encoded], step: int, size: int) -> list[Encoded]:
+    """The examples of one update; a single pass may end in a short batch, a repeated one cycles."""
+    start = step * size
+    if start + size <= len(sequence):
+        return list(sequence[start : start + size])
+    if start < len(sequence):
+        return list(sequence[start:])
+    return [sequence[index % len(sequence)] for index in range(start, start + size)]
+
+
+def _accumulate(model: nn.Module, language_model: LanguageModel, batch: Sequence[Encoded]) -> float:
+    """Add the gradient of the batch's mean target loss; returns that loss in nats per token."""
+    total = sum(len(example.target) for example in batch)
+    loss = 0.0
+    for rows in micro_batches(batch, language_model.device.type):
+        ids, positions, labels = _tensors(rows, language_model)
+        with precision_context(language_model), logits_only_at(_causal(model), positions):
+            logits = model(input_ids=ids, use_cache=False).logits
+        part = nn.functional.cross_entropy(logits.float(), labels, reduction="sum") / total
+        part.backward()
+        loss += part.item()
+    return loss
+
+
+def _causal(model: nn.Module):  # type: ignore[no-untyped-def]
+    """The transformers model inside a peft wrapper, or the model itself."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def micro_batches(batch: Sequence[Encoded], device: str) -> list[list[Encoded]]:
+    """Sort by length and cut where padding would cost more than it saves (CPU) or memory would run out (GPU)."""
+    room, slack = (1024, PADDING_SLACK) if device == "cpu" else (32768, 10**9)
+    groups: list[list[Encoded]] = []
+    for example in sorted(batch, key=lambda row: len(row.ids)):
+        length = len(example.ids)
+        last = groups[-1] if groups else []
+        if last and (len(last) + 1) * length <= room and length - len(last[0].ids) <= slack:
+            last.append(example)
+        else:
+            groups.append([example])
+    return groups
+
+
+def _tensors(rows: Sequence[Encoded], language_model: LanguageModel) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Right-padded ids [batch, length], positions whose next token is a target (bool, same shape), labels [targets]."""
+    length = max(len(row.ids) for row in rows)
+    ids = torch.full((len(rows), length), int(language_model.tokenizer.pad_token_id))
+    positions = torch.zeros(len(rows), length, dtype=torch.bool)
+    for index, row in enumerate(rows):
+        ids[index, : len(row.ids)] = torch.tensor(row.ids)
+        positions[index, row.prompt_length - 1 : len(row.ids) - 1] = True
+    labels = torch.tensor([token for row in rows for token in row.target])
+    device = language_model.device
+    return ids.to(device), positions.to(device), labels.to(device)

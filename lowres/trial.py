@@ -1,0 +1,475 @@
+"""Trial -> Record: the pure function that everything runs.
+
+A trial is deterministic in its spec: the subset draw, the shuffle and the initialisation have seeds of their own, all
+derived from the trial's seed. Its key is a hash of the spec and of everything that can change its result: data, model,
+and the code of the modules below.
+"""
+
+from __future__ import annotations
+
+import ast
+import datetime
+import functools
+import hashlib
+import json
+import math
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from lowres import models, tuners
+from lowres.data import Example, Task, TaskOptions, general_pool, load_probe, load_task
+from lowres.data.mixing import mix, random_labels, take_tokens
+from lowres.models import Encoded, LanguageModel
+from lowres.params import InputError
+from lowres.train import Optimisation, TrainingLog, train
+from lowres.tuners import Tuner
+
+PACKAGE = Path(__file__).parent
+RESULT_MODULES = ("data", "world", "models.py", "tuners", "train.py", "evaluate.py", "trial.py")
+ANCHORS = ("none", "hand-written", "model-written")
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How the training data are put together and worded.
+
+    Tokens count the bare prompt and the target of an example, without chat format and anchor, so that arms that word
+    the same examples differently have the same budget. `shots` training examples stand in the prompt (in-context).
+    """
+
+    task_tokens: int = 0
+    general_tokens: int = 0
+    anchor: str = "none"
+    order: str = "shuffle"
+    labels: str = "true"
+    shots: int = 0
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What is measured after training: the first `items` of a split of the task, the first `probe_items` of probes."""
+
+    split: str = "test"
+    items: int = 100
+    probes: tuple[str, ...] = ()
+    probe_items: int = 100
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One arm, one model, one seed. `tuner` None leaves the model untouched."""
+
+    study: str
+    arm: str
+    model: str
+    task: str
+    recipe: Recipe
+    tuner: Tuner | None
+    optimisation: Optimisation | None
+    evaluation: Evaluation
+    seed: int
+    options: TaskOptions = TaskOptions()
+    precision: str = "auto"
+
+    def spec(self) -> dict[str, Any]:
+        """The trial as plain JSON values; the tuner is named."""
+        spec = json.loads(json.dumps(asdict(self)))
+        spec["tuner"] = {"name": self.tuner.name, **spec["tuner"]} if self.tuner else None
+        return dict(spec)
+
+    def identity(self) -> dict[str, Any]:
+        """What the result depends on. The study and the arm's label are names only: two studies share a trial."""
+        spec = self.spec()
+        del spec["study"], spec["arm"]
+        return {"spec": spec, "data": data_fingerprint(self), "model": models.fingerprint(self.model), "code": code_fingerprint()}
+
+    def key(self) -> str:
+        """Sixteen hex digits, the name of the trial's record."""
+        return _hash(self.identity())
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a trial left.
+
+    `outcomes[where][measure]` holds one number per item, `where` being "task" or a probe's name; `curves` one number
+    per update; `cost` seconds, tokens, bytes; `counts` what was drawn, dropped or cut; `texts` generated answers.
+    """
+
+    key: str
+    status: str
+    trial: dict[str, Any]
+    fingerprints: dict[str, str]
+    outcomes: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    curves: dict[str, list[float]] = field(default_factory=dict)
+    cost: dict[str, float] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    texts: dict[str, list[str]] = field(default_factory=dict)
+    provenance: dict[str, str] = field(default_factory=dict)
+    error: str = ""
+    schema: int = SCHEMA
+
+    def mean(self, where: str, measure: str) -> float:
+        """Mean of an outcome over its items."""
+        values = self.outcomes[where][measure]
+        return sum(values) / len(values)
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+# --- identity --------------------------------------------------------------------------------------------------------
+
+
+def _hash(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def derived_seed(seed: int, purpose: str) -> int:
+    """An independent seed for one purpose ("subset", "shuffle", "initialisation", ...)."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{purpose}".encode()).digest()[:4], "big")
+
+
+@functools.cache
+def data_fingerprint(trial: Trial) -> str:
+    """Hash over the content of every data set that the trial reads."""
+    task = load_task(trial.task, trial.options)
+    parts = [task.instruction, *(task.fingerprint(split) for split in ("train", trial.evaluation.split))]
+    parts += [load_probe(name).fingerprint() for name in trial.evaluation.probes]
+    if trial.recipe.general_tokens:
+        parts.append(_pool_fingerprint(trial.task))
+    return _hash(parts)
+
+
+@functools.cache
+def _pool_fingerprint(task: str) -> str:
+    return _hash([[example.prompt, example.target] for example in general_pool(task)])
+
+
+@functools.cache
+def code_fingerprint() -> str:
+    """Hash over the modules that can change a result. Comments and docstrings cannot, so they do not count."""
+    digest = hashlib.sha256()
+    for name in RESULT_MODULES:
+        place = PACKAGE / name
+        for path in sorted(place.rglob("*.py")) if place.is_dir() else [place] * place.is_file():
+            digest.update(f"{path.relative_to(PACKAGE).as_posix()}\n".encode())
+            digest.update(_shape(ast.parse(path.read_text(encoding="utf-8"))).encode())
+    return digest.hexdigest()[:16]
+
+
+def _shape(node: object) -> str:
+    """A syntax tree as text, the same on every Python version, without docstrings and positions."""
+    if isinstance(node, list):
+        return "[" + ",".join(_shape(part) for part in node if not _is_docstring(part)) + "]"
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    fields = ((name, value) for name, value in ast.iter_fields(node) if name not in ("kind", "ctx", "type_comment"))
+    inside = ",".join(f"{name}={_shape(value)}" for name, value in fields if value not in (None, []))
+    return f"{type(node).__name__}({inside})"
+
+
+def _is_docstring(node: object) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+# --- running ---------------------------------------------------------------------------------------------------------
+
+
+def run(trial: Trial, device: str = "auto") -> Record:
+    """Train and evaluate. Deterministic in the spec on one machine and thread count; never writes anything.
+
+    Raises:
+        InputError: the spec asks for what the data or the model do not have.
+        Diverged: the loss stopped being finite.
+    """
+    import torch
+
+    started = time.perf_counter()
+    task = load_task(trial.task, trial.options)
+    pristine = models.load(trial.model, trial.precision, device)
+    if pristine.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    anchor = anchor_text(trial.recipe.anchor, task, pristine, trial.seed)
+    task_part, general_part = draw(trial, task, pristine)
+    model, log, counts = _tune(trial, pristine, anchor, task_part, general_part)
+    trained = time.perf_counter()
+    outcomes, texts, cut = _evaluate(trial, task, pristine, model, anchor + shots_text(trial, task))
+    seconds = {"seconds": time.perf_counter() - started, "evaluation_seconds": time.perf_counter() - trained}
+    return Record(
+        key=trial.key(),
+        status="done",
+        trial=trial.spec(),
+        fingerprints=fingerprints(trial),
+        outcomes=outcomes,
+        curves={"loss": list(log.losses), "gradient_norm": list(log.gradient_norms)} if log else {},
+        cost={**seconds, **_training_cost(log), "peak_memory_bytes": _peak_memory(pristine)},
+        counts={**counts, "cut_prompts": cut},
+        texts={"task": texts, "anchor": [anchor]},
+        provenance=provenance(pristine),
+    )
+
+
+def failed(trial: Trial, error: BaseException | str) -> Record:
+    """The record of a trial that ended in an error."""
+    text = error if isinstance(error, str) else f"{type(error).__name__}: {explain(error)}"
+    return Record(trial.key(), "failed", trial.spec(), fingerprints(trial), provenance=provenance(None), error=text)
+
+
+def explain(error: BaseException) -> str:
+    """An error's text; for lack of memory, what to lower."""
+    text = str(error)
+    if isinstance(error, MemoryError) or "out of memory" in text.lower() or "can't allocate memory" in text.lower():
+        first = text.splitlines()[0] if text else "out of memory"
+        return f"{first}. Lower batch_size, the task's prompt length or --workers, or take a smaller model."
+    return text
+
+
+def fingerprints(trial: Trial) -> dict[str, str]:
+    identity = trial.identity()
+    return {name: identity[name] for name in ("data", "model", "code")}
+
+
+def draw(trial: Trial, task: Task, language_model: LanguageModel) -> tuple[tuple[Example, ...], tuple[Example, ...]]:
+    """The task examples and the general examples of a trial; arms that share a seed share their task examples."""
+    recipe, count = trial.recipe, token_counter(language_model)
+    chosen: tuple[Example, ...] = ()
+    if recipe.task_tokens:
+        chosen = take_tokens(task.train, recipe.task_tokens, count, derived_seed(trial.seed, "subset"), f"task {task.name!r}")
+    if recipe.labels == "random":
+        chosen = random_labels(chosen, derived_seed(trial.seed, "labels"))
+    general: tuple[Example, ...] = ()
+    if recipe.general_tokens:
+        pool = general_pool(trial.task)
+        general = take_tokens(pool, recipe.general_tokens, count, derived_seed(trial.seed, "general"), "the general pool")
+    return chosen, general
+
+
+def token_counter(language_model: LanguageModel) -> Callable[[Example], int]:
+    """Tokens of an example's bare prompt and target (memory of earlier counts is kept per model)."""
+
+    def count(example: Example) -> int:
+        return _token_count(language_model.tokenizer, example.prompt, example.target)
+
+    return count
+
+
+@functools.lru_cache(maxsize=200_000)
+def _token_count(tokenizer: Any, prompt: str, target: str) -> int:
+    return len(tokenizer(prompt, add_special_tokens=False).input_ids) + len(
+        tokenizer(target, add_special_tokens=False).input_ids
+    )
+
+
+def anchor_text(kind: str, task: Task, language_model: LanguageModel, seed: int) -> str:
+    """The constant text before every task input: none, the task's instruction, or one that the model writes itself."""
+    if kind == "none":
+        return ""
+    if kind == "hand-written":
+        return task.instruction
+    if kind != "model-written":
+        raise InputError(f"unknown anchor {kind!r}; allowed: {', '.join(ANCHORS)}")
+    from lowres.evaluate import Item, answer
+
+    shown = "\n\n".join(f"Input: {e.prompt}\nOutput: {e.target}" for e in _examples_shown(task, 3, seed))
+    request = f"{shown}\n\nWrite one clear instruction that tells how to produce the output from the input."
+    room = language_model.context - 80
+    item = Item(models.prompt_ids(language_model, models.shorten(language_model, request, room)), (), ())
+    return answer(language_model.model, language_model, [item], max_new_tokens=64).texts[0]
+
+
+def shots_text(trial: Trial, task: Task) -> str:
+    """Solved training examples to stand between anchor and input, for in-context learning."""
+    if not trial.recipe.shots:
+        return ""
+    chosen = _examples_shown(task, trial.recipe.shots, trial.seed)
+    return "\n\n" + "\n\n".join(f"{example.prompt} {example.target}" for example in chosen)
+
+
+def _examples_shown(task: Task, count: int, seed: int) -> Sequence[Example]:
+    """Training examples in a random order that depends on the seed; short ones, so that several fit a prompt."""
+    import numpy as np
+
+    short = sorted(task.train, key=lambda example: len(example.prompt))[: max(count, len(task.train) // 2)]
+    order = np.random.default_rng(derived_seed(seed, "shots")).permutation(len(short))[:count]
+    return [short[index] for index in order]
+
+
+def _tune(
+    trial: Trial, pristine: LanguageModel, anchor: str, task_part: Sequence[Example], general_part: Sequence[Example]
+) -> tuple[Any, TrainingLog | None, dict[str, int]]:
+    """Train a copy of the model; returns it ready for evaluation, the log, and what was drawn and dropped."""
+    if trial.tuner is None or trial.optimisation is None:
+        return pristine.model, None, {}
+    from lowres.evaluate import with_anchor
+
+    count = token_counter(pristine)
+    sequence, dropped = [], 0
+    for example, is_task in _unrolled(trial, task_part, general_part):
+        prompt = with_anchor(anchor, example.prompt) if is_task else example.prompt
+        row = models.encode(pristine, prompt, example.target)
+        if len(row.ids) <= pristine.context:
+            sequence.append(row)
+        else:
+            dropped += 1
+    if not sequence:
+        raise InputError(f"arm {trial.arm!r}: no training example fits the context of {pristine.context} tokens")
+    counts = {
+        "task_examples": len(task_part),
+        "task_tokens": sum(map(count, task_part)),
+        "general_examples": len(general_part),
+        "general_tokens": sum(map(count, general_part)),
+        "dropped_too_long": dropped,
+    }
+    own = models.fresh(pristine)
+    tuned = tuners.apply(trial.tuner, own, derived_seed(trial.seed, "initialisation"))
+    counts["trained_parameters"] = sum(p.numel() for p in tuned.parameters() if p.requires_grad)
+    log = _train(tuned, own, sequence, trial)
+    return tuners.finish(tuned), log, counts
+
+
+def _train(tuned: Any, own: LanguageModel, sequence: Sequence[Encoded], trial: Trial) -> TrainingLog:
+    import torch
+
+    assert trial.optimisation is not None
+    devices = [own.device] if own.device.type == "cuda" else []
+    with torch.random.fork_rng(devices):
+        torch.manual_seed(derived_seed(trial.seed, "dropout"))
+        return train(tuned, own, sequence, trial.optimisation, f"{trial.arm}, seed {trial.seed}")
+
+
+def _unrolled(
+    trial: Trial, task_part: Sequence[Example], general_part: Sequence[Example]
+) -> list[tuple[Example, bool]]:
+    """All epochs in order. Shuffled anew each epoch; a staged order keeps all of one kind before all of the other."""
+    assert trial.optimisation is not None
+    optimisation, shuffle = trial.optimisation, derived_seed(trial.seed, "shuffle")
+    size = max(1, len(task_part) + len(general_part))
+    epochs = optimisation.epochs
+    if optimisation.steps:
+        epochs = math.ceil(optimisation.steps * optimisation.batch_size / size)
+    if trial.recipe.order != "shuffle":
+        return list(mix(list(task_part) * epochs, list(general_part) * epochs, trial.recipe.order, shuffle))
+    return [pair for epoch in range(epochs) for pair in mix(task_part, general_part, "shuffle", shuffle + epoch)]
+
+
+def _evaluate(
+    trial: Trial, task: Task, pristine: LanguageModel, model: Any, anchor: str
+) -> tuple[dict[str, dict[str, list[float]]], list[str], int]:
+    from lowres.evaluate import evaluate_probe, evaluate_task
+
+    plan = trial.evaluation
+    outcomes: dict[str, dict[str, list[float]]] = {}
+    texts: list[str] = []
+    cut = 0
+    if plan.items:
+        examples = getattr(task, plan.split)[: plan.items]
+        outcomes["task"], texts, cut = evaluate_task(model, pristine, examples, anchor, task.max_new_tokens)
+    for name in plan.probes:
+        outcomes[name] = evaluate_probe(model, pristine, load_probe(name), plan.probe_items)
+    return outcomes, texts, cut
+
+
+# --- cost and provenance ---------------------------------------------------------------------------------------------
+
+
+def _training_cost(log: TrainingLog | None) -> dict[str, float]:
+    if log is None:
+        return {}
+    return {
+        "training_seconds": log.seconds,
+        "training_tokens": float(log.tokens),
+        "target_tokens": float(log.target_tokens),
+        "tokens_per_second": log.tokens / max(log.seconds, 1e-9),
+        "updates": float(len(log.losses)),
+    }
+
+
+def _peak_memory(language_model: LanguageModel) -> float:
+    """Peak bytes: of the GPU's allocator during the trial, or of the whole process on a CPU."""
+    import torch
+
+    if language_model.device.type == "cuda":
+        return float(torch.cuda.max_memory_allocated())
+    unit = 1 if sys.platform == "darwin" else 1024
+    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
+
+
+def provenance(language_model: LanguageModel | None) -> dict[str, str]:
+    """Where and with what a record was made; none of it enters the key."""
+    import torch
+
+    facts: dict[str, str] = {
+        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "commit": commit(),
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "hardware": hardware(),
+        "threads": str(torch.get_num_threads()),
+    }
+    if language_model is not None:
+        facts["device"] = language_model.device.type
+        facts["precision"] = "bf16" if language_model.autocast else "fp32"
+    for package in ("torch", "transformers", "peft", "numpy"):
+        facts[package] = metadata.version(package)
+    return facts
+
+
+@functools.cache
+def commit() -> str:
+    """The commit of this checkout, with "+" when files differ from it; "unknown" outside a checkout."""
+    try:
+        command = ["git", "-C", str(PACKAGE), "describe", "--always", "--dirty=+", "--abbrev=10"]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=5).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+
+
+@functools.cache
+def hardware() -> str:
+    """The GPU's name, or the processor's with its number of cores."""
+    import torch
+
+    if torch.cuda.is_available():
+        return str(torch.cuda.get_device_name())
+    name = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        models_found = [line.split(":")[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
+        name = models_found[0] if models_found else name
+    return f"{name}, {os.cpu_count()} cores"
+
+
+def trial_from(spec: Mapping[str, Any]) -> Trial:
+    """A trial from its spec: the inverse of `Trial.spec`."""
+    values = dict(spec)
+    tuner, optimisation = values["tuner"], values["optimisation"]
+    values["tuner"] = tuners.make(**tuner) if tuner else None
+    values["optimisation"] = Optimisation(**optimisation) if optimisation else None
+    values["recipe"] = Recipe(**values["recipe"])
+    values["options"] = TaskOptions(**values["options"])
+    evaluation = dict(values["evaluation"])
+    values["evaluation"] = Evaluation(**{**evaluation, "probes": tuple(evaluation["probes"])})
+    return Trial(**values)
+
+
+def from_dict(values: Mapping[str, Any]) -> Record:
+    """A record from its plain form.
+
+    Raises:
+        ValueError: a field is missing or unknown.
+    """
+    try:
+        return Record(**dict(values))
+    except TypeError as error:
+        raise ValueError(f"not a record: {error}") from error
