@@ -54,6 +54,6 @@ def copy_mathjax(app: Sphinx) -> None:
 
 
 def drop_thebe(_app: Sphinx, _page: str, _template: str, context: dict[str, Any], _doctree: object) -> None:
-    """Leave out the scripts of sphinx-thebe: Jupyter Book always loads it, no button uses it, and it throws an error."""
+    """Leave out the scripts of sphinx-thebe, which is always loaded: nothing here uses them, and they throw errors."""
     scripts = context.get("script_files", [])
     context["script_files"] = [each for each in scripts if "thebe" not in f"{each.filename} {each.attributes}"]

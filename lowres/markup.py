@@ -152,3 +152,9 @@ def markdown_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> s
 
 def _markdown_cell(value: object) -> str:
     return str(_shortened(value)).replace("|", "\\|").replace("\n", " ")
+
+
+def shown_table(caption: str, header: Sequence[str], rows: Iterable[Sequence[object]], *, stack: bool = False) -> Shown:
+    """A table as a notebook cell ends in one."""
+    listed = list(rows)
+    return Shown(html_table(caption, header, listed, stack=stack), markdown_table(header, listed))

@@ -72,7 +72,7 @@ class Params:
         above=0,
         high=1,
         may_be_empty=True,
-        tiers=_tiers((3e-4,), (), (1e-4, 3e-4, 1e-3)),
+        tiers=_tiers((3e-4,), (), (3e-4, 1e-3, 3e-3)),
     )
     epochs: int = parameter(2, "passes over the training data", low=1)
     batch_size: int = parameter(4, "examples per update", low=1)
