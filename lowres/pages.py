@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 from lowres import book, studies
-from lowres.params import InputError, describe, literal
+from lowres.params import InputError, ParameterRow, describe, literal
 
 VERDICTS = Path("_build/verdicts")
 REMEMBERED = Path("_build/generated")
@@ -111,12 +111,13 @@ def _deviations(_: Path) -> str:
 def _parameters(_: Path) -> str:
     parts = []
     for name, study in zip(studies.study_names(), _every_study(), strict=True):
-        rows = [
-            (_code(row.name), _default(row.default, row.tiers), _code(row.type.removesuffix(" | None")), row.meaning)
-            for row in describe(study.Params)
-        ]
-        parts.append(f"### `{name}`\n\n{table(('Name', 'Default', 'Type', 'Meaning'), rows)}")
+        rows = [(_named(row), _default(row.default, row.tiers), row.meaning) for row in describe(study.Params)]
+        parts.append(f"### `{name}`\n\n{table(('Name and type', 'Default', 'Meaning'), rows)}")
     return "\n\n".join(parts)
+
+
+def _named(row: ParameterRow) -> Raw:
+    return Raw(f"`{row.name}`<br>{row.type.removesuffix(' | None')}")
 
 
 def _default(default: object, tiers: Mapping[str, object]) -> Raw:

@@ -57,7 +57,11 @@ def update_count(examples: int, optimisation: Optimisation) -> int:
 
 
 def train(
-    model: nn.Module, language_model: LanguageModel, sequence: Sequence[Encoded], optimisation: Optimisation, title: str = ""
+    model: nn.Module,
+    language_model: LanguageModel,
+    sequence: Sequence[Encoded],
+    optimisation: Optimisation,
+    title: str = "",
 ) -> TrainingLog:
     """Train `model` (as returned by `tuners.apply`) on examples in the given order.
 
@@ -83,7 +87,9 @@ def train(
             loss = _accumulate(model, language_model, batch)
             norm = float(nn.utils.clip_grad_norm_(trained, optimisation.clip))
             if not (math.isfinite(loss) and math.isfinite(norm)):
-                raise Diverged(f"loss {loss}, gradient norm {norm} at update {step + 1} of {steps}; lower the learning rate")
+                raise Diverged(
+                    f"loss {loss}, gradient norm {norm} at update {step + 1} of {steps}; lower the learning rate"
+                )
             optimiser.step()
             schedule.step()
             optimiser.zero_grad(set_to_none=True)
@@ -92,7 +98,9 @@ def train(
             tokens += sum(len(example.ids) for example in batch)
             targets += sum(len(example.target) for example in batch)
             bar.update()
-            bar.set_postfix_str(f"loss {loss:.2f}, {tokens / (time.perf_counter() - started):.0f} tokens/s", refresh=False)
+            bar.set_postfix_str(
+                f"loss {loss:.2f}, {tokens / (time.perf_counter() - started):.0f} tokens/s", refresh=False
+            )
     model.eval()
     return TrainingLog(tuple(losses), tuple(norms), tokens, targets, time.perf_counter() - started)
 
@@ -133,7 +141,7 @@ def _accumulate(model: nn.Module, language_model: LanguageModel, batch: Sequence
 
 def _causal(model: nn.Module):  # type: ignore[no-untyped-def]
     """The transformers model inside a peft wrapper, or the model itself."""
-    return model.get_base_model() if hasattr(model, "get_base_model") else model
+    return model.get_base_model() if hasattr(model, "get_base_model") else model  # type: ignore[operator]
 
 
 def micro_batches(batch: Sequence[Encoded], device: str) -> list[list[Encoded]]:

@@ -91,7 +91,12 @@ class Trial:
         """What the result depends on. The study and the arm's label are names only: two studies share a trial."""
         spec = self.spec()
         del spec["study"], spec["arm"]
-        return {"spec": spec, "data": data_fingerprint(self), "model": models.fingerprint(self.model), "code": code_fingerprint()}
+        return {
+            "spec": spec,
+            "data": data_fingerprint(self),
+            "model": models.fingerprint(self.model),
+            "code": code_fingerprint(),
+        }
 
     def key(self) -> str:
         """Sixteen hex digits, the name of the trial's record."""
@@ -125,6 +130,7 @@ class Record:
         return sum(values) / len(values)
 
     def as_dict(self) -> dict[str, Any]:
+        """The record as plain values."""
         return asdict(self)
 
 
@@ -236,6 +242,7 @@ def explain(error: BaseException) -> str:
 
 
 def fingerprints(trial: Trial) -> dict[str, str]:
+    """What the result depended on besides the spec: data, model, code."""
     identity = trial.identity()
     return {name: identity[name] for name in ("data", "model", "code")}
 
@@ -245,13 +252,17 @@ def draw(trial: Trial, task: Task, language_model: LanguageModel) -> tuple[tuple
     recipe, count = trial.recipe, token_counter(language_model)
     chosen: tuple[Example, ...] = ()
     if recipe.task_tokens:
-        chosen = take_tokens(task.train, recipe.task_tokens, count, derived_seed(trial.seed, "subset"), f"task {task.name!r}")
+        chosen = take_tokens(
+            task.train, recipe.task_tokens, count, derived_seed(trial.seed, "subset"), f"task {task.name!r}"
+        )
     if recipe.labels == "random":
         chosen = random_labels(chosen, derived_seed(trial.seed, "labels"))
     general: tuple[Example, ...] = ()
     if recipe.general_tokens:
         pool = general_pool(trial.task)
-        general = take_tokens(pool, recipe.general_tokens, count, derived_seed(trial.seed, "general"), "the general pool")
+        general = take_tokens(
+            pool, recipe.general_tokens, count, derived_seed(trial.seed, "general"), "the general pool"
+        )
     return chosen, general
 
 
@@ -445,7 +456,9 @@ def hardware() -> str:
     name = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
-        models_found = [line.split(":")[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
+        models_found = [
+            line.split(":")[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")
+        ]
         name = models_found[0] if models_found else name
     return f"{name}, {os.cpu_count()} cores"
 

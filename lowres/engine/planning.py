@@ -29,7 +29,8 @@ class Speed:
 def plan(trials: Sequence[Trial], ledger: Ledger) -> str:
     """The trial table before anything runs: per arm the trials, those already recorded, tokens, estimated minutes."""
     speeds = {trial.model: calibrate(trial) for trial in {trial.model: trial for trial in trials}.values()}
-    rows, total = [COLUMNS], 0.0
+    rows: list[tuple[str, ...]] = [COLUMNS]
+    total = 0.0
     for (arm, task_tokens, general_tokens), group in _groups(trials).items():
         missing = sum(not is_settled(ledger.get(trial.key()), "") for trial in group)
         tokens, speed = training_tokens(group[0]), speeds[group[0].model]

@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Iterable, Sequence
@@ -43,7 +44,7 @@ def run(
     """
     attempt = uuid.uuid4().hex
     keys = [trial.key() for trial in trials]
-    unique = list({key: trial for key, trial in zip(keys, trials, strict=True)}.items())
+    unique = list(dict(zip(keys, trials, strict=True)).items())
     if fresh:
         for key, _ in unique:
             (ledger.folder / f"{key}.json").unlink(missing_ok=True)
@@ -100,14 +101,16 @@ def _attempted(trial: Trial, attempt: str) -> Record:
 # --- several processes -----------------------------------------------------------------------------------------------
 
 
-def _run_pool(trials: Sequence[tuple[str, Trial]], ledger: Ledger, attempt: str, workers: int, bar: tqdm) -> None:  # type: ignore[type-arg]
+def _run_pool(trials: Sequence[tuple[str, Trial]], ledger: Ledger, attempt: str, workers: int, bar: tqdm) -> None:
     """Start workers and watch over them: one that is killed has its trial recorded as failed and is replaced."""
     context = multiprocessing.get_context("spawn")
     os.environ["TQDM_DISABLE"] = "1"  # inherited by the workers: one bar is enough
     threads = max(1, (os.cpu_count() or 1) // workers)
 
     def start(index: int) -> BaseProcess:
-        process = context.Process(target=_worker, args=(list(trials), ledger.folder, attempt, threads, index), daemon=True)
+        process = context.Process(
+            target=_worker, args=(list(trials), ledger.folder, attempt, threads, index), daemon=True
+        )
         process.start()
         return process
 
@@ -135,8 +138,16 @@ def _worker(trials: Sequence[tuple[str, Trial]], folder: Path, attempt: str, thr
     torch.set_num_threads(threads)
     if torch.cuda.is_available():
         torch.cuda.set_device(index % torch.cuda.device_count())
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     for _ in _walk(trials, Ledger(folder), attempt):
         pass
+
+
+def _end_with(parent: int) -> None:
+    """End this process when the command that started it is gone: a sweep that nobody watches must not go on."""
+    while os.getppid() == parent:
+        time.sleep(POLL_SECONDS)
+    os._exit(1)
 
 
 def _record_death(process: BaseProcess, trials: Sequence[tuple[str, Trial]], ledger: Ledger, attempt: str) -> bool:
@@ -148,7 +159,9 @@ def _record_death(process: BaseProcess, trials: Sequence[tuple[str, Trial]], led
         if remaining:
             sys.exit(f"lowres: a worker ended with exit code {process.exitcode} before its first trial")
         return False
-    record = failed(trial, f"the worker was killed (exit code {process.exitcode}); if memory ran out, use fewer --workers")
+    record = failed(
+        trial, f"the worker was killed (exit code {process.exitcode}); if memory ran out, use fewer --workers"
+    )
     record.provenance["attempt"] = attempt
     ledger.put(record)
     return True

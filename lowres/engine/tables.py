@@ -8,7 +8,7 @@ from lowres.trial import Record
 
 
 def table(records: Sequence[Record]) -> str:
-    """One line per trial: what it is and the mean of each of its main outcomes. Free of times: equal runs, equal bytes."""
+    """One line per trial: what it is and the mean of each of its main outcomes. Equal runs give equal bytes."""
     rows = [("key", "arm", "task tokens", "general tokens", "seed", "status", "outcomes")]
     for record in records:
         recipe = record.trial["recipe"]
@@ -38,5 +38,8 @@ def headline(record: Record) -> dict[str, float]:
 
 
 def aligned(rows: Sequence[tuple[str, ...]]) -> str:
+    """Rows set in columns as wide as their longest cell."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )

@@ -77,6 +77,7 @@ def _agreement(recorded: Sequence[float], here: Sequence[float], relative: bool)
 
 
 def as_text(comparisons: Sequence[Comparison]) -> str:
+    """The comparisons as a table, with the tolerance."""
     rows = [("key", "arm", "seed", "outcome", "recorded", "here", "agreement")]
     rows += [
         (row.key, row.arm, str(row.seed), row.outcome, f"{row.recorded:.4f}", f"{row.here:.4f}", row.agreement)
@@ -86,6 +87,7 @@ def as_text(comparisons: Sequence[Comparison]) -> str:
 
 
 def verification_file(study: str) -> Path:
+    """Where the last verification of a study is kept."""
     return RESULTS / f"{study}-verified.json"
 
 

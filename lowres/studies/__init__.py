@@ -54,3 +54,20 @@ def execute(study: ModuleType, params: Any, ledger: Ledger, **how: Any) -> list[
     tuned = engine.run(study.tuning(params), ledger, **how)
     chosen: Callable[..., Sequence[Trial]] = study.trials
     return tuned + engine.run(chosen(params, tuned), ledger, **how)
+
+
+class IncompleteRun(RuntimeError):
+    """Some trials failed; their records say why, and the others are kept."""
+
+
+def insist_on_all(records: Sequence[Record]) -> list[Record]:
+    """The records, if none of them failed: a page must not be made from part of a run.
+
+    Raises:
+        IncompleteRun: names every failed trial and its error.
+    """
+    failed = [record for record in records if record.status == "failed"]
+    if failed:
+        lines = [f"{record.trial['arm']}, seed {record.trial['seed']}: {record.error}" for record in failed]
+        raise IncompleteRun(f"{len(failed)} of {len(records)} trials failed:\n  " + "\n  ".join(lines))
+    return list(records)

@@ -43,6 +43,7 @@ TUNERS: dict[str, type[Full] | type[LoRA]] = {kind.name: kind for kind in (Full,
 
 
 def tuner_names() -> tuple[str, ...]:
+    """All tuners."""
     return tuple(TUNERS)
 
 
@@ -67,7 +68,9 @@ def make(name: str, **options: object) -> Tuner:
     kind = TUNERS[name]
     unknown = sorted(set(options) - set(kind.__dataclass_fields__))
     if unknown:
-        raise InputError(f"tuner {name!r} has no option {', '.join(unknown)}; it has: {', '.join(kind.__dataclass_fields__)}")
+        raise InputError(
+            f"tuner {name!r} has no option {', '.join(unknown)}; it has: {', '.join(kind.__dataclass_fields__)}"
+        )
     return kind(**options)  # type: ignore[arg-type]
 
 

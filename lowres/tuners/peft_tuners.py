@@ -13,10 +13,12 @@ from lowres.tuners import LoRA
 
 
 def apply_full(language_model: LanguageModel) -> nn.Module:
+    """All parameters in fp32, all trained."""
     return language_model.model.float().requires_grad_(True)
 
 
 def apply_lora(tuner: LoRA, language_model: LanguageModel, seed: int) -> nn.Module:
+    """Low-rank adapters on the targets, their initialisation drawn from `seed`."""
     import peft
 
     targets: Any = tuner.targets if tuner.targets == "all-linear" else tuner.targets.split(",")
@@ -32,8 +34,14 @@ def apply_lora(tuner: LoRA, language_model: LanguageModel, seed: int) -> nn.Modu
         try:
             return peft.get_peft_model(language_model.model, configuration)
         except ValueError as error:
-            linear = {name.split(".")[-1] for name, part in language_model.model.named_modules() if isinstance(part, nn.Linear)}
-            raise InputError(f"LoRA targets {tuner.targets!r}: {error}; linear layers here: {', '.join(sorted(linear))}") from error
+            linear = {
+                name.split(".")[-1]
+                for name, part in language_model.model.named_modules()
+                if isinstance(part, nn.Linear)
+            }
+            raise InputError(
+                f"LoRA targets {tuner.targets!r}: {error}; linear layers here: {', '.join(sorted(linear))}"
+            ) from error
 
 
 def merged(model: nn.Module) -> nn.Module:

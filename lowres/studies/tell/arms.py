@@ -40,13 +40,47 @@ ARMS = {
         Arm("few-shot", "the model as it is, shown solved examples", task=False, anchored=True, few_shot=True),
         Arm("sft", "tuned on the task data, inputs bare", "task-only"),
         Arm("sft+anchor", "tuned on the task data behind the anchor", "task-only", anchored=True),
-        Arm("sft-equal-steps", "sft+anchor, repeated for as many updates as tell", "equal-steps", anchored=True, equal_steps=True),
-        Arm("general-only", "tuned on the general data of tell and nothing else", "mixed", task=False, general=True, anchored=True),
+        Arm(
+            "sft-equal-steps",
+            "sft+anchor, repeated for as many updates as tell",
+            "equal-steps",
+            anchored=True,
+            equal_steps=True,
+        ),
+        Arm(
+            "general-only",
+            "tuned on the general data of tell and nothing else",
+            "mixed",
+            task=False,
+            general=True,
+            anchored=True,
+        ),
         Arm("tell", "task data behind the anchor, shuffled into general data", "mixed", general=True, anchored=True),
         Arm("tell-no-anchor", "tell with bare inputs", "mixed", general=True),
-        Arm("tell-task-first", "tell, all task data before all general data", "mixed", general=True, anchored=True, order="task-first"),
-        Arm("tell-task-last", "tell, all general data before all task data", "mixed", general=True, anchored=True, order="task-last"),
-        Arm("random-labels", "tell with the task's targets shuffled among its inputs", "mixed", general=True, anchored=True, labels="random"),
+        Arm(
+            "tell-task-first",
+            "tell, all task data before all general data",
+            "mixed",
+            general=True,
+            anchored=True,
+            order="task-first",
+        ),
+        Arm(
+            "tell-task-last",
+            "tell, all general data before all task data",
+            "mixed",
+            general=True,
+            anchored=True,
+            order="task-last",
+        ),
+        Arm(
+            "random-labels",
+            "tell with the task's targets shuffled among its inputs",
+            "mixed",
+            general=True,
+            anchored=True,
+            labels="random",
+        ),
     )
 }
 FAMILY_HEADS = {"task-only": "sft", "equal-steps": "sft-equal-steps", "mixed": "tell"}
@@ -81,7 +115,9 @@ def trials(params: Params, tuned: Sequence[Record] = ()) -> list[Trial]:
     budgets, ratio = params.task_tokens or (), params.ratio
     points = [(ARMS[name], tokens, ratio) for tokens in budgets for name in params.arms or ()]
     points += [(ARMS["sft"], tokens, ratio) for tokens in params.sft_tokens or () if tokens not in budgets]
-    points += [(ARMS["tell"], t, r) for t in budgets for r in params.ratios or () if r != ratio and _is_available(params, t, r)]
+    points += [
+        (ARMS["tell"], t, r) for t in budgets for r in params.ratios or () if r != ratio and _is_available(params, t, r)
+    ]
     found = [_trial(params, arm, t, r, seed, rates) for arm, t, r in points for seed in _seeds(params, arm)]
     return list(dict.fromkeys(found))
 
@@ -135,9 +171,7 @@ def _recipe(params: Params, arm: Arm, task_tokens: int, ratio: float) -> Recipe:
 def _evaluation(params: Params) -> Evaluation:
     from lowres.trial import Evaluation
 
-    return Evaluation(
-        items=params.items or 0, probes=tuple(params.probes or ()), probe_items=params.probe_items or 0
-    )
+    return Evaluation(items=params.items or 0, probes=tuple(params.probes or ()), probe_items=params.probe_items or 0)
 
 
 def task_options(params: Params):  # type: ignore[no-untyped-def]

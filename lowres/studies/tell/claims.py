@@ -22,7 +22,8 @@ CLAIMS = (
         source="second-hand summary of the paper; the authors' repository says that 10 entries suffice",
         reported="no table could be recovered; budgets from 10,000 tokens",
         measure="score differences at budget B: SFT - untouched, TELL - untouched, TELL at B - SFT at 10 B",
-        rule="SFT - untouched below the margin; TELL - untouched above it; TELL at B - SFT at 10 B above minus the margin",
+        rule="SFT - untouched below the margin; TELL - untouched above it; TELL at B - SFT at 10 B above minus the "
+        "margin",
         margin=MARGIN,
     ),
     Claim(
@@ -63,8 +64,8 @@ CLAIMS = (
         reported="no table could be recovered",
         measure="score and target likelihood against the ratio of general to task tokens: BIC of a line in "
         "log2(1 + ratio) against one jump, five ratios at least",
-        rule="reproduced if the jump fits better by 2 BIC or more on both, not reproduced if the line (or no change) does "
-        "on either",
+        rule="reproduced if the jump fits better by 2 BIC or more on both, not reproduced if the line (or no change) "
+        "does on either",
         margin=2.0,
     ),
     Claim(
@@ -117,7 +118,8 @@ DEVIATIONS = (
         "unknown",
     ),
     Deviation(
-        "LoRA settings were not found; the toolkit's defaults of the time are rank 8, alpha 32, dropout 0.05 on attention",
+        "LoRA settings were not found; the toolkit's defaults of the time are rank 8, alpha 32, dropout 0.05 on "
+        "attention layers",
         "rank 8, alpha 32, no dropout, all linear layers, two epochs, batches of four, rate chosen on validation data",
         "in favour of every arm; small budgets see more updates",
     ),

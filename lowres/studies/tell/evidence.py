@@ -52,6 +52,7 @@ class Evidence:
 
     @property
     def records(self) -> list[Record]:
+        """All records, point by point."""
         return [record for seeds in self.points.values() for record in seeds.values()]
 
     def at(self, arm: str, budget: int | None = None, ratio: float | None = None) -> Point:
@@ -129,7 +130,9 @@ def _largest_grid(records: Sequence[Record]) -> list[Record]:
         if optimisation is None:
             untrained.append(record)
             continue
-        groups[json.dumps([record.trial["evaluation"], optimisation["epochs"], optimisation["batch_size"]])].append(record)
+        groups[json.dumps([record.trial["evaluation"], optimisation["epochs"], optimisation["batch_size"]])].append(
+            record
+        )
     if not groups:
         return untrained
     name, largest = max(groups.items(), key=lambda group: len(group[1]))
@@ -176,12 +179,16 @@ def cost(evidence: Evidence) -> str:
     return f"{len(evidence.records)} trials, {hours:.1f} process hours on {'; '.join(machines)}" if machines else ""
 
 
-def _verdict(evidence: Evidence, claim: Claim, parts: Sequence[Part], context: Mapping[str, Effect | Saving]) -> Verdict:
+def _verdict(
+    evidence: Evidence, claim: Claim, parts: Sequence[Part], context: Mapping[str, Effect | Saving]
+) -> Verdict:
     effects: dict[str, Effect | Saving] = {part.name: part.effect for part in parts if part.effect is not None}
     missing = [part.name for part in parts if part.effect is None]
     if missing:
         reason = f"not run: {', '.join(missing)}"
-        return Verdict(claim, "cannot tell", reason, {**effects, **context}, scale(evidence), cost=cost(evidence), page=PAGE)
+        return Verdict(
+            claim, "cannot tell", reason, {**effects, **context}, scale(evidence), cost=cost(evidence), page=PAGE
+        )
     rules = {part.name: part.rule for part in parts}
     return judge(claim, {**effects, **context}, rules, scale(evidence), cost(evidence), PAGE)
 
@@ -214,8 +221,8 @@ def _saving(evidence: Evidence, claim: Claim) -> Verdict:
 
     name = "TELL - SFT with five times the task data (interpolated)"
     curve, tell = sft_curve(evidence), evidence.scores(evidence.at("tell"))
-    enough = tell is not None and curve and min(curve) <= 5 * evidence.budget <= max(curve)
-    if not enough or any(len(table) != len(tell) for table in curve.values()):
+    measured = bool(curve) and min(curve) <= 5 * evidence.budget <= max(curve)
+    if tell is None or not measured or any(len(table) != len(tell) for table in curve.values()):
         return _verdict(evidence, claim, [Part(name, None, Rule("above", 0.0))], {})
     effect = paired_effect(tell, interpolate(curve, 5 * evidence.budget))
     context: dict[str, Effect | Saving] = {}
@@ -298,7 +305,8 @@ def _emergence(evidence: Evidence, claim: Claim) -> Verdict:
     else:
         outcome = "cannot tell"
     words = [
-        f"{name}: {change.favours} (BIC flat {change.bic_flat:.1f}, line {change.bic_line:.1f}, jump {change.bic_jump:.1f})"
+        f"{name}: {change.favours} (BIC flat {change.bic_flat:.1f}, line {change.bic_line:.1f}, "
+        f"jump {change.bic_jump:.1f})"
         for name, change in found.items()
     ]
     reason = f"{'; '.join(words)}; {len(sweep(evidence, evidence.metric))} ratios, means over seeds"

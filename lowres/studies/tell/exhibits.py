@@ -1,0 +1,441 @@
+"""The tables and figures of the TELL page, each drawn from records."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from lowres.markup import Shown, shown_table
+from lowres.studies.tell.arms import ARMS, FAMILY_HEADS
+from lowres.studies.tell.claims import DEVIATIONS, MARGIN
+from lowres.studies.tell.evidence import Evidence, Point, sft_curve, sweep
+
+if TYPE_CHECKING:
+    from lowres.stats import Effect
+    from lowres.trial import Record, Trial
+
+BARS = "95 % intervals over seeds and items"
+NAMES = {"token_f1": "token F1", "exact_match": "exact match", "rouge_l": "ROUGE-L", "accuracy": "accuracy"}
+
+
+def arms_table(arms: Sequence[str]) -> Shown:
+    """What each arm does, and what it is tuned with."""
+    rows = [(name, ARMS[name].meaning, ARMS[name].family or "not tuned") for name in arms]
+    return shown_table("The arms", ("Arm", "What it does", "Learning rate shared with"), rows, stack=True)
+
+
+def origin(evidence: Evidence) -> Shown:
+    """One sentence on where the evidence of the page comes from."""
+    from lowres.ledger import is_stale
+
+    records = evidence.records
+    stale = sum(map(is_stale, records))
+    dates = sorted(record.provenance["date"][:10] for record in records)
+    source = (
+        "published in `results/tell.parquet`"
+        if evidence.published
+        else "of the live run above: nothing is published for these parameters"
+    )
+    when = f", made between {dates[0]} and {dates[-1]}" if dates else ""
+    older = f" {stale} of them were made by older code; `lowres verify tell` runs some again." if stale else ""
+    text = f"The evidence below rests on {len(records)} records {source}{when}.{older}"
+    return Shown(f"<p>{text.replace('`', '')}</p>", text)
+
+
+# --- tuning ----------------------------------------------------------------------------------------------------------
+
+
+def tuning_table(records: Iterable[Record]) -> Shown:
+    """Every learning rate that was tried, per arm family: validation loss and score, and which rate was chosen."""
+    tried = [record for record in records if record.trial["arm"].startswith("tuning ") and record.status == "done"]
+    best = {}
+    for record in sorted(tried, key=lambda record: record.mean("task", "target_nll"), reverse=True):
+        best[record.trial["arm"]] = record.key
+    rows = []
+    for record in sorted(tried, key=lambda r: (r.trial["arm"], r.trial["optimisation"]["learning_rate"])):
+        family = record.trial["arm"].removeprefix("tuning ")
+        rate, loss = record.trial["optimisation"]["learning_rate"], record.mean("task", "target_nll")
+        score = record.mean("task", main_measure(record))
+        rows.append((family, f"{rate:g}", loss, score, "chosen" if best[record.trial["arm"]] == record.key else ""))
+    header = ("Arm family", "Learning rate", "Nats per target token", "Score", "")
+    note = (
+        f"Learning rates on validation data: {len(tried)} trials, as many for each family"
+        if tried
+        else "No tuning was run"
+    )
+    return shown_table(note, header, rows)
+
+
+def main_measure(record: Record) -> str:
+    """The first of the usual metrics that the record has for its task."""
+    return next(name for name in ("accuracy", "token_f1", "exact_match", "rouge_l") if name in record.outcomes["task"])
+
+
+# --- scores ----------------------------------------------------------------------------------------------------------
+
+
+def scores_table(evidence: Evidence) -> Shown:
+    """Every point that was run: exact token counts, updates, the score with its interval, the target loss."""
+    from lowres.stats import mean_interval
+
+    rows = []
+    for point in ordered(evidence):
+        records = list(evidence.points[point].values())
+        scores, losses = evidence.scores(point), evidence.scores(point, measure="target_nll")
+        if scores is None or losses is None:
+            continue
+        counts = (
+            average(record.counts.get(name, 0) for record in records) for name in ("task_tokens", "general_tokens")
+        )
+        updates = average(record.cost.get("updates", 0) for record in records)
+        interval = mean_interval(scores)
+        low, high = interval.interval
+        rows.append(
+            (
+                point.arm,
+                *map(round, counts),
+                round(updates),
+                len(records),
+                interval.estimate,
+                f"{low:.3f} to {high:.3f}",
+                float(losses.mean()),
+            )
+        )
+    header = (
+        "Arm",
+        "Task tokens",
+        "General tokens",
+        "Updates",
+        "Seeds",
+        NAMES[evidence.metric].capitalize(),
+        "95 % interval",
+        "Nats per target token",
+    )
+    caption = "All points: tokens as counted in what was drawn (mean over seeds)"
+    return shown_table(caption, header, rows, stack=True)
+
+
+def average(values: Iterable[float]) -> float:
+    """Mean, 0 for nothing."""
+    listed = list(values)
+    return sum(listed) / max(1, len(listed))
+
+
+def ordered(evidence: Evidence) -> list[Point]:
+    """Points in the order of the arms, then of their budgets."""
+    place = {name: index for index, name in enumerate(ARMS)}
+    return sorted(
+        evidence.points, key=lambda point: (place.get(point.arm, 99), point.task_tokens, point.general_tokens)
+    )
+
+
+def learning_curve(evidence: Evidence) -> Shown | str:
+    """Score against task tokens: SFT at every budget, TELL where it was run, the untouched model as a level."""
+    from pandas import DataFrame
+
+    from lowres.figures import Plot, curve
+    from lowres.stats import mean_interval
+
+    budgets = sorted(sft_curve(evidence))
+    series = {"SFT": {budget: evidence.at("sft", budget) for budget in budgets}}
+    series["TELL"] = {budget: evidence.at("tell", budget) for budget in budgets}
+    series["untouched"] = dict.fromkeys(budgets, evidence.at("untouched"))
+    rows = []
+    for name, points in series.items():
+        for budget, point in points.items():
+            scores = evidence.scores(point)
+            if scores is not None:
+                effect = mean_interval(scores)
+                rows.append((name, budget, effect.estimate, *effect.interval))
+    if not rows:
+        return "No learning curve: neither SFT nor TELL was run."
+    metric = NAMES[evidence.metric]
+    plot = Plot(
+        name="tell-learning-curve",
+        alt=f"{metric} against task tokens: SFT at {len(budgets)} budgets, TELL at {evidence.budget:,} tokens with "
+        f"{evidence.params.ratio:g} times as many general tokens, and the untouched model as a level. "
+        + _reading(evidence),
+        caption=f"{metric.capitalize()} on {evidence.params.task} against the amount of task data.",
+        x="task tokens",
+        y=metric,
+        error=BARS,
+        x_scale="tokens",
+    )
+    return curve(DataFrame(rows, columns=["series", "x", "y", "low", "high"]), plot)
+
+
+def _reading(evidence: Evidence) -> str:
+    """The figure's message in a sentence, from the numbers."""
+    effect = evidence.effect(evidence.at("tell"), evidence.at("sft"))
+    if effect is None:
+        return ""
+    return f"At {evidence.budget:,} tokens TELL minus SFT is {effect.text()}."
+
+
+def differences(evidence: Evidence) -> Shown | str:
+    """TELL minus every other arm at B, with the margin of the claims."""
+    from lowres.figures import Plot, effects_table, forest
+
+    effects = against_tell(evidence)
+    if not effects:
+        return "No comparison: TELL was not run."
+    beyond = sum(effect.interval[0] > MARGIN for effect in effects.values())
+    metric = NAMES[evidence.metric]
+    plot = Plot(
+        name="tell-differences",
+        alt=f"{metric} of TELL minus that of each of {len(effects)} other arms at {evidence.budget:,} task tokens. The "
+        f"interval lies wholly beyond the margin of {MARGIN:g} for {beyond} of them.",
+        caption="TELL minus each other arm, same seeds and items. Thin lines: the part of the interval that comes from "
+        "the seeds and the part that comes from the test items.",
+        x=f"{metric} of TELL minus that of the arm",
+        error=BARS,
+    )
+    return forest(effects_table(effects), plot, marks={"no difference": 0.0, "margin": MARGIN})
+
+
+def against_tell(evidence: Evidence) -> dict[str, Effect]:
+    """TELL minus each arm that was run at B."""
+    tell = evidence.at("tell")
+    effects = {name: evidence.effect(tell, evidence.at(name)) for name in ARMS if name != "tell"}
+    return {name: effect for name, effect in effects.items() if effect is not None}
+
+
+def ratio_sweep(evidence: Evidence) -> Shown | str:
+    """Score and target likelihood of TELL at B against the ratio of general to task tokens."""
+    from pandas import DataFrame
+
+    from lowres.figures import Plot, curve
+    from lowres.stats import mean_interval
+
+    metric = NAMES[evidence.metric]
+    rows = []
+    for panel, measure, sign in (
+        (metric, evidence.metric, 1),
+        ("log-likelihood per target token (nats)", "target_nll", -1),
+    ):
+        for ratio, scores in sweep(evidence, measure).items():
+            effect = mean_interval(sign * scores)
+            rows.append((panel, ratio, effect.estimate, *effect.interval))
+    ratios = sorted({row[1] for row in rows})
+    if len(ratios) < 2:
+        return "No sweep: TELL was run at one ratio only."
+    plot = Plot(
+        name="tell-ratios",
+        alt=f"TELL at {evidence.budget:,} task tokens against {len(ratios)} ratios of general to task tokens from "
+        f"{ratios[0]:g} to {ratios[-1]:g}: {metric} above, log-likelihood of the targets below.",
+        caption=f"A discrete and a continuous measure of the same trials against general data, at {evidence.budget:,} "
+        "task tokens. Ratio 0 is SFT with the anchor.",
+        x="general tokens per task token",
+        error=BARS,
+        x_scale="ratio",
+    )
+    return curve(DataFrame(rows, columns=["panel", "x", "y", "low", "high"]), plot)
+
+
+def retention(evidence: Evidence, kind: str) -> Shown | str:
+    """What tuning did to the probes: change against the untouched model per arm; `kind` is "nll" or "choice"."""
+    from pandas import DataFrame
+
+    from lowres.figures import Plot, forest
+
+    rows = []
+    for name in ARMS:
+        point = evidence.at(name)
+        for probe, measure in probes_of(evidence, kind):
+            effect = evidence.effect(point, evidence.at("untouched"), probe, measure) if name != "untouched" else None
+            if effect is not None and ARMS[name].family:
+                rows.append((name, probe, effect.estimate, *effect.interval))
+    if not rows:
+        return "No probe of this kind was measured on the untouched model and on a tuned one."
+    what = "negative log-likelihood per token (nats; right is worse)" if kind == "nll" else "accuracy (left is worse)"
+    plot = Plot(
+        name=f"tell-retention-{kind}",
+        alt=f"Change of {what} against the untouched model for {len({row[0] for row in rows})} tuned arms at "
+        f"{evidence.budget:,} task tokens; the largest change is {max((row[2] for row in rows), key=abs):+.3f}.",
+        caption=f"Retention: change in {what.split(' (')[0]} on "
+        f"{' and '.join(dict.fromkeys(row[1] for row in rows))}, tuned minus untouched. {_levels(evidence, kind)}",
+        x=f"change in {what}",
+        error=BARS,
+    )
+    return forest(DataFrame(rows, columns=["row", "series", "estimate", "low", "high"]), plot, marks={"no change": 0.0})
+
+
+def probes_of(evidence: Evidence, kind: str) -> list[tuple[str, str]]:
+    """Probes of one kind that were measured, each with its measure (choices: per character, as they were chosen)."""
+    found: dict[str, str] = {}
+    for record in evidence.records:
+        for where, measures in record.outcomes.items():
+            if where != "task" and ("nll" in measures) == (kind == "nll"):
+                found[where] = "nll" if kind == "nll" else "accuracy_per_character"
+    return list(found.items())
+
+
+def _levels(evidence: Evidence, kind: str) -> str:
+    """Where the untouched model starts, beside chance: a probe at chance cannot show forgetting."""
+    from lowres.data import load_probe
+
+    parts = []
+    for probe, measure in probes_of(evidence, kind):
+        scores = evidence.scores(evidence.at("untouched"), probe, measure)
+        if scores is not None:
+            chance = load_probe(probe).chance
+            parts.append(f"{probe} starts at {scores.mean():.3f}" + (f" (chance {chance:.2f})" if chance else ""))
+    return "; ".join(parts) + "." if parts else ""
+
+
+# --- the live run ----------------------------------------------------------------------------------------------------
+
+
+def live_table(records: Sequence[Record]) -> Shown:
+    """What was just run here."""
+    rows: list[tuple[Any, ...]] = []
+    for record in records:
+        recipe = record.trial["recipe"]
+        if record.status == "done":
+            result: tuple[Any, ...] = (
+                record.mean("task", main_measure(record)),
+                record.mean("task", "target_nll"),
+                f"{record.cost['seconds']:.0f} s",
+            )
+        else:
+            result = (float("nan"), float("nan"), record.error.splitlines()[0][:80])
+        rows.append(
+            (record.trial["arm"], recipe["task_tokens"], recipe["general_tokens"], record.trial["seed"], *result)
+        )
+    header = ("Arm", "Task tokens", "General tokens", "Seed", "Score", "Nats per target token", "Time")
+    return shown_table("The live run on this machine", header, rows, stack=True)
+
+
+def drift(live: Sequence[Record]) -> Shown:
+    """The live run against the published records of the very same trials: equal bit for bit, or how far apart."""
+    from lowres.engine.verification import compare
+    from lowres.ledger import read_published, trial_name
+
+    stored = {trial_name(record): record for record in read_published("tell")}
+    pairs = [(stored[trial_name(r)], r) for r in live if r.status == "done" and trial_name(r) in stored]
+    rows = [row for before, now in pairs for row in compare(before, now)]
+    if not rows:
+        text = "None of the live trials has been published, so there is nothing to compare them with."
+        return Shown(f"<p>{text}</p>", text)
+    agreement = Counter(row.agreement for row in rows)
+    note = ", ".join(f"{count} {word}" for word, count in agreement.most_common())
+    shown = [(row.arm, row.seed, row.outcome, row.recorded, row.here, row.agreement) for row in rows]
+    caption = f"{len(pairs)} live trials against their published records: {note}"
+    return shown_table(caption, ("Arm", "Seed", "Outcome", "Recorded", "Here", "Agreement"), shown, stack=True)
+
+
+def samples(evidence: Evidence, count: int = 4) -> Shown:
+    """What the models wrote for the first test items, beside what was asked for."""
+    from lowres.data import load_task
+    from lowres.studies.tell.arms import task_options
+
+    task = load_task(evidence.params.task, task_options(evidence.params))
+    arms = [name for name in ("untouched", "sft", "tell") if evidence.points.get(evidence.at(name))]
+    texts = {}
+    for name in arms:
+        seeds = evidence.points[evidence.at(name)]
+        texts[name] = seeds[min(seeds)].texts.get("task", [])
+    rows = [
+        (example.target, *(texts[name][index] for name in arms))
+        for index, example in enumerate(task.test[:count])
+        if all(index < len(texts[name]) for name in arms)
+    ]
+    return shown_table(
+        "The first test items: wanted, and written by one seed of each arm", ("Wanted", *arms), rows, stack=True
+    )
+
+
+# --- controls and cost -----------------------------------------------------------------------------------------------
+
+
+def controls(evidence: Evidence) -> Shown:
+    """What has to hold if the measurement is sound: each control, what it must show, what it showed."""
+    rows = []
+    for name, better, worse, meaning in (
+        ("Random labels must not help", "tell", "random-labels", "TELL minus TELL with shuffled targets is above zero"),
+        ("Tuning on the task helps at all", "sft", "untouched", "SFT minus untouched is above zero"),
+        ("General data alone is not the task", "tell", "general-only", "TELL minus general data alone is above zero"),
+        ("A shown format is not enough", "tell", "few-shot", "TELL minus few-shot is above zero"),
+    ):
+        effect = evidence.effect(evidence.at(better), evidence.at(worse))
+        loss = evidence.effect(evidence.at(worse), evidence.at(better), measure="target_nll")
+        if effect is None or loss is None:
+            rows.append((name, meaning, "not run", "", ""))
+            continue
+        low, high = effect.interval
+        word = "holds" if low > 0 else "fails" if high < 0 else "cannot tell"
+        rows.append((name, meaning, word, effect.text(), loss.text()))
+    header = (
+        "Control",
+        "Must show",
+        "Outcome",
+        f"Difference in {NAMES[evidence.metric]}",
+        "Nats per target token saved",
+    )
+    return shown_table("Controls", header, rows, stack=True)
+
+
+def deviations() -> Shown:
+    """Original, here, expected direction of the bias."""
+    rows = [(row.original, row.here, row.expected_bias) for row in DEVIATIONS]
+    return shown_table("Deviations from the paper", ("In the paper", "Here", "Expected bias"), rows, stack=True)
+
+
+def cost_table(evidence: Evidence) -> Shown:
+    """Per arm at B: seconds, tokens per second, memory."""
+    rows = []
+    for name in ARMS:
+        seeds = evidence.points.get(evidence.at(name), {})
+        records = list(seeds.values())
+        if records:
+            seconds, training = (
+                average(r.cost.get(key, 0) for r in records) for key in ("seconds", "training_seconds")
+            )
+            speed = average(record.cost.get("tokens_per_second", 0) for record in records)
+            memory = max(record.cost["peak_memory_bytes"] for record in records) / 2**30
+            rows.append((name, len(records), round(seconds), round(training), round(speed), f"{memory:.1f} GiB"))
+    machines = "; ".join(
+        sorted({f"{r.provenance['hardware']}, {r.provenance['threads']} thread(s) each" for r in evidence.records})
+    )
+    header = ("Arm", "Trials", "Seconds each", "of which training", "Tokens/s in training", "Peak memory")
+    return shown_table(f"Cost of a trial ({machines})", header, rows, stack=True)
+
+
+def verification() -> Shown:
+    """The last verification of published records."""
+    from lowres.engine.verification import read_verification
+
+    kept = read_verification("tell")
+    if not kept:
+        text = "No published record has been verified on another machine yet: `lowres verify tell` does it."
+        return Shown(f"<p>{text.replace('`', '')}</p>", text)
+    agreement = Counter(row["agreement"] for row in kept["comparisons"])
+    words = ", ".join(f"{count} {word}" for word, count in agreement.most_common())
+    where = kept["provenance"]
+    text = f"Last verified on {where['date']} ({where['hardware']}): {len(kept['comparisons'])} outcomes, {words}."
+    return Shown(f"<p>{text}</p>", text)
+
+
+def trial_table(trials: Sequence[Trial], recorded: int) -> Shown:
+    """The trials of the live run before they run, with their exact training tokens."""
+    from lowres.engine.planning import training_tokens
+
+    rows = [
+        (
+            t.arm,
+            t.recipe.task_tokens,
+            t.recipe.general_tokens,
+            t.seed,
+            training_tokens(t),
+            t.evaluation.items,
+            ", ".join(t.evaluation.probes),
+        )
+        for t in trials
+    ]
+    caption = f"The live run: {len(trials)} trials, {recorded} of them in the ledger already"
+    header = ("Arm", "Task tokens", "General tokens", "Seed", "Tokens through training", "Test items", "Probes")
+    return shown_table(caption, header, rows, stack=True)
+
+
+FAMILY_NOTE = ", ".join(f"{family} on {head}" for family, head in FAMILY_HEADS.items())
