@@ -17,6 +17,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -100,34 +101,42 @@ def run_notebook(source: Path, working_copy: Path, parameters: Mapping[str, obje
     if not source.is_file():
         raise BookError(f"there is no notebook {source}")
     import nbformat
-    import papermill
-    from nbclient.exceptions import DeadKernelError
-    from traitlets.config import Config
 
-    config = Config()
-    config.KernelManager.transport = "ipc"  # no ports: nothing to race for, nothing that listens
     working_copy.parent.mkdir(parents=True, exist_ok=True)
-    died = ""
-    try:
-        papermill.execute_notebook(
-            source,
-            working_copy,
-            parameters=dict(parameters),
-            kernel_name="python3",
-            language="python",
-            cwd=root,
-            progress_bar=False,
-            stderr_file=sys.stderr,
-            config=config,
-        )
-    except papermill.PapermillExecutionError:
-        pass  # the notebook knows more than the exception
-    except DeadKernelError:
-        died = "the kernel died: it was killed, perhaps because memory ran out"
+    died = _run_cells(source, working_copy, parameters, root)
     notebook = nbformat.read(working_copy, as_version=4)
     _insist_on_completion(notebook, source, working_copy, died)
     working_copy.unlink()
     return notebook
+
+
+def _run_cells(source: Path, working_copy: Path, parameters: Mapping[str, object], root: Path) -> str:
+    """Let papermill run the cells; what a killed kernel leaves to say, the rest is in `working_copy`."""
+    import papermill
+    from nbclient.exceptions import DeadKernelError
+    from traitlets.config import Config
+
+    with tempfile.TemporaryDirectory(prefix="lowres-") as folder:
+        config = Config()
+        config.KernelManager.transport = "ipc"  # no ports: nothing to race for, nothing that listens
+        config.KernelManager.ip = f"{folder}/kernel"  # else the sockets lie about in `root`
+        try:
+            papermill.execute_notebook(
+                source,
+                working_copy,
+                parameters=dict(parameters),
+                kernel_name="python3",
+                language="python",
+                cwd=root,
+                progress_bar=False,
+                stderr_file=sys.stderr,
+                config=config,
+            )
+        except papermill.PapermillExecutionError:
+            pass  # the notebook knows more than the exception
+        except DeadKernelError:
+            return "the kernel died: it was killed, perhaps because memory ran out"
+    return ""
 
 
 def build(root: Path = ROOT) -> Path:

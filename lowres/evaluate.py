@@ -23,6 +23,7 @@ from lowres.data import Example, Probe
 from lowres.models import (
     LanguageModel,
     encode,
+    end_tokens,
     logits_only_at,
     plain_ids,
     precision_context,
@@ -151,10 +152,11 @@ class _Contexts:
         return totals.index_add(0, wanted.nonzero()[:, 0], picked)
 
     def generate(self, max_new_tokens: int) -> list[str]:
-        """Greedy continuation of each row up to its end-of-turn token; uses the cache up."""
+        """Greedy continuation of each row up to a token that ends an answer; uses the cache up."""
         tokenizer = self.language_model.tokenizer
-        end = int(tokenizer.eos_token_id)
-        token = self.following.argmax(-1)
+        ends = torch.tensor(end_tokens(self.language_model), device=self.mask.device)
+        end = int(ends[0])
+        token = self._ended(self.following.argmax(-1), ends)
         done = token == end
         chosen = [token]
         for _ in range(max_new_tokens - 1):
@@ -163,11 +165,16 @@ class _Contexts:
             self.mask = torch.cat([self.mask, torch.ones_like(self.mask[:, :1])], 1)
             here = torch.ones_like(token[:, None], dtype=torch.bool)
             logits, self.cache = _forward(self.model, self.language_model, token[:, None], self.mask, self.cache, here)
-            token = torch.where(done, end, logits.argmax(-1))
+            token = torch.where(done, end, self._ended(logits.argmax(-1), ends))
             done = done | (token == end)
             chosen.append(token)
         rows = torch.stack(chosen, 1).tolist()
         return [tokenizer.decode(row[: row.index(end)] if end in row else row).strip() for row in rows]
+
+    @staticmethod
+    def _ended(token: torch.Tensor, ends: torch.Tensor) -> torch.Tensor:
+        """The first of the end tokens in place of any of them."""
+        return torch.where(torch.isin(token, ends), ends[0], token)
 
 
 def _forward(

@@ -53,22 +53,24 @@ class Ledger:
             text = path.read_text(encoding="utf-8")
         except FileNotFoundError:
             return None
-        except (OSError, UnicodeDecodeError) as error:
-            self._quarantine(path, str(error))
-            return None
+        except OSError as error:
+            raise InputError(f"cannot read {path}: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            return self._quarantine(path, str(error))
         try:
-            return parse(text)
+            return parse(text, key)
         except ValueError as error:
-            self._quarantine(path, str(error))
-            return None
+            return self._quarantine(path, str(error))
 
-    def _quarantine(self, path: Path, reason: str) -> None:
+    def _quarantine(self, path: Path, reason: str) -> Record | None:
+        """Move a file out of the way and name it; returns None, for there is no record."""
         place = self.folder / "quarantine"
         place.mkdir(exist_ok=True)
         with contextlib.suppress(FileNotFoundError):  # another process may have moved it already
             path.rename(place / path.name)
         self.quarantined.append(path.stem)
         warnings.warn(f"record {path.name} is corrupted ({reason}); moved to {place}", stacklevel=3)
+        return None
 
     def put(self, record: Record) -> None:
         """Write a record: whole or not at all.
@@ -94,12 +96,9 @@ class Ledger:
                 handle.flush()
             yield taken
 
-    def claimed_by(self, process: int) -> str | None:
-        """Key of the trial that a process last claimed and has not recorded, to say what a killed one was at."""
-        for path in self.folder.glob("*.lock"):
-            if path.read_text().strip() == str(process) and not (self.folder / f"{path.stem}.json").exists():
-                return path.stem
-        return None
+    def claimed_by(self, process: int) -> list[str]:
+        """Keys that a process was the last to claim, to say what a killed one was at."""
+        return [path.stem for path in self.folder.glob("*.lock") if path.read_text().strip() == str(process)]
 
 
 def _lock(handle: IO[str]) -> bool:
@@ -126,9 +125,10 @@ def write_atomically(path: Path, content: bytes) -> None:
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}. Free some space or choose another folder.") from error
+    finally:  # after a rename there is nothing left to remove
         with contextlib.suppress(OSError):
             os.unlink(temporary)
-        raise InputError(f"cannot write {path}: {error.strerror}. Free some space or choose another folder.") from error
 
 
 def serialise(record: Record) -> str:
@@ -137,18 +137,21 @@ def serialise(record: Record) -> str:
     return json.dumps({"checksum": _checksum(body), "record": json.loads(body)}, sort_keys=True, ensure_ascii=False)
 
 
-def parse(text: str) -> Record:
-    """The inverse of `serialise`.
+def parse(text: str, key: str) -> Record:
+    """The inverse of `serialise`, for the record of a key.
 
     Raises:
-        ValueError: not JSON, fields missing, or the checksum does not fit the body.
+        ValueError: not JSON, fields missing, the checksum does not fit the body, or it is the record of another key.
     """
     values = json.loads(text)
     if not isinstance(values, dict) or set(values) != {"checksum", "record"}:
         raise ValueError("not a record")
     if _checksum(json.dumps(values["record"], sort_keys=True, ensure_ascii=False)) != values["checksum"]:
         raise ValueError("the checksum does not fit")
-    return from_dict(values["record"])
+    record = from_dict(values["record"])
+    if record.key != key:
+        raise ValueError(f"it holds the record of {record.key}")
+    return record
 
 
 def _checksum(body: str) -> str:
@@ -233,7 +236,7 @@ def write_published(study: str, records: Sequence[Record]) -> Path:
 
 
 def publish(ledger: Ledger, study: str) -> Path:
-    """Add the ledger's finished records of a study to its published file; a newer record of the same trial wins.
+    """Add the ledger's finished records of a study to its published file; the newest record of a trial wins.
 
     Raises:
         InputError: the ledger holds no finished record of the study.
@@ -241,9 +244,8 @@ def publish(ledger: Ledger, study: str) -> Path:
     done = [record for record in ledger.records(study) if record.status == "done"]
     if not done:
         raise InputError(f"nothing to publish: the ledger {ledger.folder} has no finished record of study {study!r}")
-    merged = {trial_name(record): record for record in read_published(study)}
-    merged.update({trial_name(record): record for record in done})
-    return write_published(study, list(merged.values()))
+    everything = sorted([*read_published(study), *done], key=lambda record: record.provenance.get("date", ""))
+    return write_published(study, list({trial_name(record): record for record in everything}.values()))
 
 
 def trial_name(record: Record) -> str:

@@ -140,9 +140,8 @@ def _digest(paths: Sequence[Path]) -> str:
     return digest.hexdigest()[:16]
 
 
-@functools.cache
 def fingerprint(name: str) -> str:
-    """Sixteen hex digits over the weights and tokenizer of a model.
+    """Sixteen hex digits over the weights and tokenizer of a model, read anew when a file of it changes.
 
     Raises:
         InputError: unknown name, or a Hub model that is not on this machine and cannot be fetched.
@@ -160,8 +159,11 @@ def fingerprint(name: str) -> str:
 def _local_folder(name: str) -> Path:
     """Folder that holds the model's files: itself, or the Hub's cache (downloading if there is a network)."""
     folder = Path(name).expanduser()
-    if folder.is_dir():
-        return folder
+    return folder if folder.is_dir() else _hub_folder(name)
+
+
+@functools.cache
+def _hub_folder(name: str) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
@@ -236,16 +238,15 @@ def load(name: str, precision: str = "auto", device: str = "auto") -> LanguageMo
         raise InputError(f"unknown precision {precision!r}; allowed: {', '.join(PRECISIONS)}")
     chosen = choose_device(device)
     autocast = chosen_precision(chosen) == "bf16" if precision == "auto" else precision == "bf16"
-    return _load(name, chosen, autocast)
+    return _load(name, fingerprint(name), chosen, autocast)
 
 
 @functools.lru_cache(maxsize=1)
-def _load(name: str, device: str, autocast: bool) -> LanguageModel:
+def _load(name: str, identity: str, device: str, autocast: bool) -> LanguageModel:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
 
-    identity = fingerprint(name)
     folder = _converted_folder(name) if name in BUNDLED else _local_folder(name)
     logging.disable_progress_bar()
     try:
@@ -287,28 +288,30 @@ def choose_device(device: str = "auto") -> str:
 
 @functools.cache
 def chosen_precision(device: str) -> str:
-    """The faster of fp32 and bf16 for one matrix product of the size that a small model spends its time in.
+    """The faster of fp32 and bf16 for a matrix product of the width of a small model.
 
-    Some CPUs multiply bfloat16 ten times slower than fp32, others five times faster: measuring takes 50 ms.
+    Some CPUs multiply bfloat16 several times faster than fp32, others ten times slower. The product is small, so that
+    the slow ones do not take long to find out.
     """
     import torch
 
-    seconds = {}
-    for label, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
-        left, right = (
-            torch.ones(512, 576, device=device, dtype=dtype),
-            torch.ones(576, 1536, device=device, dtype=dtype),
-        )
-        left @ right
-        if device != "cpu":
-            torch.cuda.synchronize()
+    seconds = {name: _product_seconds(device, getattr(torch, name)) for name in ("float32", "bfloat16")}
+    return "bf16" if seconds["bfloat16"] * 1.2 < seconds["float32"] else "fp32"
+
+
+def _product_seconds(device: str, dtype: torch.dtype) -> float:
+    """Best of three times of one product [64, 576] @ [576, 1536] on a CPU, or of a larger one on a GPU."""
+    import torch
+
+    rows = 64 if device == "cpu" else 4096
+    left, right = (torch.ones(shape, device=device, dtype=dtype) for shape in ((rows, 576), (576, 1536)))
+    times = []
+    for _ in range(4):
         started = time.perf_counter()
-        for _ in range(5):
-            left @ right
-        if device != "cpu":
-            torch.cuda.synchronize()
-        seconds[label] = time.perf_counter() - started
-    return "bf16" if seconds["bf16"] * 1.2 < seconds["fp32"] else "fp32"
+        product = left @ right
+        product[0, 0].item()  # waits for the GPU
+        times.append(time.perf_counter() - started)
+    return min(times[1:])
 
 
 # --- the model's format ----------------------------------------------------------------------------------------------
@@ -320,7 +323,30 @@ def encode(language_model: LanguageModel, prompt: str, target: str) -> Encoded:
     prefix = prompt_ids(language_model, prompt)
     space = "" if tokenizer.chat_template else " "
     answer = tokenizer(space + target, add_special_tokens=False).input_ids
-    return Encoded((*prefix, *answer, int(tokenizer.eos_token_id)), len(prefix))
+    return Encoded((*prefix, *answer, turn_end(tokenizer)), len(prefix))
+
+
+@functools.lru_cache(maxsize=8)
+def turn_end(tokenizer: PreTrainedTokenizerBase) -> int:
+    """The token that ends an answer: what the chat format puts behind one, or the end-of-text token.
+
+    The two differ in some chat models, which would otherwise be taught to end in a way that they never do.
+    """
+    if tokenizer.chat_template:
+        turns = [{"role": "user", "content": "question"}, {"role": "assistant", "content": "answer"}]
+        behind = str(tokenizer.apply_chat_template(turns, tokenize=False)).rpartition("answer")[2]
+        for token in tokenizer(behind, add_special_tokens=False).input_ids:
+            if token in tokenizer.all_special_ids or token in tokenizer.added_tokens_decoder:
+                return int(token)
+    return int(tokenizer.eos_token_id)
+
+
+def end_tokens(language_model: LanguageModel) -> tuple[int, ...]:
+    """All tokens at which generation stops."""
+    named = language_model.model.generation_config.eos_token_id
+    listed = named if isinstance(named, list) else [named]
+    own = (turn_end(language_model.tokenizer), language_model.tokenizer.eos_token_id)
+    return tuple(dict.fromkeys(int(token) for token in (*own, *listed) if token is not None))
 
 
 def prompt_ids(language_model: LanguageModel, prompt: str) -> tuple[int, ...]:
@@ -353,7 +379,8 @@ def shorten(language_model: LanguageModel, prompt: str, room: int) -> str:
     tokenizer = language_model.tokenizer
     while surplus > 0:
         ids = tokenizer(prompt, add_special_tokens=False).input_ids
-        prompt = tokenizer.decode(ids[surplus:]) if surplus < len(ids) else ""
+        # A cut inside a character leaves replacement characters, which may be more tokens than were cut.
+        prompt = str(tokenizer.decode(ids[surplus:])).lstrip("\ufffd") if surplus < len(ids) else ""
         surplus = len(prompt_ids(language_model, prompt)) - room if prompt else 0
     return prompt
 

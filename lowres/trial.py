@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from lowres import models, tuners
-from lowres.data import Example, Task, TaskOptions, general_pool, load_probe, load_task
+from lowres.data import Example, Probe, Task, TaskOptions, general_pool, load_probe, load_task
 from lowres.data.mixing import mix, random_labels, take_tokens
 from lowres.models import Encoded, LanguageModel
 from lowres.params import InputError
@@ -146,15 +146,20 @@ def derived_seed(seed: int, purpose: str) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}/{purpose}".encode()).digest()[:4], "big")
 
 
-@functools.cache
 def data_fingerprint(trial: Trial) -> str:
     """Hash over the content of every data set that the trial reads."""
     task = load_task(trial.task, trial.options)
-    parts = [task.instruction, *(task.fingerprint(split) for split in ("train", trial.evaluation.split))]
-    parts += [load_probe(name).fingerprint() for name in trial.evaluation.probes]
+    parts = [task.instruction, *(_fingerprint(task, split) for split in ("train", trial.evaluation.split))]
+    parts += [_fingerprint(load_probe(name)) for name in trial.evaluation.probes]
     if trial.recipe.general_tokens:
         parts.append(_pool_fingerprint(trial.task))
     return _hash(parts)
+
+
+@functools.lru_cache(maxsize=64)
+def _fingerprint(loaded: Task | Probe, split: str = "") -> str:
+    """Remembered per loaded object: a file that changed is loaded as another one."""
+    return loaded.fingerprint(split) if isinstance(loaded, Task) else loaded.fingerprint()
 
 
 @functools.cache

@@ -54,6 +54,9 @@ def toy(tmp_path, monkeypatch):
     """The root of a book with one study named toy."""
     monkeypatch.setattr(studies, "study_names", lambda: ("toy",), raising=False)
     monkeypatch.setattr(studies, "load", lambda name: TOY, raising=False)
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package/helper.py").write_text("number = 1")
+    monkeypatch.setattr(book, "PACKAGE", tmp_path / "package")
     write_notebook(tmp_path, *GOOD)
     return tmp_path
 
@@ -71,6 +74,7 @@ def test_an_executed_copy_shows_results_and_where_they_come_from(toy, capfd):
     assert "at tier smoke" in notebook.cells[-1].source
     assert str(toy) not in copy.read_text()
     assert list((toy / "_build").rglob("*.ipynb")) == [copy]
+    assert sorted(path.name for path in toy.iterdir()) == ["_build", "notebooks", "package"]
     assert book.executed_copies(toy)[0]["parameters"] == {"tier": "smoke", "seeds": [0]}
     write_again = copy.stat().st_mtime_ns
     assert book.execute("toy", {"tier": "smoke", "seeds": [0]}, root=toy).stat().st_mtime_ns == write_again
@@ -128,7 +132,7 @@ def test_whatever_a_copy_depends_on_changes_its_fingerprint(toy):
     seen = [now(), now(seeds=[1])]
     write_notebook(toy, "1")
     seen.append(now())
-    for changed in ("results/toy.parquet", "results/toy-verified.json", "constraints.txt"):
+    for changed in ("package/helper.py", "results/toy.parquet", "results/toy-verified.json", "constraints.txt"):
         (toy / changed).parent.mkdir(exist_ok=True)
         (toy / changed).write_text("new")
         seen.append(now())
@@ -197,7 +201,7 @@ def test_the_hook_refuses_a_notebook_that_was_not_executed_or_is_out_of_date(toy
 
 def test_markers_become_tables_and_unknown_ones_are_refused(toy):
     text = read_source(toy, "book/page", ".md", "Before.\n\n<!-- generated: parameters -->\n\nAfter.")
-    assert '| `tier` | `"laptop"` | `str` | how much is run' in text
+    assert '| `tier`<br>str | `"laptop"` | how much is run' in text
     assert text.startswith("Before.")
     assert text.endswith("After.")
     with pytest.raises(ExtensionError, match='no generated table "paramters"; known: studies'):
@@ -225,6 +229,7 @@ def small_book(toy):
     """The toy with the real configuration, two pages and no more."""
     configuration = yaml.safe_load((ROOT / "_config.yml").read_text())
     (toy / "_config.yml").write_text(yaml.safe_dump(configuration))
+    shutil.copytree(ROOT / "lowres", toy / "lowres", ignore=shutil.ignore_patterns("__pycache__"))
     (toy / "_toc.yml").write_text("format: jb-book\nroot: book/index\nchapters:\n  - file: notebooks/toy\n")
     shutil.copytree(ROOT / "book/static", toy / "book/static")
     shutil.copy(ROOT / "book/references.bib", toy / "book")
@@ -233,10 +238,11 @@ def small_book(toy):
 
 
 def test_a_small_book_is_built_from_the_executed_copy_and_loads_nothing_from_elsewhere(small_book, monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    # Sphinx runs in another process, which does not know the toy study: only its copy and fingerprint matter there.
+    monkeypatch.setenv("PYTHONPATH", str(small_book))
+    monkeypatch.setattr(book, "PACKAGE", small_book / "lowres")
     copy = book.execute("toy", {"tier": "smoke"}, root=small_book)
     key = nbformat.read(copy, as_version=4).metadata["lowres"]["fingerprint"]
-    # Sphinx runs in another process, which does not know the toy study: only its copy and fingerprint matter there.
     first = book.build(small_book)
     assert first.is_file()
     page = (small_book / book.HTML / "notebooks/toy.html").read_text()

@@ -28,7 +28,7 @@ class Example:
     group: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Task:
     """Named data to train and test on; `instruction` is the hand-written text that an anchored recipe puts first."""
 
@@ -49,7 +49,7 @@ class Task:
         return fingerprint(getattr(self, split), self.instruction, self.metric, self.max_new_tokens)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Probe:
     """Items never trained on that show what a model knows: `kind` "choice" (accuracy) or "nll" (nats of the target)."""
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 import time
 import uuid
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -36,7 +36,7 @@ def run(
 
     Args:
         workers: processes; 1 runs here. The cores are shared out among them.
-        fresh: run everything again, also what is recorded.
+        fresh: run everything again, also what is recorded; an old record stays until the new one is there.
 
     Raises:
         InputError: the ledger cannot be written.
@@ -45,33 +45,32 @@ def run(
     attempt = uuid.uuid4().hex
     keys = [trial.key() for trial in trials]
     unique = list(dict(zip(keys, trials, strict=True)).items())
-    if fresh:
-        for key, _ in unique:
-            (ledger.folder / f"{key}.json").unlink(missing_ok=True)
     with tqdm(total=len(unique), desc="trials", unit="trial", disable=not progress, mininterval=1.0) as bar:
         if min(workers, len(unique)) <= 1:
-            for _ in _walk(unique, ledger, attempt):
+            for _ in _walk(unique, ledger, attempt, fresh):
                 bar.update()
         else:
-            _run_pool(unique, ledger, attempt, min(workers, len(unique)), bar)
+            _Pool(unique, ledger, attempt, fresh).run(min(workers, len(unique)), bar)
     records = {key: ledger.get(key) for key, _ in unique}
     assert all(records.values()), "every trial leaves a record"
-    return [record for key in keys if (record := records[key])]
+    # Under the name of the trial that asked: another arm or study may have left the record of the same trial.
+    found = ((trial, records[key]) for key, trial in zip(keys, trials, strict=True))
+    return [replace(record, trial=trial.spec()) for trial, record in found if record]
 
 
-def _walk(trials: Sequence[tuple[str, Trial]], ledger: Ledger, attempt: str) -> Iterable[str]:
+def _walk(trials: Sequence[tuple[str, Trial]], ledger: Ledger, attempt: str, fresh: bool = False) -> Iterable[str]:
     """Take trials until all are recorded, by this process or by others; yields the key of each as it is settled."""
     pending = list(trials)
     while pending:
         left = []
         for key, trial in pending:
-            if is_settled(ledger.get(key), attempt):
+            if is_settled(ledger.get(key), attempt, fresh):
                 yield key
                 continue
             with ledger.claim(key) as mine:
                 if not mine:
                     left.append((key, trial))
-                elif is_settled(ledger.get(key), attempt):
+                elif is_settled(ledger.get(key), attempt, fresh):
                     yield key
                 else:
                     ledger.put(_attempted(trial, attempt))
@@ -81,9 +80,11 @@ def _walk(trials: Sequence[tuple[str, Trial]], ledger: Ledger, attempt: str) -> 
             time.sleep(POLL_SECONDS)
 
 
-def is_settled(record: Record | None, attempt: str) -> bool:
-    """Done, or failed in this very run."""
-    return record is not None and (record.status == "done" or record.provenance.get("attempt") == attempt)
+def is_settled(record: Record | None, attempt: str, fresh: bool = False) -> bool:
+    """Done or failed in this very run, or, unless all is to be run afresh, done in an earlier one."""
+    if record is None:
+        return False
+    return record.provenance.get("attempt") == attempt or (record.status == "done" and not fresh)
 
 
 def _attempted(trial: Trial, attempt: str) -> Record:
@@ -101,37 +102,70 @@ def _attempted(trial: Trial, attempt: str) -> Record:
 # --- several processes -----------------------------------------------------------------------------------------------
 
 
-def _run_pool(trials: Sequence[tuple[str, Trial]], ledger: Ledger, attempt: str, workers: int, bar: tqdm) -> None:
-    """Start workers and watch over them: one that is killed has its trial recorded as failed and is replaced."""
-    context = multiprocessing.get_context("spawn")
-    os.environ["TQDM_DISABLE"] = "1"  # inherited by the workers: one bar is enough
-    threads = max(1, (os.cpu_count() or 1) // workers)
+@dataclass
+class _Pool:
+    """Worker processes and the watch over them: one that is killed has its trial recorded as failed and is replaced."""
 
-    def start(index: int) -> BaseProcess:
-        process = context.Process(
-            target=_worker, args=(list(trials), ledger.folder, attempt, threads, index), daemon=True
-        )
+    trials: Sequence[tuple[str, Trial]]
+    ledger: Ledger
+    attempt: str
+    fresh: bool
+    settled: set[str] = field(default_factory=set)
+
+    def run(self, workers: int, bar: tqdm) -> None:
+        os.environ["TQDM_DISABLE"] = "1"  # inherited by the workers: one bar is enough
+        processes = {index: self._start(index, workers) for index in range(workers)}
+        try:
+            while processes:
+                time.sleep(POLL_SECONDS)
+                bar.n = len(self.trials) - len(self._left())
+                bar.refresh()
+                for index, process in list(processes.items()):
+                    if process.is_alive():
+                        continue
+                    del processes[index]
+                    if process.exitcode and self._record_death(process):
+                        processes[index] = self._start(index, workers)
+        finally:
+            for process in processes.values():
+                process.kill()
+        for key, trial in self._left():
+            self._record_failure(key, trial, "every worker ended before its first trial; see what they printed")
+
+    def _start(self, index: int, workers: int) -> BaseProcess:
+        threads = max(1, (os.cpu_count() or 1) // workers)
+        given = (list(self.trials), self.ledger.folder, self.attempt, threads, index, self.fresh)
+        process = multiprocessing.get_context("spawn").Process(target=_worker, args=given, daemon=True)
         process.start()
         return process
 
-    processes = {index: start(index) for index in range(workers)}
-    try:
-        while processes:
-            time.sleep(POLL_SECONDS)
-            bar.n = sum(is_settled(ledger.get(key), attempt) for key, _ in trials)
-            bar.refresh()
-            for index, process in list(processes.items()):
-                if process.is_alive():
-                    continue
-                del processes[index]
-                if process.exitcode and _record_death(process, trials, ledger, attempt):
-                    processes[index] = start(index)
-    finally:
-        for process in processes.values():
-            process.kill()
+    def _left(self) -> list[tuple[str, Trial]]:
+        """Trials not settled yet; what is settled is not read again."""
+        for key, _ in self.trials:
+            if key not in self.settled and is_settled(self.ledger.get(key), self.attempt, self.fresh):
+                self.settled.add(key)
+        return [(key, trial) for key, trial in self.trials if key not in self.settled]
+
+    def _record_death(self, process: BaseProcess) -> bool:
+        """Record what a dead worker was at as failed; whether to replace it (not if it died before its first trial)."""
+        claimed = set(self.ledger.claimed_by(process.pid or -1))
+        reason = f"the worker was killed (exit code {process.exitcode}); if memory ran out, use fewer --workers"
+        for key, trial in self._left():
+            if key in claimed:
+                self._record_failure(key, trial, reason)
+        return bool(claimed) and bool(self._left())
+
+    def _record_failure(self, key: str, trial: Trial, reason: str) -> None:
+        with self.ledger.claim(key) as mine:
+            if mine and not is_settled(self.ledger.get(key), self.attempt, self.fresh):
+                record = failed(trial, reason)
+                record.provenance["attempt"] = self.attempt
+                self.ledger.put(record)
 
 
-def _worker(trials: Sequence[tuple[str, Trial]], folder: Path, attempt: str, threads: int, index: int) -> None:
+def _worker(
+    trials: Sequence[tuple[str, Trial]], folder: Path, attempt: str, threads: int, index: int, fresh: bool = False
+) -> None:
     import torch
 
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C reaches the whole group: die at once, records are whole
@@ -139,7 +173,7 @@ def _worker(trials: Sequence[tuple[str, Trial]], folder: Path, attempt: str, thr
     if torch.cuda.is_available():
         torch.cuda.set_device(index % torch.cuda.device_count())
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
-    for _ in _walk(trials, Ledger(folder), attempt):
+    for _ in _walk(trials, Ledger(folder), attempt, fresh):
         pass
 
 
@@ -148,20 +182,3 @@ def _end_with(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(POLL_SECONDS)
     os._exit(1)
-
-
-def _record_death(process: BaseProcess, trials: Sequence[tuple[str, Trial]], ledger: Ledger, attempt: str) -> bool:
-    """Record what a dead worker was at as failed; False if it died outside any trial (then it is not replaced)."""
-    key = ledger.claimed_by(process.pid or -1)
-    trial = dict(trials).get(key or "")
-    if trial is None:
-        remaining = [key for key, _ in trials if not is_settled(ledger.get(key), attempt)]
-        if remaining:
-            sys.exit(f"lowres: a worker ended with exit code {process.exitcode} before its first trial")
-        return False
-    record = failed(
-        trial, f"the worker was killed (exit code {process.exitcode}); if memory ran out, use fewer --workers"
-    )
-    record.provenance["attempt"] = attempt
-    ledger.put(record)
-    return True

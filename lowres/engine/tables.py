@@ -12,7 +12,10 @@ def table(records: Sequence[Record]) -> str:
     rows = [("key", "arm", "task tokens", "general tokens", "seed", "status", "outcomes")]
     for record in records:
         recipe = record.trial["recipe"]
-        shown = "  ".join(f"{name} {value:.4f}" for name, value in headline(record).items()) or record.error[:100]
+        shown = (
+            "  ".join(f"{name} {value:.4f}" for name, value in headline(record).items())
+            or " ".join(record.error.split())[:100]
+        )
         rows.append(
             (
                 record.key,

@@ -58,22 +58,26 @@ def compare(record: Record, again: Record) -> list[Comparison]:
     """Every outcome of two records of the same trial."""
     rows = []
     for where, measures in record.outcomes.items():
-        for measure in measures:
+        for measure, recorded in measures.items():
             if measure == "chosen":
                 continue
             name = measure if where == "task" else f"{where} {measure}"
-            recorded, here = record.mean(where, measure), again.mean(where, measure)
-            word = _agreement(record.outcomes[where][measure], again.outcomes[where][measure], "nll" in measure)
-            rows.append(Comparison(record.key, record.trial["arm"], record.trial["seed"], name, recorded, here, word))
+            here = again.outcomes.get(where, {}).get(measure, [])  # other code may measure something else
+            means, word = (_mean(recorded), _mean(here)), _agreement(recorded, here, "nll" in measure)
+            rows.append(Comparison(record.key, record.trial["arm"], record.trial["seed"], name, *means, word))
     return rows
 
 
 def _agreement(recorded: Sequence[float], here: Sequence[float], relative: bool) -> str:
     if recorded == here:
         return "exact"
-    before, after = sum(recorded) / len(recorded), sum(here) / len(here)
+    before, after = _mean(recorded), _mean(here)
     allowed = TOLERANCE * (max(1.0, abs(before)) if relative else 1.0)
     return "within tolerance" if len(recorded) == len(here) and abs(before - after) <= allowed else "differs"
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else float("nan")
 
 
 def as_text(comparisons: Sequence[Comparison]) -> str:

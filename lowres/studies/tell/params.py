@@ -77,7 +77,7 @@ class Params:
     epochs: int = parameter(2, "passes over the training data", low=1)
     batch_size: int = parameter(4, "examples per update", low=1)
     shots: int = parameter(3, "solved examples in the prompt of the few-shot arm", low=1)
-    items: int | None = parameter(None, "test examples of the task", low=1, tiers=_tiers(4, 80, 492))
+    items: int | None = parameter(None, "test examples of the task", low=1, tiers=_tiers(4, 60, 492))
     probes: tuple[str, ...] | None = parameter(
         None,
         "what is measured besides the task, to see what is forgotten",
@@ -85,7 +85,7 @@ class Params:
         may_be_empty=True,
         tiers=_tiers(("wiki-nll",), ("siqa", "wiki-nll"), ("siqa", "commonsenseqa", "wiki-know", "wiki-nll")),
     )
-    probe_items: int | None = parameter(None, "examples per probe", low=1, tiers=_tiers(3, 40, 500))
+    probe_items: int | None = parameter(None, "examples per probe", low=1, tiers=_tiers(3, 24, 500))
     precision: str = parameter("auto", "number format of matrix products", choices=models.PRECISIONS)
     prompt_field: str | None = parameter(None, "your own task - name of the field that holds the input")
     target_field: str | None = parameter(None, "your own task - name of the field that holds the answer")

