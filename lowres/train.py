@@ -83,7 +83,7 @@ def train(
     model.train()
     with tqdm(total=steps, desc=title or "train", unit="step", leave=False, mininterval=1.0) as bar:
         for step in range(steps):
-            batch = _batch(sequence, step, optimisation.batch_size)
+            batch = _batch(sequence, step, optimisation)
             loss = _accumulate(model, language_model, batch)
             norm = float(nn.utils.clip_grad_norm_(trained, optimisation.clip))
             if not (math.isfinite(loss) and math.isfinite(norm)):
@@ -115,14 +115,12 @@ def _warmup_then_decay(steps: int, warmup: float):  # type: ignore[no-untyped-de
     return factor
 
 
-def _batch(sequence: Sequence[Encoded], step: int, size: int) -> list[Encoded]:
-    """The examples of one update; a single pass may end in a short batch, a repeated one cycles."""
-    start = step * size
-    if start + size <= len(sequence):
-        return list(sequence[start : start + size])
-    if start < len(sequence):
-        return list(sequence[start:])
-    return [sequence[index % len(sequence)] for index in range(start, start + size)]
+def _batch(sequence: Sequence[Encoded], step: int, optimisation: Optimisation) -> list[Encoded]:
+    """The examples of one update: a pass may end in a short batch, a given number of updates goes round and round."""
+    start, end = step * optimisation.batch_size, (step + 1) * optimisation.batch_size
+    if optimisation.steps:
+        return [sequence[index % len(sequence)] for index in range(start, end)]
+    return list(sequence[start:end])
 
 
 def _accumulate(model: nn.Module, language_model: LanguageModel, batch: Sequence[Encoded]) -> float:

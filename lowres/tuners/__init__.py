@@ -5,7 +5,7 @@ This module is light (no torch), so that a misspelt tuner is refused at once.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, ClassVar
 
@@ -66,11 +66,10 @@ def make(name: str, **options: object) -> Tuner:
     if problem:
         raise InputError(problem)
     kind = TUNERS[name]
-    unknown = sorted(set(options) - set(kind.__dataclass_fields__))
+    known = [field.name for field in fields(kind)]
+    unknown = sorted(set(options) - set(known))
     if unknown:
-        raise InputError(
-            f"tuner {name!r} has no option {', '.join(unknown)}; it has: {', '.join(kind.__dataclass_fields__)}"
-        )
+        raise InputError(f"tuner {name!r} has no option {', '.join(unknown)}; it has: {', '.join(known) or 'none'}")
     return kind(**options)  # type: ignore[arg-type]
 
 

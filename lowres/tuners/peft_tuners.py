@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import nn
 
@@ -21,27 +19,30 @@ def apply_lora(tuner: LoRA, language_model: LanguageModel, seed: int) -> nn.Modu
     """Low-rank adapters on the targets, their initialisation drawn from `seed`."""
     import peft
 
-    targets: Any = tuner.targets if tuner.targets == "all-linear" else tuner.targets.split(",")
     configuration = peft.LoraConfig(
         r=tuner.rank,
         lora_alpha=tuner.alpha,
         lora_dropout=tuner.dropout,
-        target_modules=targets,
+        target_modules=_targets(tuner.targets, language_model.model),
         task_type="CAUSAL_LM",
     )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        try:
-            return peft.get_peft_model(language_model.model, configuration)
-        except ValueError as error:
-            linear = {
-                name.split(".")[-1]
-                for name, part in language_model.model.named_modules()
-                if isinstance(part, nn.Linear)
-            }
-            raise InputError(
-                f"LoRA targets {tuner.targets!r}: {error}; linear layers here: {', '.join(sorted(linear))}"
-            ) from error
+        return peft.get_peft_model(language_model.model, configuration)
+
+
+def _targets(named: str, model: nn.Module) -> str | list[str]:
+    """The layers to adapt; peft itself would pass over a name that does not exist as long as another one does."""
+    if named == "all-linear":
+        return named
+    linear = {name.split(".")[-1] for name, part in model.named_modules() if isinstance(part, nn.Linear)}
+    targets = [name.strip() for name in named.split(",")]
+    unknown = [name for name in targets if name not in linear]
+    if unknown:
+        raise InputError(
+            f"LoRA targets {named!r}: no linear layer {', '.join(unknown)}; here are: {', '.join(sorted(linear))}"
+        )
+    return targets
 
 
 def merged(model: nn.Module) -> nn.Module:
