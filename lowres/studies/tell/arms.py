@@ -119,7 +119,19 @@ def trials(params: Params, tuned: Sequence[Record] = ()) -> list[Trial]:
         (ARMS["tell"], t, r) for t in budgets for r in params.ratios or () if r != ratio and _is_available(params, t, r)
     ]
     found = [_trial(params, arm, t, r, seed, rates) for arm, t, r in points for seed in _seeds(params, arm)]
+    _insist_on_budgets(found)
     return list(dict.fromkeys(found))
+
+
+def _insist_on_budgets(trials: Sequence[Trial]) -> None:
+    """Draw the largest budgets once, so that one that is larger than the data is refused before anything runs."""
+    from lowres import models
+    from lowres.data import load_task
+    from lowres.trial import draw
+
+    largest = {max(trials, key=lambda t: t.recipe.task_tokens), max(trials, key=lambda t: t.recipe.general_tokens)}
+    for trial in largest:
+        draw(trial, load_task(trial.task, trial.options), models.load(trial.model, trial.precision))
 
 
 def _seeds(params: Params, arm: Arm) -> tuple[int, ...]:

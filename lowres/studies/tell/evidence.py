@@ -61,8 +61,6 @@ class Evidence:
 
         kind, tokens = ARMS[arm], self.budget if budget is None else budget
         general = round(tokens * (self.params.ratio if ratio is None else ratio)) if kind.general else 0
-        if arm == "tell" and general == 0:
-            arm = "sft+anchor"  # the same trial by another name
         return Point(arm, tokens if kind.task else 0, general)
 
     def scores(self, point: Point, where: str = "task", measure: str = "") -> NDArray | None:
@@ -106,11 +104,25 @@ def gather(params: Params, live: Sequence[Record]) -> Evidence:
     points: dict[Point, dict[int, Record]] = defaultdict(dict)
     for record in chosen:
         recipe = record.trial["recipe"]
-        arm = record.trial["arm"]
-        if arm == "tell" and not recipe["general_tokens"]:
-            arm = "sft+anchor"
-        points[Point(arm, recipe["task_tokens"], recipe["general_tokens"])][record.trial["seed"]] = record
+        point = Point(record.trial["arm"], recipe["task_tokens"], recipe["general_tokens"])
+        points[point][record.trial["seed"]] = record
+    _name_both(points)
     return Evidence(params, dict(points), bool(stored), load_task(params.task, task_options(params)).metric)
+
+
+def _name_both(points: dict[Point, dict[int, Record]]) -> None:
+    """TELL without general data is SFT with the anchor: where their rates are equal too, one record stands for both."""
+    rates = {
+        arm: {record.trial["optimisation"]["learning_rate"] for seeds in named for record in seeds.values()}
+        for arm in ("tell", "sft+anchor")
+        if (named := [seeds for point, seeds in points.items() if point.arm == arm])
+    }
+    if len(rates) < 2 or rates["tell"] != rates["sft+anchor"]:
+        return
+    for point in [point for point in points if point.arm in rates and not point.general_tokens]:
+        for arm in rates:
+            twin = Point(arm, point.task_tokens, 0)
+            points[twin] = {**points[point], **points.get(twin, {})}
 
 
 def _is_about(params: Params, record: Record) -> bool:
@@ -122,7 +134,7 @@ def _is_about(params: Params, record: Record) -> bool:
 
 
 def _largest_grid(records: Sequence[Record]) -> list[Record]:
-    """Only records that were measured alike can be compared: those of the most frequent evaluation and epochs."""
+    """Only records made and measured alike can be compared: of the most frequent evaluation, epochs and precision."""
     groups: dict[str, list[Record]] = defaultdict(list)
     untrained = []
     for record in records:
@@ -130,9 +142,8 @@ def _largest_grid(records: Sequence[Record]) -> list[Record]:
         if optimisation is None:
             untrained.append(record)
             continue
-        groups[json.dumps([record.trial["evaluation"], optimisation["epochs"], optimisation["batch_size"]])].append(
-            record
-        )
+        how = (optimisation["epochs"], optimisation["batch_size"], record.provenance["precision"])
+        groups[json.dumps([record.trial["evaluation"], *how])].append(record)
     if not groups:
         return untrained
     name, largest = max(groups.items(), key=lambda group: len(group[1]))
