@@ -19,7 +19,7 @@ from lowres.tuners import Full, LoRA, Tuner
 
 def encoded(language_model: LanguageModel, count: int = 12) -> list[Encoded]:
     """Examples of quite different lengths."""
-    filler = [" very" * (index * 5 % 13) for index in range(count)]
+    filler = [" very" * (index * 15 % 39) for index in range(count)]
     rows = zip(tiny.rows(count), filler, strict=True)
     return [models.encode(language_model, row["prompt"] + more, row["target"]) for row, more in rows]
 
@@ -103,7 +103,7 @@ def test_micro_batches_keep_every_example_and_little_padding(chat_model: Languag
 
 # --- the whole loop --------------------------------------------------------------------------------------------------
 
-GOLDEN = (6.890389919, 6.469550610, 6.160753250, 5.919565201, 5.620274067, 5.765395641)
+GOLDEN = (6.917823076, 6.341681480, 6.119831324, 5.607477188, 5.426547289, 5.464942217)
 
 
 def test_golden_run(chat_model: LanguageModel):

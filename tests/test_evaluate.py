@@ -1,0 +1,328 @@
+"""Scores and generation against one full pass per sequence, and metrics worked out by hand."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import tiny
+import torch
+
+from lowres import evaluate, models
+from lowres.data import Example, Probe
+from lowres.evaluate import Answers, Item
+from lowres.models import LanguageModel
+
+FREE = [Example(f"e{i}", row["prompt"], row["target"], answers=(row["target"],)) for i, row in enumerate(tiny.rows(9))]
+CHOICE = [
+    Example(f"c{i}", row["prompt"], row["target"], tuple(row["choices"]), (row["target"],))
+    for i, row in enumerate(tiny.choice_rows(9))
+]
+
+
+def log_likelihood(language_model: LanguageModel, context: Any, continuation: Any) -> float:
+    """One sequence, one pass, no cache, no padding."""
+    with torch.no_grad():
+        logits = language_model.model(input_ids=torch.tensor([[*context, *continuation]])).logits[0]
+    scores = logits.log_softmax(-1)[len(context) - 1 : -1]
+    return float(scores.gather(1, torch.tensor(continuation)[:, None]).sum())
+
+
+def separately(language_model: LanguageModel, items: list[Item]) -> list[list[float]]:
+    return [[log_likelihood(language_model, item.context, ids) for ids in item.continuations] for item in items]
+
+
+def assert_scores(language_model: LanguageModel, items: list[Item]) -> None:
+    found = evaluate.answer(language_model.model, language_model, items).log_likelihoods
+    for ours, alone in zip(found, separately(language_model, items), strict=True):
+        assert ours == pytest.approx(alone, abs=2e-4)
+
+
+# --- choices ---------------------------------------------------------------------------------------------------------
+
+
+def test_choices_of_a_task_score_as_full_sequences(chat_model: LanguageModel):
+    items, cut = evaluate.task_items(chat_model, CHOICE, "Name the colour.", 8)
+    assert len({len(ids) for item in items for ids in item.continuations}) > 1
+    assert len({len(item.context) for item in items}) > 1
+    assert cut == 0
+    assert_scores(chat_model, items)
+
+
+def test_choices_of_a_probe_score_as_full_sequences(plain_model: LanguageModel):
+    items = evaluate.plain_items(plain_model, CHOICE)
+    for item, example in zip(items, CHOICE, strict=True):
+        for ids, choice in zip(item.continuations, example.choices, strict=True):
+            assert (*item.context, *ids) == models.plain_ids(plain_model, f"{example.prompt} {choice}")
+    assert_scores(plain_model, items)
+
+
+def test_single_tokens_many_choices_and_uneven_items_in_one_call(chat_model: LanguageModel):
+    generator = torch.Generator().manual_seed(5)
+
+    def ids(count: int) -> tuple[int, ...]:
+        return tuple(torch.randint(4, 380, (count,), generator=generator).tolist())
+
+    shapes = [
+        (3, (1, 1)),
+        (30, (1, 4)),
+        (1, (1, 1)),
+        (12, (2, 7, 1)),
+        (5, (3,)),
+        (40, (1, 1, 1)),
+        (12, (9, 1, 2)),
+        (2, ()),
+    ]
+    items = [Item(ids(n), tuple(ids(m) for m in lengths), tuple(lengths)) for n, lengths in shapes]
+    assert_scores(chat_model, items)
+
+
+def test_many_items_come_back_in_their_order(chat_model: LanguageModel, monkeypatch: pytest.MonkeyPatch):
+    items, _ = evaluate.task_items(chat_model, CHOICE * 3, "", 8)
+    batches = list(evaluate._batches(items, "cpu"))
+    assert sorted(index for batch in batches for index in batch) == list(range(27))
+    expected = evaluate.answer(chat_model.model, chat_model, items).log_likelihoods
+    monkeypatch.setattr(evaluate, "_batches", lambda items, _: ([index] for index in range(len(items))))
+    apart = evaluate.answer(chat_model.model, chat_model, items).log_likelihoods
+    for ours, alone in zip(expected, apart, strict=True):
+        assert ours == pytest.approx(alone, abs=2e-4)
+
+
+def test_batches_are_alike_and_bounded():
+    items = [Item((1,) * (1 + 37 * i % 500), ((1,),) * (1 + i % 2), (1,)) for i in range(60)]
+    for batch in evaluate._batches(items, "cpu"):
+        assert len({len(items[index].continuations) for index in batch}) == 1
+        assert len(batch) == 1 or len(batch) * max(len(items[index].context) for index in batch) <= 2048
+
+
+def outcomes_by_hand() -> dict[str, list[float]]:
+    """Two choices, the first right: it wins by sum, by token or by character, as the item's name says."""
+    example = Example("x", "Q", "aa", ("aa", "bbbb"), ("aa",))
+    item = Item((1,), ((1, 1), (1, 1, 1, 1)), (2, 4))
+    longer = Item((1,), ((1, 1), (1,)), (2, 4))
+    scores = ((-3.0, -4.0), (-3.0, -8.0), (-3.0, -2.0), (-3.0, -3.0))
+    return evaluate._choice_outcomes([example] * 4, [item, item, longer, longer], Answers(scores, ("",) * 4))
+
+
+def test_accuracy_by_sum_by_token_and_by_character():
+    # Sums            -3 against -4, -8, -2, -3 (the first among equals)
+    # per token      -1.5 against -1, -2, -2, -3
+    # per character  -1.5 against -1, -2, -.5, -.75
+    found = outcomes_by_hand()
+    assert found["accuracy"] == [1, 1, 0, 1]
+    assert found["accuracy_per_token"] == [0, 1, 1, 1]
+    assert found["accuracy_per_character"] == [0, 1, 0, 0]
+    assert found["target_nll"] == [1.5, 1.5, 1.5, 1.5]
+    assert found["chosen"] == [0, 0, 1, 0]
+
+
+def test_outcomes_of_a_choice_task_follow_from_the_scores(chat_model: LanguageModel):
+    found, texts, cut = evaluate.evaluate_task(chat_model.model, chat_model, CHOICE, "Name it.", 8)
+    items, _ = evaluate.task_items(chat_model, CHOICE, "Name it.", 8)
+    scores = separately(chat_model, items)
+    gold = [example.choices.index(example.target) for example in CHOICE]
+    assert (texts, cut) == ([], 0)
+    assert found["accuracy"] == [
+        float(max(range(3), key=row.__getitem__) == g) for row, g in zip(scores, gold, strict=True)
+    ]
+    lengths = [len(models.encode(chat_model, "", example.target).target) for example in CHOICE]
+    nll = [-row[g] / length for row, g, length in zip(scores, gold, lengths, strict=True)]
+    assert found["target_nll"] == pytest.approx(nll, abs=1e-4)
+
+
+# --- generation ------------------------------------------------------------------------------------------------------
+
+
+def by_transformers(language_model: LanguageModel, context: Any, ends: list[int], most: int) -> list[int]:
+    """Greedy, one at a time, without the end token."""
+    prompt = torch.tensor([list(context)])
+    made = language_model.model.generate(
+        prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=most, do_sample=False, eos_token_id=ends
+    )
+    new = made[0, len(context) :].tolist()
+    return new[: min([new.index(end) for end in ends if end in new], default=len(new))]
+
+
+class Ids:
+    """A tokenizer that shows the ids themselves."""
+
+    pad_token_id, chat_template = 7, None
+
+    def __init__(self, end: int) -> None:
+        self.eos_token_id = end
+
+    def decode(self, ids: list[int]) -> str:
+        return " ".join(map(str, ids))
+
+
+def with_ends(language_model: LanguageModel, *ends: int) -> LanguageModel:
+    """The model with other end tokens, answering in ids."""
+    own = models.fresh(language_model)
+    own.model.generation_config.eos_token_id = list(ends)
+    return replace(own, tokenizer=Ids(ends[0]))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("extra", [0, 1])
+def test_greedy_generation_is_that_of_transformers_token_for_token(chat_model: LanguageModel, extra: int):
+    items, _ = evaluate.task_items(chat_model, FREE, "Name the colour.", 20)
+    unstopped = [by_transformers(chat_model, item.context, [399], 20) for item in items]
+    common = sorted({token for row in unstopped for token in row}, key=lambda t: -sum(t in row for row in unstopped))
+    stopping = with_ends(chat_model, *common[: 1 + extra])
+    expected = [by_transformers(chat_model, item.context, list(common[: 1 + extra]), 20) for item in items]
+    assert len({len(row) for row in expected}) > 2
+    found = evaluate.answer(stopping.model, stopping, items, max_new_tokens=20).texts
+    assert list(found) == [" ".join(map(str, row)) for row in expected]
+
+
+def test_generation_after_scoring_starts_from_the_prompt_again(chat_model: LanguageModel):
+    items, _ = evaluate.task_items(chat_model, FREE, "", 12)
+    bare = [replace(item, continuations=(), characters=()) for item in items]
+    both = evaluate.answer(chat_model.model, chat_model, items, max_new_tokens=12)
+    alone = evaluate.answer(chat_model.model, chat_model, bare, max_new_tokens=12)
+    assert both.texts == alone.texts
+    assert alone.log_likelihoods == ((),) * len(items)
+    assert any(both.texts)
+
+
+def test_one_new_token_is_one_token(chat_model: LanguageModel):
+    shown = with_ends(chat_model, 399)
+    items, _ = evaluate.task_items(chat_model, FREE[:3], "", 1)
+    assert [len(text.split()) for text in evaluate.answer(shown.model, shown, items, max_new_tokens=1).texts] == [1] * 3
+
+
+def test_outcomes_of_a_free_answer_task(chat_model: LanguageModel):
+    several = [replace(FREE[0], answers=("nothing like it", "red"))]
+    found, texts, _ = evaluate.evaluate_task(chat_model.model, chat_model, FREE, "", 6)
+    assert set(found) == {"exact_match", "token_f1", "rouge_l", "target_nll"}
+    assert {len(values) for values in found.values()} | {len(texts)} == {9}
+    for text, example, score in zip(texts, FREE, found["token_f1"], strict=True):
+        assert score == evaluate.token_f1(text, example.target)
+    items, _ = evaluate.task_items(chat_model, FREE, "", 6)
+    nll = [-row[0] / len(i.continuations[0]) for row, i in zip(separately(chat_model, items), items, strict=True)]
+    assert found["target_nll"] == pytest.approx(nll, abs=1e-4)
+    model = SimpleNamespace(texts=("the Red!",), log_likelihoods=((-1.0,),))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluate, "answer", lambda *_: model)
+        best, _, _ = evaluate.evaluate_task(chat_model.model, chat_model, several, "", 6)
+    assert (best["exact_match"], best["token_f1"], best["rouge_l"]) == ([1.0], [1.0], [pytest.approx(2 / 3)])
+
+
+# --- long prompts ----------------------------------------------------------------------------------------------------
+
+
+def test_an_overlong_prompt_loses_its_start_and_never_the_anchor(chat_model: LanguageModel):
+    anchor = "Name the colour of the item."
+    long = replace(FREE[0], prompt=f"{'Noise. ' * 80}{FREE[0].prompt}")
+    items, cut = evaluate.task_items(chat_model, [FREE[1], long, long], anchor, 20)
+    assert cut == 2
+    assert len(items[1].context) <= tiny.CONTEXT - 20
+    assert len(items[1].context) > tiny.CONTEXT - 20 - 8
+    text = chat_model.tokenizer.decode(items[1].context)
+    assert text.startswith(f"<|user|>{anchor}\n\n")
+    assert text.endswith(f"{FREE[0].prompt}<|end|><|answer|>")
+    assert items[0].context == models.prompt_ids(chat_model, f"{anchor}\n\n{FREE[1].prompt}")
+
+
+def test_a_prompt_that_just_fits_is_not_cut(chat_model: LanguageModel):
+    length = len(models.prompt_ids(chat_model, FREE[0].prompt))
+    assert evaluate.task_items(chat_model, FREE[:1], "", tiny.CONTEXT - length)[1] == 0
+    assert evaluate.task_items(chat_model, FREE[:1], "", tiny.CONTEXT - length + 1)[1] == 1
+
+
+# --- plain text ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["chat_model", "plain_model"])
+def test_likelihood_of_a_text_by_hand(kind: str, request: pytest.FixtureRequest):
+    language_model: LanguageModel = request.getfixturevalue(kind)
+    texts = ["a stone", FREE[0].prompt, "word " * 300]
+    found = evaluate.text_nll(language_model.model, language_model, texts)
+    for text, value in zip(texts, found, strict=True):
+        ids = models.plain_ids(language_model, text)[: tiny.CONTEXT]
+        assert value == pytest.approx(-log_likelihood(language_model, ids[:1], ids[1:]) / (len(ids) - 1), abs=1e-4)
+
+
+def test_probes_of_both_kinds(chat_model: LanguageModel):
+    choices = Probe("made-up", "choice", tuple(CHOICE), 1 / 3, "", "")
+    texts = Probe("texts", "nll", tuple(replace(e, target=e.prompt, prompt="") for e in FREE), None, "", "")
+    scored = evaluate.evaluate_probe(chat_model.model, chat_model, choices, 5)
+    assert {len(values) for values in scored.values()} == {5}
+    expected = evaluate.text_nll(chat_model.model, chat_model, [example.prompt for example in FREE[:4]])
+    assert evaluate.evaluate_probe(chat_model.model, chat_model, texts, 4) == {"nll": expected}
+
+
+# --- metrics by hand -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "normal"),
+    [
+        ("The  Cat, the hat!", "cat hat"),
+        ("An apple a day", "apple day"),
+        ("then another", "then another"),
+        ("U.S.A.", "usa"),
+        ("A", ""),
+        (" \n\t", ""),
+        ("the-end", "theend"),
+        ("Ünïcode Ärger", "ünïcode ärger"),
+    ],
+)
+def test_squad_normalisation(text: str, normal: str):
+    assert evaluate.normalise(text) == normal
+
+
+@pytest.mark.parametrize(
+    ("prediction", "gold", "exact", "f1"),
+    [
+        ("The red stone.", "red stone", 1, 1),
+        ("red", "red stone", 0, 2 / 3),
+        ("red red red", "red stone", 0, 2 / 5),  # a repeated word counts as often as the gold answer has it
+        ("red red", "red red stone", 0, 4 / 5),
+        ("stone red", "red stone", 0, 1),  # order does not matter to F1
+        ("blue", "red", 0, 0),
+        ("", "red", 0, 0),
+        ("red", "", 0, 0),
+        ("", "", 1, 1),
+        ("the", "a", 1, 1),  # both empty once normalised
+        ("the", "red", 0, 0),
+        ("one two three four", "two three", 0, 2 * 0.5 * 1 / 1.5),
+    ],
+)
+def test_exact_match_and_token_f1(prediction: str, gold: str, exact: float, f1: float):
+    assert evaluate.exact_match(prediction, gold) == exact
+    assert evaluate.token_f1(prediction, gold) == pytest.approx(f1)
+    assert evaluate.token_f1(gold, prediction) == pytest.approx(f1)
+
+
+@pytest.mark.parametrize(
+    ("prediction", "gold", "score"),
+    [
+        ("the red stone", "the red stone", 1),
+        ("red stone", "the red stone", 2 * 1 * (2 / 3) / (5 / 3)),
+        ("stone red", "red stone", 0.5),  # the longest common subsequence is one word
+        ("a b c d", "a x b d", 0.75),
+        ("stones", "stone", 1),  # stemmed
+        ("", "red", 0),
+        ("blue", "red", 0),
+    ],
+)
+def test_rouge_l(prediction: str, gold: str, score: float):
+    assert evaluate.rouge_l(prediction, gold) == pytest.approx(score)
+
+
+def test_an_anchor_stands_before_the_prompt():
+    assert evaluate.with_anchor("Do it.", "Input") == "Do it.\n\nInput"
+    assert evaluate.with_anchor("", "Input") == "Input"
+
+
+def test_bf16_scores_come_close(chat_model: LanguageModel):
+    items, _ = evaluate.task_items(chat_model, CHOICE, "", 8)
+    exact = evaluate.answer(chat_model.model, chat_model, items).log_likelihoods
+    rough = evaluate.answer(chat_model.model, replace(chat_model, autocast=True), items).log_likelihoods
+    assert rough != exact
+    for one, other in zip(exact, rough, strict=True):
+        assert not any(map(math.isnan, other))
+        assert other == pytest.approx(one, rel=0.05)
