@@ -241,7 +241,7 @@ def _publish(notebook: Any, facts: dict[str, Any], copy: Path) -> None:
     """Keep what a reader wants to see, add where the numbers come from, and rename into place."""
     import nbformat
 
-    from lowres.trial import provenance
+    from lowres.provenance import provenance
 
     facts |= {"provenance": provenance(None), "slowest": _slowest(notebook)}
     notebook.metadata["lowres"] = facts

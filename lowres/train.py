@@ -46,6 +46,19 @@ class TrainingLog:
     target_tokens: int
     seconds: float
 
+    def __add__(self, later: TrainingLog) -> TrainingLog:
+        """Both trainings, one after the other."""
+        return TrainingLog(
+            self.losses + later.losses,
+            self.gradient_norms + later.gradient_norms,
+            self.tokens + later.tokens,
+            self.target_tokens + later.target_tokens,
+            self.seconds + later.seconds,
+        )
+
+
+NO_TRAINING = TrainingLog((), (), 0, 0, 0.0)
+
 
 class Diverged(RuntimeError):
     """The loss or the gradient stopped being finite."""

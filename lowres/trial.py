@@ -8,20 +8,15 @@ and the code of the modules below.
 from __future__ import annotations
 
 import ast
-import datetime
 import functools
 import hashlib
 import json
 import math
-import os
-import platform
 import resource
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from importlib import metadata
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +25,8 @@ from lowres.data import Example, Probe, Task, TaskOptions, general_pool, load_pr
 from lowres.data.mixing import mix, random_labels, take_tokens
 from lowres.models import Encoded, LanguageModel
 from lowres.params import InputError
-from lowres.train import Optimisation, TrainingLog, train
+from lowres.provenance import provenance
+from lowres.train import NO_TRAINING, Optimisation, TrainingLog, train
 from lowres.tuners import Tuner
 
 PACKAGE = Path(__file__).parent
@@ -66,8 +62,22 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
+class Stage:
+    """Something that the model is tuned on, and measured after, before the trial's own task (continual tuning)."""
+
+    task: str
+    recipe: Recipe
+    optimisation: Optimisation
+    options: TaskOptions = TaskOptions()
+
+
+@dataclass(frozen=True)
 class Trial:
-    """One arm, one model, one seed. `tuner` None leaves the model untouched."""
+    """One arm, one model, one seed. `tuner` None leaves the model untouched.
+
+    With a `stream`, the same parameters are tuned on each of its stages in order and then on the trial's own task, each
+    time with a fresh optimiser; what is measured after stage n is kept under "n:" (as in "1:task" and "1:siqa").
+    """
 
     study: str
     arm: str
@@ -80,11 +90,20 @@ class Trial:
     seed: int
     options: TaskOptions = TaskOptions()
     precision: str = "auto"
+    stream: tuple[Stage, ...] = ()
+
+    def stages(self) -> list[Trial]:
+        """One trial without a stream per stage, the trial's own task last."""
+        named = ("task", "recipe", "optimisation", "options")
+        before = ({name: getattr(stage, name) for name in named} for stage in self.stream)
+        return [replace(self, **changes, stream=()) for changes in (*before, {})]
 
     def spec(self) -> dict[str, Any]:
         """The trial as plain JSON values; the tuner is named."""
         spec = json.loads(json.dumps(asdict(self)))
         spec["tuner"] = {"name": self.tuner.name, **spec["tuner"]} if self.tuner else None
+        if not self.stream:
+            del spec["stream"]
         return dict(spec)
 
     def identity(self) -> dict[str, Any]:
@@ -148,12 +167,12 @@ def derived_seed(seed: int, purpose: str) -> int:
 
 def data_fingerprint(trial: Trial) -> str:
     """Hash over the content of every data set that the trial reads."""
-    task = load_task(trial.task, trial.options)
-    parts = [task.instruction, *(_fingerprint(task, split) for split in ("train", trial.evaluation.split))]
-    parts += [_fingerprint(load_probe(name)) for name in trial.evaluation.probes]
-    if trial.recipe.general_tokens:
-        parts.append(_pool_fingerprint(trial.task))
-    return _hash(parts)
+    parts = []
+    for stage in trial.stages():
+        task = load_task(stage.task, stage.options)
+        parts += [task.instruction, *(_fingerprint(task, split) for split in ("train", stage.evaluation.split))]
+        parts += [_pool_fingerprint(stage.task)] * bool(stage.recipe.general_tokens)
+    return _hash(parts + [_fingerprint(load_probe(name)) for name in trial.evaluation.probes])
 
 
 @functools.lru_cache(maxsize=64)
@@ -207,28 +226,69 @@ def run(trial: Trial, device: str = "auto") -> Record:
     import torch
 
     started = time.perf_counter()
-    task = load_task(trial.task, trial.options)
     pristine = models.load(trial.model, trial.precision, device)
     if pristine.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
-    anchor = anchor_text(trial.recipe.anchor, task, pristine, trial.seed)
-    task_part, general_part = draw(trial, task, pristine)
-    model, log, counts = _tune(trial, pristine, anchor, task_part, general_part)
-    trained = time.perf_counter()
-    outcomes, texts, cut = _evaluate(trial, task, pristine, model, anchor + shots_text(trial, task))
-    seconds = {"seconds": time.perf_counter() - started, "evaluation_seconds": time.perf_counter() - trained}
+    subject, log, found = Subject.of(trial, pristine), NO_TRAINING, Findings()
+    stages = trial.stages()
+    for number, stage in enumerate(stages, start=1):
+        task = load_task(stage.task, stage.options)
+        anchor = anchor_text(stage.recipe.anchor, task, pristine, stage.seed)
+        prefix = "" if number == len(stages) else f"{number}:"
+        if subject.tuned is not None:
+            more, counts = _tune(stage, subject, anchor, task)
+            log = log + more
+            found.counts.update({prefix + name: count for name, count in counts.items()})
+        evaluating = time.perf_counter()
+        model = subject.to_evaluate(last=number == len(stages))
+        _evaluate(stage, subject.language_model, model, anchor + shots_text(stage, task), prefix, found)
+        found.seconds += time.perf_counter() - evaluating
+        found.texts[prefix + "anchor"] = [anchor]
+    seconds = {"seconds": time.perf_counter() - started, "evaluation_seconds": found.seconds}
     return Record(
         key=trial.key(),
         status="done",
         trial=trial.spec(),
         fingerprints=fingerprints(trial),
-        outcomes=outcomes,
-        curves={"loss": list(log.losses), "gradient_norm": list(log.gradient_norms)} if log else {},
+        outcomes=found.outcomes,
+        curves={"loss": list(log.losses), "gradient_norm": list(log.gradient_norms)} if log.losses else {},
         cost={**seconds, **_training_cost(log), "peak_memory_bytes": _peak_memory(pristine)},
-        counts={**counts, "cut_prompts": cut},
-        texts={"task": texts, "anchor": [anchor]},
+        counts=found.counts,
+        texts=found.texts,
         provenance=provenance(pristine),
     )
+
+
+@dataclass
+class Findings:
+    """What gathers up over the stages of a trial."""
+
+    outcomes: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    texts: dict[str, list[str]] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+@dataclass
+class Subject:
+    """The model that a trial works on: a copy made trainable, or the shared pristine one where nothing is tuned."""
+
+    language_model: LanguageModel
+    tuned: Any = None
+
+    @classmethod
+    def of(cls, trial: Trial, pristine: LanguageModel) -> Subject:
+        """A subject for a trial, its new parameters initialised from the trial's seed."""
+        if trial.tuner is None or trial.optimisation is None:
+            return cls(pristine)
+        own = models.fresh(pristine)
+        return cls(own, tuners.apply(trial.tuner, own, derived_seed(trial.seed, "initialisation")))
+
+    def to_evaluate(self, last: bool) -> Any:
+        """The model as it is now; after the last stage with its adapters merged, which ends its training."""
+        if self.tuned is None:
+            return self.language_model.model
+        return tuners.finish(self.tuned) if last else tuners.inner(self.tuned)
 
 
 def failed(trial: Trial, error: BaseException | str) -> Record:
@@ -321,25 +381,24 @@ def _examples_shown(task: Task, count: int, seed: int) -> Sequence[Example]:
     return [short[index] for index in order]
 
 
-def _tune(
-    trial: Trial, pristine: LanguageModel, anchor: str, task_part: Sequence[Example], general_part: Sequence[Example]
-) -> tuple[Any, TrainingLog | None, dict[str, int]]:
-    """Train a copy of the model; returns it ready for evaluation, the log, and what was drawn and dropped."""
-    if trial.tuner is None or trial.optimisation is None:
-        return pristine.model, None, {}
+def _tune(trial: Trial, subject: Subject, anchor: str, task: Task) -> tuple[TrainingLog, dict[str, int]]:
+    """Train the subject on one stage; returns the log, and what was drawn and dropped."""
     from lowres.evaluate import with_anchor
 
-    count = token_counter(pristine)
+    assert trial.optimisation is not None
+    language_model = subject.language_model
+    count = token_counter(language_model)
+    task_part, general_part = draw(trial, task, language_model)
     sequence, dropped = [], 0
     for example, is_task in _unrolled(trial, task_part, general_part):
         prompt = with_anchor(anchor, example.prompt) if is_task else example.prompt
-        row = models.encode(pristine, prompt, example.target)
-        if len(row.ids) <= pristine.context:
+        row = models.encode(language_model, prompt, example.target)
+        if len(row.ids) <= language_model.context:
             sequence.append(row)
         else:
             dropped += 1
     if not sequence:
-        raise InputError(f"arm {trial.arm!r}: no training example fits the context of {pristine.context} tokens")
+        raise InputError(f"arm {trial.arm!r}: no training example fits the context of {language_model.context} tokens")
     counts = {
         "task_examples": len(task_part),
         "task_tokens": sum(map(count, task_part)),
@@ -347,21 +406,19 @@ def _tune(
         "general_tokens": sum(map(count, general_part)),
         "dropped_too_long": dropped,
     }
-    own = models.fresh(pristine)
-    tuned = tuners.apply(trial.tuner, own, derived_seed(trial.seed, "initialisation"))
-    counts["trained_parameters"] = sum(p.numel() for p in tuned.parameters() if p.requires_grad)
-    log = _train(tuned, own, sequence, trial)
-    return tuners.finish(tuned), log, counts
+    counts["trained_parameters"] = sum(p.numel() for p in subject.tuned.parameters() if p.requires_grad)
+    return _train(subject, sequence, trial), counts
 
 
-def _train(tuned: Any, own: LanguageModel, sequence: Sequence[Encoded], trial: Trial) -> TrainingLog:
+def _train(subject: Subject, sequence: Sequence[Encoded], trial: Trial) -> TrainingLog:
     import torch
 
     assert trial.optimisation is not None
+    own = subject.language_model
     devices = [own.device] if own.device.type == "cuda" else []
     with torch.random.fork_rng(devices):
         torch.manual_seed(derived_seed(trial.seed, "dropout"))
-        return train(tuned, own, sequence, trial.optimisation, f"{trial.arm}, seed {trial.seed}")
+        return train(subject.tuned, own, sequence, trial.optimisation, f"{trial.arm}, seed {trial.seed}")
 
 
 def _unrolled(
@@ -380,27 +437,26 @@ def _unrolled(
 
 
 def _evaluate(
-    trial: Trial, task: Task, pristine: LanguageModel, model: Any, anchor: str
-) -> tuple[dict[str, dict[str, list[float]]], list[str], int]:
+    trial: Trial, language_model: LanguageModel, model: Any, anchor: str, prefix: str, found: Findings
+) -> None:
+    """Measure a model after a stage: its task, then the probes."""
     from lowres.evaluate import evaluate_probe, evaluate_task
 
-    plan = trial.evaluation
-    outcomes: dict[str, dict[str, list[float]]] = {}
-    texts: list[str] = []
-    cut = 0
+    plan, task = trial.evaluation, load_task(trial.task, trial.options)
     if plan.items:
         examples = getattr(task, plan.split)[: plan.items]
-        outcomes["task"], texts, cut = evaluate_task(model, pristine, examples, anchor, task.max_new_tokens)
+        outcomes, texts, cut = evaluate_task(model, language_model, examples, anchor, task.max_new_tokens)
+        found.outcomes[prefix + "task"], found.texts[prefix + "task"] = outcomes, texts
+        found.counts[prefix + "cut_prompts"] = cut
     for name in plan.probes:
-        outcomes[name] = evaluate_probe(model, pristine, load_probe(name), plan.probe_items)
-    return outcomes, texts, cut
+        found.outcomes[prefix + name] = evaluate_probe(model, language_model, load_probe(name), plan.probe_items)
 
 
-# --- cost and provenance ---------------------------------------------------------------------------------------------
+# --- cost ------------------------------------------------------------------------------------------------------------
 
 
-def _training_cost(log: TrainingLog | None) -> dict[str, float]:
-    if log is None:
+def _training_cost(log: TrainingLog) -> dict[str, float]:
+    if not log.losses:
         return {}
     return {
         "training_seconds": log.seconds,
@@ -421,53 +477,6 @@ def _peak_memory(language_model: LanguageModel) -> float:
     return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
 
 
-def provenance(language_model: LanguageModel | None) -> dict[str, str]:
-    """Where and with what a record was made; none of it enters the key."""
-    import torch
-
-    facts: dict[str, str] = {
-        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "commit": commit(),
-        "python": platform.python_version(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "hardware": hardware(),
-        "threads": str(torch.get_num_threads()),
-    }
-    if language_model is not None:
-        facts["device"] = language_model.device.type
-        facts["precision"] = "bf16" if language_model.autocast else "fp32"
-    for package in ("torch", "transformers", "peft", "numpy"):
-        facts[package] = metadata.version(package)
-    return facts
-
-
-@functools.cache
-def commit() -> str:
-    """The commit of this checkout, with "+" when files differ from it; "unknown" outside a checkout."""
-    try:
-        command = ["git", "-C", str(PACKAGE), "describe", "--always", "--dirty=+", "--abbrev=10"]
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=5).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return "unknown"
-
-
-@functools.cache
-def hardware() -> str:
-    """The GPU's name, or the processor's with its number of cores."""
-    import torch
-
-    if torch.cuda.is_available():
-        return str(torch.cuda.get_device_name())
-    name = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        models_found = [
-            line.split(":")[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")
-        ]
-        name = models_found[0] if models_found else name
-    return f"{name}, {os.cpu_count()} cores"
-
-
 def trial_from(spec: Mapping[str, Any]) -> Trial:
     """A trial from its spec: the inverse of `Trial.spec`."""
     values = dict(spec)
@@ -476,9 +485,15 @@ def trial_from(spec: Mapping[str, Any]) -> Trial:
     values["optimisation"] = Optimisation(**optimisation) if optimisation else None
     values["recipe"] = Recipe(**values["recipe"])
     values["options"] = TaskOptions(**values["options"])
+    values["stream"] = tuple(_stage_from(stage) for stage in values.get("stream", ()))
     evaluation = dict(values["evaluation"])
     values["evaluation"] = Evaluation(**{**evaluation, "probes": tuple(evaluation["probes"])})
     return Trial(**values)
+
+
+def _stage_from(spec: Mapping[str, Any]) -> Stage:
+    recipe, optimisation = Recipe(**spec["recipe"]), Optimisation(**spec["optimisation"])
+    return Stage(spec["task"], recipe, optimisation, TaskOptions(**spec["options"]))
 
 
 def from_dict(values: Mapping[str, Any]) -> Record:

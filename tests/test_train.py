@@ -173,22 +173,26 @@ def test_updates_are_counted(chat_model: LanguageModel, examples: int, size: int
     assert len(train.train(model, own, encoded(chat_model, examples), how).losses) == updates
 
 
-def batches(count: int, size: int, steps: int) -> list[list[int]]:
-    sequence = [Encoded((index,), 0) for index in range(count)]
-    return [[row.ids[0] for row in train._batch(sequence, step, size)] for step in range(steps)]
+def batches(count: int, size: int, steps: int | None = None) -> list[list[int]]:
+    sequence, how = [Encoded((index,), 0) for index in range(count)], Optimisation(1e-3, batch_size=size, steps=steps)
+    updates = range(train.update_count(count, how))
+    return [[row.ids[0] for row in train._batch(sequence, step, how)] for step in updates]
 
 
 def test_one_pass_is_in_order_and_ends_with_what_is_left():
-    assert batches(10, 4, 3) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+    assert batches(10, 4) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+    assert batches(3, 8) == [[0, 1, 2]]
 
 
-def test_more_steps_than_data_go_round():
+def test_more_steps_than_data_go_round_and_skip_nothing():
     assert batches(4, 4, 3) == [[0, 1, 2, 3]] * 3
     assert batches(6, 2, 4) == [[0, 1], [2, 3], [4, 5], [0, 1]]
-
-
-def test_going_round_skips_nothing():
     assert batches(5, 4, 3) == [[0, 1, 2, 3], [4, 0, 1, 2], [3, 4, 0, 1]]
+    assert batches(2, 5, 1) == [[0, 1, 0, 1, 0]]
+
+
+def test_fewer_steps_than_data_stop_early():
+    assert batches(9, 2, 2) == [[0, 1], [2, 3]]
 
 
 # --- divergence ------------------------------------------------------------------------------------------------------

@@ -73,7 +73,7 @@ def _walk(trials: Sequence[tuple[str, Trial]], ledger: Ledger, attempt: str, fre
                 elif is_settled(ledger.get(key), attempt, fresh):
                     yield key
                 else:
-                    ledger.put(_attempted(trial, attempt))
+                    ledger.put(_attempted(key, trial, attempt))
                     yield key
         pending = left
         if pending:
@@ -87,7 +87,7 @@ def is_settled(record: Record | None, attempt: str, fresh: bool = False) -> bool
     return record.provenance.get("attempt") == attempt or (record.status == "done" and not fresh)
 
 
-def _attempted(trial: Trial, attempt: str) -> Record:
+def _attempted(key: str, trial: Trial, attempt: str) -> Record:
     """The record of a trial, whatever happens in it short of an interrupt."""
     try:
         record = run_trial(trial)
@@ -95,6 +95,8 @@ def _attempted(trial: Trial, attempt: str) -> Record:
         record = failed(trial, f"diverged: {error}")
     except Exception as error:  # a sweep outlives any single trial; the error is kept and the exit code tells
         record = failed(trial, error)
+    if record.key != key:
+        record = replace(failed(trial, "the data, the model or the code changed during the run: run again"), key=key)
     record.provenance["attempt"] = attempt
     return record
 
@@ -158,7 +160,7 @@ class _Pool:
     def _record_failure(self, key: str, trial: Trial, reason: str) -> None:
         with self.ledger.claim(key) as mine:
             if mine and not is_settled(self.ledger.get(key), self.attempt, self.fresh):
-                record = failed(trial, reason)
+                record = replace(failed(trial, reason), key=key)
                 record.provenance["attempt"] = self.attempt
                 self.ledger.put(record)
 

@@ -12,7 +12,8 @@ from typing import Any
 from lowres.engine.tables import aligned
 from lowres.ledger import RESULTS, Ledger, read_published, write_atomically
 from lowres.params import InputError
-from lowres.trial import Record, code_fingerprint, provenance, trial_from
+from lowres.provenance import provenance
+from lowres.trial import Record, code_fingerprint, trial_from
 from lowres.trial import run as run_trial
 
 TOLERANCE = 0.03

@@ -87,6 +87,13 @@ def apply(tuner: Tuner, language_model: LanguageModel, seed: int) -> nn.Module:
     return apply_full(language_model) if isinstance(tuner, Full) else apply_lora(tuner, language_model, seed)
 
 
+def inner(model: nn.Module) -> nn.Module:
+    """The model with its adapters in place, ready to be evaluated and to be trained on afterwards."""
+    from lowres.tuners.peft_tuners import unwrapped
+
+    return unwrapped(model).eval()
+
+
 def finish(model: nn.Module) -> nn.Module:
     """The tuned model in its cheapest exact form for evaluation: adapters merged where the weights are fp32."""
     from lowres.tuners.peft_tuners import merged

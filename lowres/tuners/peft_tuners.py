@@ -45,13 +45,18 @@ def _targets(named: str, model: nn.Module) -> str | list[str]:
     return targets
 
 
+def unwrapped(model: nn.Module) -> nn.Module:
+    """The transformers model inside a peft wrapper, adapters in place, or the model itself."""
+    import peft
+
+    return model.get_base_model() if isinstance(model, peft.PeftModel) else model
+
+
 def merged(model: nn.Module) -> nn.Module:
     """Fold adapters into fp32 weights; a merge into bf16 weights would round the adapter away, so those stay apart."""
     import peft
 
-    if isinstance(model, peft.PeftModel):
-        base = model.get_base_model()
-        if next(base.parameters()).dtype == torch.float32:
-            return model.merge_and_unload().eval()
-        return base.eval()
-    return model.eval()
+    base = unwrapped(model)
+    if isinstance(model, peft.PeftModel) and next(base.parameters()).dtype == torch.float32:
+        return model.merge_and_unload().eval()
+    return base.eval()

@@ -1,0 +1,311 @@
+"""Records on disk: written whole or not at all, read with suspicion, published newest first."""
+
+from __future__ import annotations
+
+import errno
+import json
+import multiprocessing
+import os
+import warnings
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lowres import ledger, trial
+from lowres.ledger import Ledger
+from lowres.params import InputError
+from lowres.trial import Record
+
+SPEC: dict[str, Any] = {
+    "study": "tell",
+    "arm": "sft",
+    "model": "tiny",
+    "task": "colours",
+    "seed": 0,
+    "recipe": {"task_tokens": 200, "general_tokens": 0},
+}
+
+
+def record(key: str = "0123456789abcdef", **changes: Any) -> Record:
+    spec = SPEC | {name: changes.pop(name) for name in list(changes) if name in SPEC}
+    made = Record(
+        key=key,
+        status="done",
+        trial=spec,
+        fingerprints={"data": "d", "model": "m", "code": "c"},
+        outcomes={"task": {"token_f1": [0.1, 1.0, 1 / 3]}},
+        texts={"task": ["naïve – 日本", 'a "quoted"\nline']},
+        provenance={"date": "2024-05-01 10:00 UTC"},
+    )
+    return replace(made, **changes)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+# --- one record ------------------------------------------------------------------------------------------------------
+
+
+def test_a_record_comes_back_as_it_was(tmp_path: Path):
+    kept = Ledger(tmp_path / "deep" / "ledger")
+    kept.put(record())
+    assert kept.get("0123456789abcdef") == record()
+    assert names(kept.folder) == ["0123456789abcdef.json"]
+    assert kept.get("absent") is None
+
+
+@given(st.lists(st.floats(allow_nan=False)), st.text(), st.dictionaries(st.text(), st.integers()))
+def test_any_values_come_back(values: list[float], text: str, counts: dict[str, int]):
+    made = record(outcomes={"task": {"x": values}}, error=text.encode("utf-8", "replace").decode(), counts=counts)
+    try:
+        written = ledger.serialise(made).encode()
+    except UnicodeEncodeError:  # half of a surrogate pair is no text
+        return
+    assert ledger.parse(written.decode(), made.key) == made
+
+
+def test_putting_again_replaces(tmp_path: Path):
+    kept = Ledger(tmp_path)
+    kept.put(record())
+    kept.put(record(status="failed", error="late"))
+    assert kept.records() == [record(status="failed", error="late")]
+
+
+def test_records_are_those_of_a_study_in_the_order_of_their_keys(tmp_path: Path):
+    kept = Ledger(tmp_path)
+    made = [record(key, study=study) for key, study in (("c", "tell"), ("a", "fiat"), ("b", "tell"))]
+    for one in made:
+        kept.put(one)
+    assert [one.key for one in kept.records("tell")] == ["b", "c"]
+    assert [one.key for one in kept.records()] == ["a", "b", "c"]
+    assert kept.records("loreft") == []
+
+
+# --- corruption ------------------------------------------------------------------------------------------------------
+
+
+def changed(path: Path, **changes: Any) -> None:
+    """Change the body of a record and leave its checksum."""
+    values = json.loads(path.read_text())
+    values["record"] |= changes
+    path.write_text(json.dumps(values))
+
+
+def without_status(path: Path) -> None:
+    """A record that lacks a field, with a checksum that fits."""
+    body = json.loads(path.read_text())["record"]
+    del body["status"]
+    text = json.dumps(body, sort_keys=True, ensure_ascii=False)
+    path.write_text(json.dumps({"checksum": ledger._checksum(text), "record": body}))
+
+
+DAMAGE = {
+    "empty": lambda path: path.write_text(""),
+    "cut short": lambda path: path.write_text(path.read_text()[:-20]),
+    "not JSON": lambda path: path.write_text("half a"),
+    "another thing": lambda path: path.write_text("[1, 2]"),
+    "no checksum": lambda path: path.write_text(json.dumps({"record": record("b").as_dict()})),
+    "tampered": lambda path: changed(path, outcomes={"task": {"token_f1": [1.0]}}),
+    "a field missing": without_status,
+    "a field too many": lambda path: changed(path, mood="good"),
+    "not text": lambda path: path.write_bytes(b"\xff\xfe\x00"),
+    "another's": lambda path: path.write_text(ledger.serialise(record("z"))),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_a_damaged_record_is_quarantined_and_named_and_the_rest_is_used(tmp_path: Path, kind: str):
+    kept = Ledger(tmp_path)
+    for key in "abc":
+        kept.put(record(key))
+    DAMAGE[kind](tmp_path / "b.json")
+    with pytest.warns(UserWarning, match=r"record b\.json is corrupted .*; moved to .*quarantine"):
+        found = kept.records()
+    assert [one.key for one in found] == ["a", "c"]
+    assert kept.quarantined == ["b"]
+    assert names(tmp_path) == ["a.json", "c.json", "quarantine/b.json"]
+    assert "quarantined: b.json" in ledger.describe(kept, "tell")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert kept.get("b") is None
+    kept.put(record("b"))
+    assert len(kept.records()) == 3
+
+
+def test_a_file_that_cannot_be_read_is_not_called_corrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    kept = Ledger(tmp_path)
+    kept.put(record("a"))
+    monkeypatch.setattr(Path, "read_text", fail(errno.EIO))
+    with pytest.raises(InputError, match=r"cannot read .*a\.json: Input/output error"):
+        kept.get("a")
+    assert names(tmp_path) == ["a.json"]
+
+
+# --- writing ---------------------------------------------------------------------------------------------------------
+
+
+def fail(code: int) -> Any:
+    def refuse(*_: Any, **__: Any) -> NoReturn:
+        raise OSError(code, os.strerror(code))
+
+    return refuse
+
+
+@pytest.mark.parametrize("step", ["replace", "fsync", "fdopen", "chmod"])
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EACCES])
+def test_a_failed_write_leaves_the_old_record_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, code: int
+):
+    kept = Ledger(tmp_path)
+    kept.put(record())
+    monkeypatch.setattr(os, step, fail(code))
+    with pytest.raises(InputError, match=rf"cannot write .*0123456789abcdef\.json: {os.strerror(code)}"):
+        kept.put(record(status="failed"))
+    monkeypatch.undo()
+    assert names(tmp_path) == ["0123456789abcdef.json"]
+    assert kept.records() == [record()]
+
+
+def test_an_interrupted_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def interrupt(*_: Any) -> NoReturn:
+        raise KeyboardInterrupt
+
+    kept = Ledger(tmp_path)
+    monkeypatch.setattr(os, "fsync", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        kept.put(record())
+    assert names(tmp_path) == []
+
+
+def test_a_file_in_place_of_the_folder_is_named(tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    for place in (tmp_path / "file", tmp_path / "file" / "ledger"):
+        with pytest.raises(InputError, match=r"cannot create the ledger .*file.*Set LOWRES_LEDGER"):
+            Ledger(place)
+
+
+def test_a_folder_that_is_not_writable_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(InputError, match=rf"the ledger {tmp_path} is not writable\. Set LOWRES_LEDGER"):
+        Ledger(tmp_path)
+
+
+def test_the_default_folder_can_be_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("LOWRES_LEDGER", str(tmp_path / "elsewhere"))
+    assert Ledger().folder == tmp_path / "elsewhere"
+    monkeypatch.delenv("LOWRES_LEDGER")
+    assert ledger.default_folder() == ledger.ROOT / "_ledger"
+
+
+# --- several processes -----------------------------------------------------------------------------------------------
+
+
+def write_many(folder: Path, error: str) -> None:
+    kept = Ledger(folder)
+    for _ in range(15):
+        for key in "abcd":
+            kept.put(record(key, error=error * 5000))
+            assert kept.get(key)
+
+
+def test_two_processes_writing_the_same_records_never_spoil_one(tmp_path: Path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a fork is safe here: the child only writes files
+        context = multiprocessing.get_context("fork")
+        writers = [context.Process(target=write_many, args=(tmp_path, error)) for error in "xy"]
+        for writer in writers:
+            writer.start()
+        for writer in writers:
+            writer.join(60)
+    assert [writer.exitcode for writer in writers] == [0, 0]
+    kept = Ledger(tmp_path)
+    assert {one.error[0] for one in kept.records()} <= {"x", "y"}
+    assert names(tmp_path) == ["a.json", "b.json", "c.json", "d.json"]
+
+
+def test_a_claim_is_exclusive_until_it_is_given_back(tmp_path: Path):
+    one, other = Ledger(tmp_path), Ledger(tmp_path)
+    with one.claim("a") as mine:
+        assert mine
+        with other.claim("a") as theirs, other.claim("b") as free:
+            assert (theirs, free) == (False, True)
+    with other.claim("a") as mine:
+        assert mine
+    assert one.claimed_by(os.getpid()) == sorted(one.claimed_by(os.getpid())) == ["a", "b"]
+    assert one.claimed_by(1) == []
+
+
+# --- published records -----------------------------------------------------------------------------------------------
+
+
+def dated(key: str, day: int, **changes: Any) -> Record:
+    return record(key, provenance={"date": f"2024-05-{day:02} 10:00 UTC"}, **changes)
+
+
+def test_published_records_come_back(results: Path):
+    made = [record("b", seed=1), record("a")]
+    assert ledger.read_published("tell") == []
+    path = ledger.write_published("tell", made)
+    assert path == results / "tell.parquet"
+    assert ledger.read_published("tell") == [made[1], made[0]]
+    assert names(results) == ["tell.parquet"]
+    first = path.read_bytes()
+    assert ledger.write_published("tell", made[::-1]).read_bytes() == first
+
+
+def test_publishing_merges_and_the_newest_of_a_trial_wins(results: Path, tmp_path: Path):
+    ledger.write_published("tell", [dated("old", 1), dated("kept", 1, seed=7), dated("newest", 30, seed=3)])
+    kept = Ledger(tmp_path / "ledger")
+    for one in (
+        dated("z-middle", 5),
+        dated("a-late", 9, error="again"),
+        dated("stale", 2, seed=3),
+        dated("other", 5, seed=4),
+        dated("bad", 6, seed=5, status="failed"),
+        dated("foreign", 6, seed=6, study="fiat"),
+    ):
+        kept.put(one)
+    ledger.publish(kept, "tell")
+    assert sorted(one.key for one in ledger.read_published("tell")) == ["a-late", "kept", "newest", "other"]
+
+
+def test_records_on_other_data_or_another_model_are_other_trials(results: Path, tmp_path: Path):
+    kept = Ledger(tmp_path / "ledger")
+    for key, fingerprints in (("a", {"data": "d", "model": "m"}), ("b", {"data": "e", "model": "m"})):
+        kept.put(record(key, fingerprints={**fingerprints, "code": key}))
+    kept.put(record("c", fingerprints={"data": "d", "model": "m", "code": "c"}, provenance={"date": "2025"}))
+    ledger.publish(kept, "tell")
+    assert [one.key for one in ledger.read_published("tell")] == ["b", "c"]
+
+
+def test_nothing_to_publish_is_said(results: Path, tmp_path: Path):
+    kept = Ledger(tmp_path / "ledger")
+    kept.put(record(status="failed"))
+    with pytest.raises(InputError, match="nothing to publish: the ledger .* has no finished record of study 'tell'"):
+        ledger.publish(kept, "tell")
+    assert not results.exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1 broken", b'{"record": 1}'])
+def test_a_broken_file_of_published_records_is_named(results: Path, content: bytes):
+    results.mkdir()
+    (results / "tell.parquet").write_bytes(content)
+    with pytest.raises(InputError, match=r"published records .*tell\.parquet cannot be read"):
+        ledger.read_published("tell")
+
+
+def test_the_description_counts_states(tmp_path: Path):
+    kept = Ledger(tmp_path)
+    kept.put(record("a"))
+    kept.put(record("b", fingerprints={"data": "d", "model": "m", "code": trial.code_fingerprint()}))
+    kept.put(record("c", status="failed", error="diverged: loss nan", arm="tell", seed=2))
+    text = ledger.describe(kept, None)
+    assert "3 records" in text
+    assert "tell: 2 done, 1 failed, 2 made by older code" in text
+    assert "failed c tell, seed 2: diverged: loss nan" in text
+    assert "0 records" in ledger.describe(kept, "fiat")

@@ -1,0 +1,441 @@
+"""From a trial to its record: what decides the result, what names it, and the data that each arm sees."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lowres import models, trial, tuners
+from lowres.data import TaskOptions, load_task
+from lowres.params import InputError
+from lowres.train import Diverged, Optimisation
+from lowres.trial import Evaluation, Recipe, Trial
+from lowres.tuners import Full, LoRA
+
+MIXED = Recipe(task_tokens=200, general_tokens=300, anchor="hand-written")
+
+
+def outcome(record: trial.Record) -> tuple[Any, ...]:
+    return record.outcomes, record.curves, record.counts, record.texts
+
+
+# --- identity --------------------------------------------------------------------------------------------------------
+
+FLOATS = st.floats(1e-6, 10)
+TRIALS = st.builds(
+    Trial,
+    study=st.sampled_from(["tell", "fiat"]),
+    arm=st.text(max_size=8),
+    model=st.text(max_size=8),
+    task=st.text(max_size=8),
+    recipe=st.builds(
+        Recipe,
+        task_tokens=st.integers(0, 10**6),
+        general_tokens=st.integers(0, 10**6),
+        anchor=st.sampled_from(trial.ANCHORS),
+        order=st.sampled_from(["shuffle", "task-first", "task-last"]),
+        labels=st.sampled_from(["true", "random"]),
+        shots=st.integers(0, 9),
+    ),
+    tuner=st.one_of(st.none(), st.just(Full()), st.builds(LoRA, rank=st.integers(1, 64), dropout=FLOATS)),
+    optimisation=st.one_of(
+        st.none(), st.builds(Optimisation, learning_rate=FLOATS, steps=st.one_of(st.none(), st.integers(1, 999)))
+    ),
+    evaluation=st.builds(
+        Evaluation, items=st.integers(0, 999), probes=st.lists(st.text(max_size=4), max_size=3).map(tuple)
+    ),
+    seed=st.integers(0, 2**31),
+    options=st.builds(
+        TaskOptions, prompt_field=st.one_of(st.none(), st.text(max_size=5)), split_seed=st.integers(0, 9)
+    ),
+    precision=st.sampled_from(models.PRECISIONS),
+)
+
+
+@given(TRIALS)
+def test_a_spec_gives_its_trial_back_even_through_json(made: Trial):
+    assert trial.trial_from(made.spec()) == made
+    assert trial.trial_from(json.loads(json.dumps(made.spec()))) == made
+
+
+CHANGES: dict[str, dict[str, Any]] = {
+    "seed": {"seed": 1},
+    "budget": {"recipe": Recipe(task_tokens=150)},
+    "anchor": {"recipe": Recipe(task_tokens=200, anchor="hand-written")},
+    "rate": {"optimisation": Optimisation(2e-2, epochs=2, batch_size=4)},
+    "tuner": {"tuner": Full()},
+    "rank": {"tuner": LoRA(rank=3)},
+    "items": {"evaluation": Evaluation(items=5)},
+    "split": {"evaluation": Evaluation(split="validation", items=6)},
+    "precision": {"precision": "bf16"},
+    "instruction": {"options": TaskOptions(instruction="Name the colour.")},
+    "division": {"options": TaskOptions(split_seed=1)},
+}
+
+
+def test_a_key_depends_on_everything_in_the_spec(chat_folder: Path, task: str):
+    keys = {name: tiny.trial(chat_folder, task, **change).key() for name, change in CHANGES.items()}
+    keys["none"] = tiny.trial(chat_folder, task).key()
+    assert len(set(keys.values())) == len(keys)
+    assert all(len(key) == 16 and int(key, 16) >= 0 for key in keys.values())
+
+
+def test_a_key_does_not_depend_on_the_names_of_study_and_arm(chat_folder: Path, task: str):
+    first = tiny.trial(chat_folder, task)
+    assert replace(first, study="fiat", arm="another").key() == first.key()
+
+
+def test_a_key_depends_on_the_data(chat_folder: Path, tmp_path: Path, general_pool: Any, monkeypatch: Any):
+    name = tiny.write_rows(tmp_path / "task.jsonl", tiny.rows())
+    made = tiny.trial(chat_folder, name)
+    keys = [made.key()]
+    tiny.write_rows(tmp_path / "task.jsonl", [*tiny.rows(59), {"prompt": "Item: sand. Colour:", "target": "gold"}])
+    keys.append(made.key())
+    keys.append(replace(made, evaluation=Evaluation(items=6, probes=("wiki-nll",))).key())
+    keys.append(replace(made, recipe=MIXED).key())
+    monkeypatch.setattr(trial, "general_pool", lambda exclude_task="": tiny.pool(40))
+    trial._pool_fingerprint.cache_clear()
+    keys.append(replace(made, recipe=MIXED).key())
+    assert len(set(keys)) == 5
+
+
+def test_a_key_depends_on_the_weights(chat_folder: Path, task: str, tmp_path: Path):
+    copy = tmp_path / "model"
+    shutil.copytree(chat_folder, copy)
+    made = tiny.trial(copy, task)
+    before = made.key()
+    (copy / "model.safetensors").write_bytes((copy / "model.safetensors").read_bytes() + b" ")
+    assert made.key() != before
+
+
+def test_the_code_fingerprint_sees_code_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    package = tmp_path / "lowres"
+    shutil.copytree(trial.PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__", "studies"))
+    monkeypatch.setattr(trial, "PACKAGE", package)
+
+    def after(file: str, old: str, new: str) -> str:
+        path = package / file
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new, 1))
+        trial.code_fingerprint.cache_clear()
+        found = trial.code_fingerprint()
+        path.write_text(text)
+        return found
+
+    try:
+        trial.code_fingerprint.cache_clear()
+        first = trial.code_fingerprint()
+        assert after("train.py", '"""The one training loop.', '"""Another opening.') == first
+        assert after("train.py", "PADDING_SLACK = 16  #", "PADDING_SLACK = 16   # with other words,") == first
+        assert after("evaluate.py", "    return float(normalise(", "\n\n    return float(normalise(") == first
+        assert after("ledger.py", "def _lock(", "SOMETHING = 1\n\n\ndef _lock(") == first
+        changed = {
+            after("train.py", "PADDING_SLACK = 16", "PADDING_SLACK = 17"),
+            after("data/mixing.py", "FILLED = 0.9", "FILLED = 0.95"),
+            after("tuners/__init__.py", "rank: int = 8", "rank: int = 16"),
+            after("trial.py", "SCHEMA = 1", "SCHEMA = True"),
+        }
+        assert first not in changed
+        assert len(changed) == 4
+        (package / "world").mkdir()
+        (package / "world" / "towns.py").write_text("SIZE = 3\n")
+        trial.code_fingerprint.cache_clear()
+        assert trial.code_fingerprint() != first
+    finally:
+        monkeypatch.undo()
+        trial.code_fingerprint.cache_clear()
+
+
+# --- running ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tuner", [LoRA(rank=2, dropout=0.1), Full(), None])
+def test_the_same_trial_twice_has_the_same_outcome(chat_folder: Path, task: str, general_pool: Any, tuner: Any):
+    made = tiny.trial(chat_folder, task, recipe=MIXED, tuner=tuner)
+    if tuner is None:
+        made = replace(made, optimisation=None)
+    first = trial.run(made, "cpu")
+    torch.rand(3)
+    again = trial.run(made, "cpu")
+    assert outcome(first) == outcome(again)
+    assert first.key == again.key == made.key()
+    assert (first.status, first.error) == ("done", "")
+    assert trial.trial_from(first.trial) == made
+
+
+def test_another_seed_has_another_outcome(chat_folder: Path, task: str):
+    runs = [trial.run(tiny.trial(chat_folder, task, seed=seed), "cpu") for seed in (0, 1)]
+    assert runs[0].curves["loss"] != runs[1].curves["loss"]
+
+
+def test_training_teaches_the_task(chat_folder: Path, task: str):
+    how = Optimisation(1e-2, epochs=8, batch_size=4)
+    before = trial.run(tiny.trial(chat_folder, task, tuner=None, optimisation=None), "cpu")
+    after = trial.run(tiny.trial(chat_folder, task, optimisation=how, recipe=Recipe(task_tokens=600)), "cpu")
+    assert after.mean("task", "target_nll") < before.mean("task", "target_nll") / 2
+    assert before.curves == {}
+    assert "training_tokens" not in before.cost
+
+
+def test_what_a_record_holds(chat_folder: Path, choice_task: str, general_pool: Any):
+    record = trial.run(tiny.trial(chat_folder, choice_task, recipe=MIXED), "cpu")
+    counts, cost = record.counts, record.cost
+    updates = -(-2 * (counts["task_examples"] + counts["general_examples"]) // 4)
+    assert len(record.curves["loss"]) == len(record.curves["gradient_norm"]) == cost["updates"] == updates
+    assert 0 < counts["task_tokens"] <= 200
+    assert 0 < counts["general_tokens"] <= 300
+    assert counts["trained_parameters"] == tiny.LAYERS * 2 * 512
+    assert (counts["dropped_too_long"], counts["cut_prompts"]) == (0, 0)
+    assert {len(values) for values in record.outcomes["task"].values()} == {6}
+    assert cost["seconds"] >= cost["training_seconds"] > 0
+    assert cost["training_tokens"] > cost["target_tokens"] > 0
+    assert cost["peak_memory_bytes"] > 1e6
+    assert record.provenance["precision"] == "fp32"
+    assert {"date", "hardware", "torch", "transformers", "commit", "threads"} <= set(record.provenance)
+    assert record.texts["anchor"] == [load_task(choice_task).instruction]
+    assert trial.from_dict(json.loads(json.dumps(record.as_dict()))) == record
+    assert not any(dataclasses.is_dataclass(value) for value in record.trial.values())
+
+
+def test_probes_are_measured_beside_the_task(chat_folder: Path, task: str):
+    made = tiny.trial(
+        chat_folder,
+        task,
+        tuner=None,
+        optimisation=None,
+        evaluation=Evaluation("validation", 2, ("siqa", "wiki-nll"), 3),
+    )
+    record = trial.run(made, "cpu")
+    assert {where: len(next(iter(measures.values()))) for where, measures in record.outcomes.items()} == {
+        "task": 2,
+        "siqa": 3,
+        "wiki-nll": 3,
+    }
+
+
+def test_task_tokens_are_the_bare_prompt_and_target(chat_folder: Path, chat_model: models.LanguageModel, task: str):
+    made = tiny.trial(chat_folder, task, recipe=Recipe(task_tokens=200, anchor="hand-written"))
+    chosen, _ = trial.draw(made, load_task(task), chat_model)
+
+    def length(text: str) -> int:
+        return len(chat_model.tokenizer(text, add_special_tokens=False).input_ids)
+
+    by_hand = sum(length(example.prompt) + length(example.target) for example in chosen)
+    assert trial.run(made, "cpu").counts["task_tokens"] == by_hand <= 200
+
+
+def test_a_budget_beyond_the_data_says_how_much_there_is(chat_folder: Path, chat_model: Any, task: str):
+    count = trial.token_counter(chat_model)
+    total = sum(map(count, load_task(task).train))
+    with pytest.raises(
+        InputError, match=rf"the budget of 9,999 tokens is more than task 'jsonl:.*' has: {total:,} tokens"
+    ):
+        trial.run(tiny.trial(chat_folder, task, recipe=Recipe(task_tokens=9_999)), "cpu")
+
+
+def test_examples_that_no_context_holds_are_dropped_and_counted(chat_folder: Path, tmp_path: Path):
+    rows = tiny.rows()
+    for row in rows[::2]:
+        row["prompt"] += " on" * 200
+    name = tiny.write_rows(tmp_path / "long.jsonl", rows)
+    record = trial.run(tiny.trial(chat_folder, name, recipe=Recipe(task_tokens=2000)), "cpu")
+    assert record.counts["dropped_too_long"] > 0
+    assert record.counts["cut_prompts"] > 0
+    for row in rows:
+        row["prompt"] += " on" * 200
+    name = tiny.write_rows(tmp_path / "longer.jsonl", rows)
+    with pytest.raises(InputError, match="no training example fits the context of 160 tokens"):
+        trial.run(tiny.trial(chat_folder, name, recipe=Recipe(task_tokens=2000)), "cpu")
+
+
+def test_divergence_passes_through(chat_folder: Path, task: str):
+    with pytest.raises(Diverged, match="lower the learning rate"):
+        trial.run(tiny.trial(chat_folder, task, tuner=Full(), optimisation=Optimisation(1e30, batch_size=4)), "cpu")
+
+
+def test_failed_records_name_the_error(chat_folder: Path, task: str):
+    made = tiny.trial(chat_folder, task)
+    record = trial.failed(made, InputError("no such layer"))
+    assert (record.key, record.status, record.error) == (made.key(), "failed", "InputError: no such layer")
+    assert record.trial == made.spec()
+    assert record.outcomes == {}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError(), RuntimeError("CUDA out of memory. Tried 3 GiB\nmore"), RuntimeError("can't allocate memory")],
+)
+def test_lack_of_memory_says_what_to_lower(error: Exception):
+    told = trial.explain(error)
+    assert "Lower batch_size" in told
+    assert "\n" not in told
+
+
+# --- the data of each arm --------------------------------------------------------------------------------------------
+
+
+def drawn(made: Trial, language_model: models.LanguageModel) -> tuple[Any, Any]:
+    return trial.draw(made, load_task(made.task), language_model)
+
+
+def test_arms_with_the_same_seed_share_their_task_examples(
+    chat_folder: Path, chat_model: Any, task: str, general_pool: Any
+):
+    made = tiny.trial(chat_folder, task)
+    arms = [made, replace(made, recipe=MIXED), replace(made, recipe=replace(MIXED, order="task-last"), arm="tell")]
+    arms.append(replace(made, tuner=Full(), optimisation=Optimisation(1e-5, epochs=1)))
+    assert len({drawn(arm, chat_model)[0] for arm in arms}) == 1
+    assert len({drawn(replace(made, seed=seed), chat_model)[0] for seed in range(4)}) == 4
+    general = [drawn(arm, chat_model)[1] for arm in arms]
+    assert general[0] == ()
+    assert general[1] == general[2] != ()
+
+
+def test_a_larger_budget_begins_with_the_smaller_one(chat_folder: Path, chat_model: Any, task: str):
+    small, large = (
+        drawn(tiny.trial(chat_folder, task, recipe=Recipe(task_tokens=tokens)), chat_model)[0] for tokens in (100, 400)
+    )
+    assert len(large) > len(small)
+    assert set(small[:4]) <= set(large)
+
+
+def test_random_labels_keep_inputs_and_the_set_of_targets(chat_folder: Path, chat_model: Any, task: str):
+    made = tiny.trial(chat_folder, task)
+    honest, _ = drawn(made, chat_model)
+    shuffled, _ = drawn(replace(made, recipe=replace(made.recipe, labels="random")), chat_model)
+    assert [example.prompt for example in shuffled] == [example.prompt for example in honest]
+    assert sorted(example.target for example in shuffled) == sorted(example.target for example in honest)
+    assert [example.target for example in shuffled] != [example.target for example in honest]
+
+
+@pytest.mark.parametrize(("order", "first"), [("task-first", True), ("task-last", False)])
+def test_a_staged_order_is_staged_over_all_epochs(
+    chat_folder: Path, chat_model: Any, task: str, general_pool: Any, order: str, first: bool
+):
+    made = tiny.trial(chat_folder, task, recipe=replace(MIXED, order=order))
+    own, general = drawn(made, chat_model)
+    kinds = [is_task for _, is_task in trial._unrolled(made, own, general)]
+    sizes = {True: 2 * len(own), False: 2 * len(general)}
+    assert kinds == [first] * sizes[first] + [not first] * sizes[not first]
+
+
+def test_shuffling_mixes_anew_in_every_epoch(chat_folder: Path, chat_model: Any, task: str, general_pool: Any):
+    made = tiny.trial(chat_folder, task, recipe=MIXED)
+    own, general = drawn(made, chat_model)
+    sequence = trial._unrolled(made, own, general)
+    size = len(own) + len(general)
+    epochs = [sequence[:size], sequence[size:]]
+    assert epochs[0] != epochs[1]
+    for epoch in epochs:
+        assert {example.id for example, is_task in epoch if is_task} == {example.id for example in own}
+        kinds = [is_task for _, is_task in epoch]
+        assert kinds != sorted(kinds)
+        assert kinds != sorted(kinds, reverse=True)
+
+
+def test_a_given_number_of_updates_has_enough_data(chat_folder: Path, chat_model: Any, task: str):
+    made = tiny.trial(chat_folder, task, optimisation=Optimisation(1e-2, batch_size=4, steps=23))
+    own, _ = drawn(made, chat_model)
+    assert 92 <= len(trial._unrolled(made, own, ())) < 92 + len(own)
+    assert trial.run(made, "cpu").cost["updates"] == 23
+
+
+def test_the_anchor_stands_before_task_inputs_only(
+    chat_folder: Path, task: str, general_pool: Any, monkeypatch: pytest.MonkeyPatch
+):
+    seen: list[str] = []
+    encode = models.encode
+    monkeypatch.setattr(models, "encode", lambda lm, prompt, target: seen.append(prompt) or encode(lm, prompt, target))
+    instruction = load_task(task).instruction
+    trial.run(tiny.trial(chat_folder, task, recipe=MIXED), "cpu")
+    assert {prompt.startswith(f"{instruction}\n\nItem") for prompt in seen if "Colour" in prompt} == {True}
+    assert {prompt.startswith("Add one") for prompt in seen if "Colour" not in prompt} == {True}
+    seen.clear()
+    trial.run(tiny.trial(chat_folder, task, recipe=replace(MIXED, anchor="none")), "cpu")
+    assert not any(instruction in prompt for prompt in seen)
+
+
+def test_a_model_written_anchor_is_deterministic_and_from_the_training_data(
+    chat_folder: Path, chat_model: Any, task: str, monkeypatch: pytest.MonkeyPatch
+):
+    loaded = load_task(task)
+    texts = [trial.anchor_text("model-written", loaded, chat_model, seed) for seed in (0, 0, 1)]
+    assert texts[0] == texts[1]
+    record = trial.run(tiny.trial(chat_folder, task, recipe=Recipe(task_tokens=200, anchor="model-written")), "cpu")
+    assert record.texts["anchor"] == texts[:1]
+    requests: list[str] = []
+    monkeypatch.setattr(models, "shorten", lambda _, prompt, room: requests.append(prompt) or prompt)
+    trial.anchor_text("model-written", loaded, chat_model, 0)
+    assert sum(f"Input: {e.prompt}\nOutput: {e.target}" in requests[0] for e in loaded.train) == 3
+    assert not any(example.prompt in requests[0] for example in (*loaded.validation, *loaded.test))
+
+
+def test_an_unknown_anchor_is_refused(chat_folder: Path, task: str):
+    with pytest.raises(InputError, match="unknown anchor 'own'; allowed: none, hand-written, model-written"):
+        trial.run(tiny.trial(chat_folder, task, recipe=Recipe(anchor="own"), tuner=None), "cpu")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_shots_are_solved_training_examples_and_none_of_the_test(chat_folder: Path, task: str, seed: int):
+    loaded = load_task(task)
+    made = tiny.trial(chat_folder, task, recipe=Recipe(shots=3), tuner=None, optimisation=None, seed=seed)
+    text = trial.shots_text(made, loaded)
+    solved = [f"\n\n{example.prompt} {example.target}" for example in loaded.train]
+    assert sum(example in text for example in solved) == 3
+    assert len(text) == sum(len(example) for example in solved if example in text)
+    assert not any(example.prompt in text for example in (*loaded.validation, *loaded.test))
+    assert trial.shots_text(replace(made, recipe=Recipe()), loaded) == ""
+
+
+def test_shots_stand_in_the_prompt(chat_folder: Path, task: str, monkeypatch: pytest.MonkeyPatch):
+    from lowres import evaluate
+
+    anchors: list[str] = []
+    real = evaluate.task_items
+    monkeypatch.setattr(
+        evaluate, "task_items", lambda lm, e, anchor, room: anchors.append(anchor) or real(lm, e, anchor, room)
+    )
+    made = tiny.trial(chat_folder, task, recipe=Recipe(shots=2, anchor="hand-written"), tuner=None, optimisation=None)
+    trial.run(made, "cpu")
+    loaded = load_task(task)
+    assert anchors == [loaded.instruction + trial.shots_text(made, loaded)]
+
+
+# --- a GPU -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_trial_on_a_gpu(chat_folder: Path, task: str, general_pool: Any, precision: str):
+    made = tiny.trial(chat_folder, task, recipe=MIXED, precision=precision)
+    here, there = trial.run(made, "cpu"), trial.run(made, "cuda")
+    assert here.key == there.key
+    assert here.counts == there.counts
+    assert there.curves["loss"] == pytest.approx(here.curves["loss"], rel=1e-3 if precision == "fp32" else 0.1)
+    assert there.cost["peak_memory_bytes"] > 0
+    assert there.provenance["device"] == "cuda"
+
+
+def test_derived_seeds_are_apart():
+    purposes = ("subset", "shuffle", "initialisation", "general", "labels", "shots", "dropout")
+    seeds = {trial.derived_seed(seed, purpose) for seed in range(50) for purpose in purposes}
+    assert len(seeds) == 350
+    assert max(seeds) < 2**32
+
+
+def test_a_tuner_is_named_in_the_spec(chat_folder: Path, task: str):
+    made = tiny.trial(chat_folder, task)
+    assert made.spec()["tuner"] == {"name": "lora", "rank": 2, "alpha": 32, "dropout": 0.0, "targets": "all-linear"}
+    assert tuners.make(**made.spec()["tuner"]) == made.tuner
