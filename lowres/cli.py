@@ -97,10 +97,11 @@ def _run(options: argparse.Namespace) -> int:
 
 def _plan(options: argparse.Namespace) -> int:
     ((study, params),) = _checked(options, _study_and_params)
-    from lowres import engine
+    from lowres import engine, studies
     from lowres.ledger import Ledger
 
-    print(engine.plan([*study.tuning(params), *study.trials(params)], Ledger(options.ledger)))
+    ledger = Ledger(options.ledger)
+    print(engine.plan(studies.planned(study, params, ledger), ledger))
     return OK
 
 

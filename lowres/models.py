@@ -47,6 +47,7 @@ BUNDLED = {
 }
 
 PRECISIONS = ("auto", "fp32", "bf16")
+DATE = "26 Jul 2024"  # some chat formats print the day: a result must not depend on when it was made
 
 
 @dataclass(frozen=True)
@@ -334,7 +335,7 @@ def turn_end(tokenizer: PreTrainedTokenizerBase) -> int:
     """
     if tokenizer.chat_template:
         turns = [{"role": "user", "content": "question"}, {"role": "assistant", "content": "answer"}]
-        behind = str(tokenizer.apply_chat_template(turns, tokenize=False)).rpartition("answer")[2]
+        behind = str(tokenizer.apply_chat_template(turns, tokenize=False, date_string=DATE)).rpartition("answer")[2]
         for token in tokenizer(behind, add_special_tokens=False).input_ids:
             if token in tokenizer.all_special_ids or token in tokenizer.added_tokens_decoder:
                 return int(token)
@@ -355,7 +356,7 @@ def prompt_ids(language_model: LanguageModel, prompt: str) -> tuple[int, ...]:
     if not tokenizer.chat_template:
         return plain_ids(language_model, prompt)
     turns = [{"role": "user", "content": prompt}]
-    text = tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
+    text = tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False, date_string=DATE)
     return tuple(tokenizer(text, add_special_tokens=False).input_ids)
 
 

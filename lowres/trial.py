@@ -225,7 +225,7 @@ def run(trial: Trial, device: str = "auto") -> Record:
     """
     import torch
 
-    started = time.perf_counter()
+    started, key, origin = time.perf_counter(), trial.key(), fingerprints(trial)
     pristine = models.load(trial.model, trial.precision, device)
     if pristine.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
@@ -246,10 +246,10 @@ def run(trial: Trial, device: str = "auto") -> Record:
         found.texts[prefix + "anchor"] = [anchor]
     seconds = {"seconds": time.perf_counter() - started, "evaluation_seconds": found.seconds}
     return Record(
-        key=trial.key(),
+        key=key,
         status="done",
         trial=trial.spec(),
-        fingerprints=fingerprints(trial),
+        fingerprints=origin,
         outcomes=found.outcomes,
         curves={"loss": list(log.losses), "gradient_norm": list(log.gradient_norms)} if log.losses else {},
         cost={**seconds, **_training_cost(log), "peak_memory_bytes": _peak_memory(pristine)},

@@ -53,8 +53,8 @@ class World:
         if self.error:
             raise self.error
 
-    def run(self, trials: object, ledger: object, *, workers: int, fresh: bool, progress: bool) -> list[Any]:
-        self.note("run", trials, ledger, workers, fresh)
+    def execute(self, study: Any, params: object, ledger: object, *, workers: int, fresh: bool, progress: bool) -> Any:
+        self.note("run", study.trials(params), ledger, workers, fresh)
         return self.records
 
     def make(self, parameters: object, *, studies: object = None) -> Path:
@@ -67,9 +67,13 @@ class World:
             "forgetting": SimpleNamespace(Params=OtherParams, TITLE="What is lost", trials=lambda params: [params]),
         }
         return {
-            "studies": {"study_names": lambda: tuple(studies), "load": studies.__getitem__},
+            "studies": {
+                "study_names": lambda: tuple(studies),
+                "load": studies.__getitem__,
+                "execute": self.execute,
+                "planned": lambda study, params, ledger: study.trials(params),
+            },
             "engine": {
-                "run": self.run,
                 "table": lambda records: f"table of {len(records)}",
                 "plan": lambda trials, ledger: f"plan of {trials} {ledger}",
                 "verify": lambda study, sample, ledger: (f"verify {study} {sample} {ledger}", self.agree),
@@ -111,11 +115,6 @@ def test_run_passes_resolved_parameters_and_prints_the_table(world: World, capsy
     assert cli.main(["run", "tell", "-p", "tier=smoke", "--parameter", "rate=1e-3", "--workers", "2", "--fresh"]) == 0
     assert world.calls == [("run", [Params("smoke", (0,), 1e-3)] * 3, "ledger None", 2, True)]
     assert capsys.readouterr().out == "table of 1\n"
-
-
-def test_there_are_never_more_workers_than_trials(world: World, capsys: Any):
-    assert cli.main(["run", "tell", "--workers", "1000000"]) == 0
-    assert world.calls[0][3] == 3
 
 
 def test_a_failed_trial_is_told_and_the_exit_code_is_1(world: World, capsys: Any):

@@ -51,9 +51,18 @@ def execute(study: ModuleType, params: Any, ledger: Ledger, **how: Any) -> list[
     """
     from lowres import engine
 
+    study.trials(params)  # what is impossible is refused before hours go into the tuning
     tuned = engine.run(study.tuning(params), ledger, **how)
     chosen: Callable[..., Sequence[Trial]] = study.trials
     return tuned + engine.run(chosen(params, tuned), ledger, **how)
+
+
+def planned(study: ModuleType, params: Any, ledger: Ledger) -> list[Trial]:
+    """All trials of a study as far as they are known: what follows from a tuning that is not recorded yet is a guess."""
+    tuning: list[Trial] = study.tuning(params)
+    found = (ledger.get(trial.key()) for trial in tuning)
+    tuned = [record for record in found if record and record.status == "done"]
+    return [*tuning, *study.trials(params, tuned)]
 
 
 class IncompleteRun(RuntimeError):

@@ -12,7 +12,7 @@ from lowres.studies.tell.params import Params
 if TYPE_CHECKING:
     from lowres.trial import Evaluation, Recipe, Record, Trial
 
-TUNING_SEED = 1000  # a subset of its own, so that no rate is chosen on what a later trial trains on
+TUNING_SEED = 1000  # a subset of its own: a rate is not chosen on the very examples that a trial trains on
 USUAL_RATE = 3e-4
 FAMILIES = ("task-only", "equal-steps", "mixed")
 

@@ -95,7 +95,11 @@ class Params:
 
     def problems(self) -> list[str]:
         """What contradicts what, and names that are not known."""
+        from lowres.studies.tell.arms import TUNING_SEED
+
         found = [problem for problem in (data.check_name(self.task), models.check_name(self.model)) if problem]
+        if TUNING_SEED in (self.seeds or ()):
+            found.append(f"seeds must not hold {TUNING_SEED}, the seed of the subset on which learning rates are tuned")
         arms = self.arms or ()
         if "tell" not in arms and self.ratios:
             found.append("ratios are swept for the tell arm, which arms leaves out")
