@@ -58,7 +58,7 @@ def execute(study: ModuleType, params: Any, ledger: Ledger, **how: Any) -> list[
 
 
 def planned(study: ModuleType, params: Any, ledger: Ledger) -> list[Trial]:
-    """All trials of a study as far as they are known: what follows from a tuning that is not recorded yet is a guess."""
+    """All trials of a study as far as they are known: what follows from a tuning yet to be run is a guess."""
     tuning: list[Trial] = study.tuning(params)
     found = (ledger.get(trial.key()) for trial in tuning)
     tuned = [record for record in found if record and record.status == "done"]
