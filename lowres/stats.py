@@ -295,6 +295,26 @@ def _reach(effect: Effect, seeds: int, confidence: float, power: float) -> float
     return float(quantiles) * math.sqrt(seed_variance + item_variance)
 
 
+@dataclass(frozen=True)
+class Drop:
+    """What was lost of an ability, three ways; the last two are nan where they mean nothing."""
+
+    absolute: float
+    relative: float
+    corrected: float
+
+
+def drop(before: float, after: float, chance: float) -> Drop:
+    """Loss from a score before to one after, both higher-is-better, with `chance` the score of guessing.
+
+    absolute = before - after; relative = absolute / before, the measure of Luo et al. (2023, eq. 1) for one probe and
+    one checkpoint; corrected = absolute / (before - chance). A start at or below chance leaves nothing to lose.
+    """
+    absolute = before - after
+    relative = absolute / before if before > 0 else math.nan
+    return Drop(absolute, relative, absolute / (before - chance) if before > chance else math.nan)
+
+
 # --- curves -----------------------------------------------------------------------------------------------------------
 
 

@@ -14,6 +14,7 @@ from lowres.stats import (
     Effect,
     change_point,
     crossing,
+    drop,
     holm,
     interpolate,
     mean_interval,
@@ -360,3 +361,14 @@ def test_token_saving_says_when_nothing_can_be_told() -> None:
 def test_token_saving_names_the_budget_that_does_not_fit() -> None:
     with pytest.raises(ValueError, match=r"baseline\[1000\] has shape \[3, 20\], scores have \[3, 21\]"):
         token_saving({1000: flat(0.2)}, 1000, np.zeros((3, 21)))
+
+
+def test_a_drop_is_counted_in_three_ways():
+    # 0.60 -> 0.45 with chance 0.25: 0.15 lost, a quarter of 0.60, and 0.15 of the 0.35 above chance
+    lost = drop(0.60, 0.45, 0.25)
+    assert (lost.absolute, lost.relative, lost.corrected) == pytest.approx((0.15, 0.25, 0.15 / 0.35))
+
+
+def test_a_probe_that_starts_at_chance_has_no_corrected_drop():
+    assert math.isnan(drop(0.25, 0.20, 0.25).corrected)
+    assert math.isnan(drop(0.0, 0.0, 0.0).relative)

@@ -261,6 +261,24 @@ def retention(evidence: Evidence, kind: str) -> Shown | str:
     return forest(DataFrame(rows, columns=["row", "series", "estimate", "low", "high"]), plot, marks={"no change": 0.0})
 
 
+def retention_table(evidence: Evidence) -> Shown:
+    """Accuracy on every choice probe before and after tuning, and the drop counted in three ways."""
+    from lowres.data import load_probe
+    from lowres.stats import drop
+
+    rows = []
+    for probe, measure in probes_of(evidence, "choice"):
+        start, chance = evidence.scores(evidence.at("untouched"), probe, measure), load_probe(probe).chance or 0.0
+        for name in (name for name in ARMS if ARMS[name].family):
+            after = evidence.scores(evidence.at(name), probe, measure)
+            if start is not None and after is not None:
+                lost = drop(float(start.mean()), float(after.mean()), chance)
+                numbers = (float(start.mean()), float(after.mean()), lost.absolute, lost.relative, lost.corrected)
+                rows.append((probe, name, chance, *numbers))
+    header = ("Probe", "Arm", "Chance", "Before", "After", "Absolute drop", "Relative drop", "Corrected for chance")
+    return shown_table("Retention: three ways to count a drop (below zero is a gain)", header, rows)
+
+
 def probes_of(evidence: Evidence, kind: str) -> list[tuple[str, str]]:
     """Probes of one kind that were measured, each with its measure (choices: per character, as they were chosen)."""
     found: dict[str, str] = {}

@@ -1,0 +1,506 @@
+"""Sweeps that are killed, interrupted, shared, that fail in part: the table is the same, and nothing runs twice."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import re
+import signal
+import subprocess
+import threading
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import tiny
+
+from lowres import cli, engine, ledger, models
+from lowres.data import load_task
+from lowres.engine import planning, pool, tables, verification
+from lowres.ledger import Ledger
+from lowres.params import InputError
+from lowres.train import Optimisation
+from lowres.trial import Evaluation, Recipe, Record, Trial, draw
+from lowres.tuners import Full, LoRA
+
+PATIENCE = 120.0  # seconds; the machine may be busy
+
+
+@pytest.fixture(scope="module")
+def sweep(chat_folder: Path, task: str) -> list[Trial]:
+    return [tiny.trial(chat_folder, task, seed=seed) for seed in range(6)]
+
+
+@pytest.fixture(scope="module")
+def expected(sweep: list[Trial], tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The table of a run that nothing disturbed."""
+    return engine.table(engine.run(sweep, Ledger(tmp_path_factory.mktemp("undisturbed")), progress=False))
+
+
+@pytest.fixture
+def runs(monkeypatch: pytest.MonkeyPatch) -> list[Trial]:
+    """The trials that were really run in this process."""
+    seen: list[Trial] = []
+    real = pool.run_trial
+
+    def spy(trial: Trial) -> Record:
+        seen.append(trial)
+        return real(trial)
+
+    monkeypatch.setattr(pool, "run_trial", spy)
+    return seen
+
+
+def recorded(folder: Path) -> dict[str, str]:
+    return {path.stem: path.read_text() for path in folder.glob("*.json")} if folder.is_dir() else {}
+
+
+def until(condition: Callable[[], Any], what: str) -> None:
+    start = time.monotonic()
+    while not condition():
+        assert time.monotonic() - start < PATIENCE, f"waited in vain: {what}"
+        time.sleep(0.01)
+
+
+# --- in this process -------------------------------------------------------------------------------------------------
+
+
+def test_what_is_recorded_is_not_run_again(sweep: list[Trial], runs: list[Trial], expected: str, tmp_path: Path):
+    kept = Ledger(tmp_path)
+    first = engine.run(sweep[:3], kept, progress=False)
+    assert runs == sweep[:3]
+    again = engine.run([*sweep[::-1], sweep[0]], kept, progress=False)
+    assert runs == [*sweep[:3], *sweep[:2:-1]]
+    assert again[-2:] == [first[0]] * 2
+    assert engine.table(again[5::-1]) == expected
+    assert engine.run([], kept, progress=False) == []
+
+
+def test_fresh_runs_everything_again_and_keeps_the_old_until_then(
+    sweep: list[Trial], runs: list[Trial], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    kept = Ledger(tmp_path)
+    first = engine.run(sweep[:3], kept, progress=False)
+    again = engine.run(sweep[:3], kept, fresh=True, progress=False)
+    assert len(runs) == 6
+    assert engine.table(first) == engine.table(again)
+    attempts = [{record.provenance["attempt"] for record in records} for records in (first, again)]
+    assert [len(attempt) for attempt in attempts] == [1, 1]
+    assert attempts[0] != attempts[1]
+
+    def interrupted(trial: Trial) -> Record:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pool, "run_trial", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        engine.run(sweep[:3], kept, fresh=True, progress=False)
+    assert kept.records() == sorted(again, key=lambda record: record.key)
+
+
+def test_a_failed_trial_is_recorded_the_others_go_on_and_it_is_tried_again(
+    sweep: list[Trial], runs: list[Trial], tmp_path: Path
+):
+    diverging = replace(sweep[1], tuner=Full(), optimisation=Optimisation(1e30, batch_size=4))
+    impossible = replace(sweep[2], tuner=LoRA(targets="q_prj"))
+    plan = [sweep[0], diverging, impossible, sweep[3]]
+    records = engine.run(plan, Ledger(tmp_path), progress=False)
+    assert [record.status for record in records] == ["done", "failed", "failed", "done"]
+    assert re.match(r"diverged: loss .* at update \d+ of \d+; lower the learning rate", records[1].error)
+    assert records[2].error.startswith("InputError: LoRA targets 'q_prj'")
+    table = engine.table(records).splitlines()
+    assert len(table) == 5
+    assert "failed" in table[2]
+    assert "diverged" in table[2]
+    runs.clear()
+    engine.run(plan, Ledger(tmp_path), progress=False)
+    assert runs == [diverging, impossible]
+
+
+def test_a_damaged_record_is_run_again(sweep: list[Trial], runs: list[Trial], expected: str, tmp_path: Path):
+    kept = Ledger(tmp_path)
+    engine.run(sweep, kept, progress=False)
+    (tmp_path / f"{sweep[4].key()}.json").write_text("{")
+    runs.clear()
+    with pytest.warns(UserWarning, match="is corrupted"):
+        assert engine.table(engine.run(sweep, kept, progress=False)) == expected
+    assert runs == [sweep[4]]
+    assert len(list((tmp_path / "quarantine").iterdir())) == 1
+
+
+def test_one_trial_under_two_names_runs_once_and_answers_to_both(sweep: list[Trial], runs: list[Trial], tmp_path: Path):
+    other = replace(sweep[0], arm="tell", study="fiat")
+    records = engine.run([sweep[0], other], Ledger(tmp_path), progress=False)
+    assert len(runs) == 1
+    assert [(record.trial["study"], record.trial["arm"]) for record in records] == [("tell", "sft"), ("fiat", "tell")]
+    assert records[0].outcomes == records[1].outcomes
+
+
+def test_data_that_change_during_a_trial_are_noticed(
+    sweep: list[Trial], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    real = pool.run_trial
+    monkeypatch.setattr(pool, "run_trial", lambda trial: replace(real(trial), key="another"))
+    (record,) = engine.run(sweep[:1], Ledger(tmp_path), progress=False)
+    assert (record.status, record.key) == ("failed", sweep[0].key())
+    assert "changed during the run" in record.error
+
+
+def test_a_full_disk_ends_the_sweep_with_its_reason(
+    sweep: list[Trial], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    kept = Ledger(tmp_path)
+    monkeypatch.setattr(ledger.os, "fsync", full)
+    with pytest.raises(InputError, match=r"cannot write .*: No space left on device"):
+        engine.run(sweep[:1], kept, progress=False)
+    assert recorded(tmp_path) == {}
+
+
+# --- several processes -----------------------------------------------------------------------------------------------
+
+
+def test_two_processes_share_a_sweep(
+    sweep: list[Trial], expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    real = pool.run_trial
+
+    def noted(trial: Trial) -> Record:
+        with (tmp_path / "runs").open("a") as handle:
+            handle.write(f"{trial.seed} {os.getpid()}\n")
+        return real(trial)
+
+    def share(tables_made: Any) -> None:
+        tables_made.put(engine.table(engine.run(sweep, Ledger(tmp_path / "ledger"), progress=False)))
+
+    monkeypatch.setattr(pool, "run_trial", noted)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch runs on one thread here, so a fork is safe
+        context = multiprocessing.get_context("fork")
+        made = context.Queue()
+        processes = [context.Process(target=share, args=(made,)) for _ in range(2)]
+        for process in processes:
+            process.start()
+        assert [made.get(timeout=PATIENCE) for _ in processes] == [expected] * 2
+    for process in processes:
+        process.join(PATIENCE)
+    lines = [line.split() for line in (tmp_path / "runs").read_text().splitlines()]
+    assert sorted(seed for seed, _ in lines) == [str(seed) for seed in range(6)]
+    assert len({process for _, process in lines}) == 2
+
+
+def kill_one(folder: Path, stop: threading.Event) -> None:
+    """Kill the first process seen at a trial."""
+    while not stop.wait(0.002):
+        for lock in folder.glob("*.lock"):
+            process = lock.read_text().strip()
+            if process and process != str(os.getpid()) and not lock.with_suffix(".json").exists():
+                os.kill(int(process), signal.SIGKILL)
+                return
+
+
+def test_a_killed_worker_costs_its_trial_only(sweep: list[Trial], expected: str, tmp_path: Path):
+    stop = threading.Event()
+    killer = threading.Thread(target=kill_one, args=(tmp_path, stop), daemon=True)
+    killer.start()
+    records = engine.run(sweep, Ledger(tmp_path), workers=2, progress=False)
+    stop.set()
+    failed = [record for record in records if record.status == "failed"]
+    assert [record.status for record in records].count("done") == 5
+    assert failed[0].error == "the worker was killed (exit code -9); if memory ran out, use fewer --workers"
+    assert engine.table(engine.run(sweep, Ledger(tmp_path), progress=False)) == expected
+
+
+class DeadWorker(SimpleNamespace):
+    pid = 4_000_000  # above what Linux gives out
+    exitcode = -9
+
+
+def death(trials: Sequence[Trial], kept: Ledger, process: int) -> tuple[pool._Pool, bool]:
+    """What a pool makes of a worker that died at the first trial."""
+    watch = pool._Pool([(trial.key(), trial) for trial in trials], kept, "now", False)
+    with kept.claim(trials[0].key()):
+        pass
+    (kept.folder / f"{trials[0].key()}.lock").write_text(str(process))
+    return watch, watch._record_death(DeadWorker())  # type: ignore[arg-type]
+
+
+def test_a_worker_that_dies_at_a_trial_which_failed_before_is_replaced(sweep: list[Trial], tmp_path: Path):
+    kept = Ledger(tmp_path)
+    kept.put(replace(pool.failed(sweep[0], "memory ran out"), provenance={"attempt": "before"}))
+    watch, replaced = death(sweep[:2], kept, DeadWorker.pid)
+    assert replaced
+    assert [key for key, _ in watch._left()] == [sweep[1].key()]
+    record = kept.get(sweep[0].key())
+    assert record
+    assert "the worker was killed" in record.error
+
+
+def test_a_worker_that_dies_between_trials_is_replaced_and_spoils_nothing(sweep: list[Trial], tmp_path: Path):
+    kept = Ledger(tmp_path)
+    (done,) = engine.run(sweep[:1], kept, progress=False)
+    watch, replaced = death(sweep[:2], kept, DeadWorker.pid)
+    assert replaced
+    assert kept.records() == [done]
+    assert len(watch._left()) == 1
+
+
+def test_a_worker_that_cannot_even_start_is_not_replaced(sweep: list[Trial], tmp_path: Path):
+    watch, replaced = death(sweep[:1], Ledger(tmp_path), process=1)
+    assert not replaced
+    assert len(watch._left()) == 1
+
+
+def test_workers_that_cannot_start_leave_failed_records(
+    sweep: list[Trial], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    dead = SimpleNamespace(pid=DeadWorker.pid, exitcode=1, is_alive=lambda: False, kill=lambda: None)
+    monkeypatch.setattr(pool._Pool, "_start", lambda *_: dead)
+    records = engine.run(sweep[:2], Ledger(tmp_path), workers=2, progress=False)
+    assert [record.status for record in records] == ["failed"] * 2
+    assert "every worker ended before its first trial" in records[0].error
+
+
+# --- the command -----------------------------------------------------------------------------------------------------
+
+
+def start(arguments: Sequence[str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        tiny.python("-m", "lowres", *arguments),
+        cwd=tiny.ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def printed(capsys: pytest.CaptureFixture[str], arguments: Sequence[str], code: int = 0) -> str:
+    capsys.readouterr()
+    assert cli.main(arguments) == code
+    return capsys.readouterr().out
+
+
+def workers_of(folder: Path) -> set[int]:
+    return {int(text) for path in folder.glob("*.lock") if (text := path.read_text().strip())}
+
+
+def alive(process: int) -> bool:
+    status = Path(f"/proc/{process}/stat")
+    return status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_killed_command_goes_on_where_it_was(
+    chat_folder: Path, task: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], runs: list[Trial], workers: str
+):
+    killed, whole = (tiny.command(chat_folder, task, tmp_path / name) for name in ("killed", "whole"))
+    with start([*killed, "--workers", workers]) as process:
+        until(lambda: len(recorded(tmp_path / "killed")) >= 2, "two records")
+        process.kill()
+        process.wait(PATIENCE)
+    until(lambda: not any(map(alive, workers_of(tmp_path / "killed"))), "workers end with their command")
+    kept = recorded(tmp_path / "killed")
+    assert 2 <= len(kept) < 6
+    resumed = printed(capsys, killed)
+    assert len(runs) == 6 - len(kept)
+    assert resumed == printed(capsys, whole)
+    assert resumed.count("done") == 6
+    after = recorded(tmp_path / "killed")
+    assert {key: after[key] for key in kept} == kept
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_an_interrupt_ends_the_command_at_once_and_keeps_what_is_finished(
+    chat_folder: Path, task: str, tmp_path: Path, workers: str
+):
+    with start([*tiny.command(chat_folder, task, tmp_path), "--workers", workers]) as process:
+        until(lambda: recorded(tmp_path), "a record")
+        begun = time.monotonic()
+        os.killpg(process.pid, signal.SIGINT)  # as the terminal does
+        _, told = process.communicate(timeout=PATIENCE)
+        seconds = time.monotonic() - begun
+    assert process.returncode == 130
+    assert (
+        told.splitlines()[-1]
+        == "lowres: interrupted: finished trials are kept, and the same command goes on from there"
+    )
+    assert seconds < 5
+    assert "Traceback" not in told
+    kept = Ledger(tmp_path)
+    assert 1 <= len(kept.records()) < 6
+    assert kept.quarantined == []
+    assert {record.status for record in kept.records()} == {"done"}
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def test_workers_give_the_table_of_one_process(
+    chat_folder: Path, task: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    one = printed(capsys, tiny.command(chat_folder, task, tmp_path / "one"))
+    two = printed(capsys, tiny.command(chat_folder, task, tmp_path / "two", "--workers", "2"))
+    assert one == two
+
+
+def test_a_failed_trial_shows_in_the_exit_code(
+    chat_folder: Path, task: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    real = pool.run_trial
+
+    def sometimes(trial: Trial) -> Record:
+        if trial.seed == 2:
+            raise RuntimeError("the third one\nin detail")
+        return real(trial)
+
+    monkeypatch.setattr(pool, "run_trial", sometimes)
+    assert cli.main(tiny.command(chat_folder, task, tmp_path)) == 1
+    out, told = capsys.readouterr()
+    assert len(out.splitlines()) == 7
+    assert out.count("done") == 5
+    assert "1 of 6 trials failed; the others are kept" in told
+    assert "RuntimeError: the third one" in told
+
+
+# --- plan ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_plan_shows_everything_and_runs_no_trial_of_it(
+    sweep: list[Trial], general_pool: Any, runs: list[Trial], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    calibrations: list[Trial] = []
+    real = planning.run_trial
+    monkeypatch.setattr(planning, "run_trial", lambda trial: calibrations.append(trial) or real(trial))
+    kept = Ledger(tmp_path)
+    engine.run(sweep[:2], kept, progress=False)
+    before = recorded(tmp_path)
+    runs.clear()
+    mixed = replace(sweep[0], arm="tell", recipe=Recipe(task_tokens=200, general_tokens=400, anchor="hand-written"))
+    untouched = replace(sweep[0], arm="untouched", recipe=Recipe(), tuner=None, optimisation=None)
+    lines = engine.plan([*sweep, mixed, untouched], kept).splitlines()
+    assert lines[0].split("  ")[0] == "arm"
+    cells = {row[0]: row[1:] for row in (re.split(r"  +", line) for line in lines[1:4])}
+    assert cells["sft"][:4] == ["200", "0", "6", "2"]
+    assert cells["tell"][:4] == ["200", "400", "1", "0"]
+    assert cells["untouched"][:5] == ["0", "0", "1", "0", "0"]
+    assert re.search(
+        r"About \d+\.\d minutes with one worker\. Measured here just now: .*tokens/s in training", lines[-1]
+    )
+    assert (recorded(tmp_path), runs, len(calibrations)) == (before, [], 1)
+    assert calibrations[0].key() not in {trial.key() for trial in (*sweep, mixed, untouched)}
+
+
+def test_planned_tokens_are_those_of_training(sweep: list[Trial], general_pool: Any, tmp_path: Path):
+    cycling = replace(sweep[1], optimisation=Optimisation(1e-2, batch_size=4, steps=30))
+    mixed = replace(sweep[0], recipe=Recipe(task_tokens=200, general_tokens=400, anchor="hand-written"))
+    for trial, error in ((sweep[0], 0), (mixed, 0.05), (cycling, 0.05)):
+        (record,) = engine.run([trial], Ledger(tmp_path), progress=False)
+        assert planning.training_tokens(trial) == pytest.approx(record.cost["training_tokens"], rel=error, abs=0.5)
+    assert planning.training_tokens(replace(sweep[0], tuner=None)) == 0
+
+
+# --- verify ----------------------------------------------------------------------------------------------------------
+
+
+def test_verifying_on_the_same_machine_is_exact_and_kept(sweep: list[Trial], results: Path, tmp_path: Path):
+    kept = Ledger(tmp_path / "ledger")
+    engine.run(sweep[:3], kept, progress=False)
+    ledger.publish(kept, "tell")
+    other = Ledger(tmp_path / "other")
+    text, agrees = engine.verify("tell", 2, other, random_seed=0)
+    assert agrees
+    assert text.count("exact") == 8
+    assert "differs" not in text
+    assert len(other.records("tell")) == 2
+    seen = verification.read_verification("tell")
+    assert seen["code"] == ledger.code_fingerprint()
+    assert {row["agreement"] for row in seen["comparisons"]} == {"exact"}
+    assert engine.verify("tell", 99, other, random_seed=0)[1]
+
+
+def test_a_tampered_record_differs(sweep: list[Trial], results: Path, tmp_path: Path):
+    (record,) = engine.run(sweep[:1], Ledger(tmp_path / "ledger"), progress=False)
+    nll = record.outcomes["task"]["target_nll"]
+    better = {**record.outcomes, "task": {**record.outcomes["task"], "target_nll": [value - 1 for value in nll]}}
+    ledger.write_published("tell", [replace(record, outcomes=better)])
+    text, agrees = engine.verify("tell", 1, Ledger(tmp_path / "ledger"))
+    assert not agrees
+    rows = {line.split()[3]: line.split()[-1] for line in text.splitlines()[1:5]}
+    assert rows == {"exact_match": "exact", "token_f1": "exact", "rouge_l": "exact", "target_nll": "differs"}
+
+
+@pytest.mark.parametrize(
+    ("recorded", "here", "relative", "word"),
+    [
+        ([0.5, 0.1], [0.5, 0.1], False, "exact"),
+        ([0.5, 0.1], [0.52, 0.13], False, "within tolerance"),
+        ([0.5, 0.1], [0.6, 0.1], False, "differs"),
+        ([10.0, 10.0], [10.2, 10.2], True, "within tolerance"),
+        ([10.0, 10.0], [10.4, 10.4], True, "differs"),
+        ([1.0, 0.0], [1.0], False, "differs"),
+        ([1.0], [], False, "differs"),
+        ([1.0], [float("nan")], False, "differs"),
+    ],
+)
+def test_what_agreement_means(recorded: list[float], here: list[float], relative: bool, word: str):
+    assert verification._agreement(recorded, here, relative) == word
+
+
+def test_a_measure_that_is_gone_differs(sweep: list[Trial], tmp_path: Path):
+    (record,) = engine.run(sweep[:1], Ledger(tmp_path), progress=False)
+    older = replace(record, outcomes={**record.outcomes, "siqa": {"accuracy": [1.0], "chosen": [2.0]}})
+    rows = {row.outcome: row.agreement for row in verification.compare(older, record)}
+    assert rows["siqa accuracy"] == "differs"
+    assert rows["token_f1"] == "exact"
+    assert "siqa chosen" not in rows
+
+
+def test_nothing_to_verify_is_said(results: Path, tmp_path: Path):
+    with pytest.raises(InputError, match="study 'tell' has no published records to verify"):
+        engine.verify("tell", 3, Ledger(tmp_path))
+    assert verification.read_verification("tell") == {}
+
+
+# --- tables ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_table_by_hand():
+    spec = {"arm": "sft", "seed": 3, "recipe": {"task_tokens": 200, "general_tokens": 0}}
+    outcomes = {
+        "task": {"accuracy": [1.0, 0.0], "target_nll": [1.0, 2.0], "chosen": [0.0, 1.0]},
+        "siqa": {"accuracy": [1.0, 1.0, 0.0], "target_nll": [9.0] * 3},
+        "wiki-nll": {"nll": [2.0]},
+    }
+    done = Record("k1", "done", spec, {}, outcomes)
+    failed = Record("key-2", "failed", {**spec, "arm": "tell"}, {}, error="InputError: 2 problems:\n  - a\n  - b" * 9)
+    assert engine.headline(done) == {"accuracy": 0.5, "target_nll": 1.5, "siqa": pytest.approx(2 / 3), "wiki-nll": 2.0}
+    lines = engine.table([done, failed]).splitlines()
+    assert lines[0] == "key    arm   task tokens  general tokens  seed  status  outcomes"
+    shown = "accuracy 0.5000  target_nll 1.5000  siqa 0.6667  wiki-nll 2.0000"
+    assert lines[1] == f"k1     sft   200          0               3     done    {shown}"
+    assert lines[2].startswith(
+        "key-2  tell  200          0               3     failed  InputError: 2 problems: - a - b"
+    )
+    assert len(lines) == 3
+    assert tables.aligned([("a", "b"), ("ccc", "")]) == "a    b\nccc"
+
+
+def test_evaluation_tokens_are_a_rough_count(sweep: list[Trial]):
+    trial = replace(sweep[0], evaluation=Evaluation(items=10, probes=("siqa", "piqa"), probe_items=5))
+    assert planning.evaluation_tokens(trial) == 10 * 150 + 2 * 5 * 60
+
+
+def test_a_ledger_file_is_plain_json(sweep: list[Trial], tmp_path: Path):
+    engine.run(sweep[:1], Ledger(tmp_path), progress=False)
+    (content,) = recorded(tmp_path).values()
+    body = json.loads(content)["record"]
+    language_model = models.load(sweep[0].model, "fp32", "cpu")
+    own, _ = draw(sweep[0], load_task(sweep[0].task), language_model)
+    assert body["counts"]["task_examples"] == len(own)
+    assert len(body["provenance"]["attempt"]) == 32
