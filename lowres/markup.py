@@ -158,3 +158,8 @@ def shown_table(caption: str, header: Sequence[str], rows: Iterable[Sequence[obj
     """A table as a notebook cell ends in one."""
     listed = list(rows)
     return Shown(html_table(caption, header, listed, stack=stack), markdown_table(header, listed))
+
+
+def shown_text(text: str) -> Shown:
+    """A paragraph as a notebook cell ends in one."""
+    return Shown(f"<p>{escape(text)}</p>", text)

@@ -206,7 +206,9 @@ def kill_one(folder: Path, stop: threading.Event) -> None:
                 return
 
 
-def test_a_killed_worker_costs_its_trial_only(sweep: list[Trial], expected: str, tmp_path: Path):
+def test_two_workers_give_the_table_of_one_and_a_killed_one_costs_its_trial_only(
+    sweep: list[Trial], expected: str, tmp_path: Path
+):
     stop = threading.Event()
     killer = threading.Thread(target=kill_one, args=(tmp_path, stop), daemon=True)
     killer.start()
@@ -341,14 +343,6 @@ def test_an_interrupt_ends_the_command_at_once_and_keeps_what_is_finished(
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
 
-def test_workers_give_the_table_of_one_process(
-    chat_folder: Path, task: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-):
-    one = printed(capsys, tiny.command(chat_folder, task, tmp_path / "one"))
-    two = printed(capsys, tiny.command(chat_folder, task, tmp_path / "two", "--workers", "2"))
-    assert one == two
-
-
 def test_a_failed_trial_shows_in_the_exit_code(
     chat_folder: Path, task: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
@@ -415,7 +409,7 @@ def test_verifying_on_the_same_machine_is_exact_and_kept(sweep: list[Trial], res
     other = Ledger(tmp_path / "other")
     text, agrees = engine.verify("tell", 2, other, random_seed=0)
     assert agrees
-    assert text.count("exact") == 8
+    assert [line.split()[-1] for line in text.splitlines()[1:9]] == ["exact"] * 8
     assert "differs" not in text
     assert len(other.records("tell")) == 2
     seen = verification.read_verification("tell")

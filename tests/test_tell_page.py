@@ -231,7 +231,7 @@ def test_without_records_the_page_says_so_instead_of_drawing(monkeypatch):
     monkeypatch.setattr("lowres.ledger.read_published", lambda study: [])
     found = tell.gather(PARAMS, [])
     for nothing in (exhibits.learning_curve(found), exhibits.differences(found), exhibits.ratio_sweep(found)):
-        assert str(nothing).startswith("No ")
+        assert repr(nothing).startswith("No ")
     assert "nothing is published" in repr(exhibits.origin(found))
     assert "not run" in html(exhibits.controls(found))
 

@@ -19,7 +19,7 @@ from lowres import models, trial, tuners
 from lowres.data import TaskOptions, load_task
 from lowres.params import InputError
 from lowres.train import Diverged, Optimisation
-from lowres.trial import Evaluation, Recipe, Trial
+from lowres.trial import Evaluation, Recipe, Stage, Trial
 from lowres.tuners import Full, LoRA
 
 MIXED = Recipe(task_tokens=200, general_tokens=300, anchor="hand-written")
@@ -59,6 +59,10 @@ TRIALS = st.builds(
         TaskOptions, prompt_field=st.one_of(st.none(), st.text(max_size=5)), split_seed=st.integers(0, 9)
     ),
     precision=st.sampled_from(models.PRECISIONS),
+    stream=st.lists(
+        st.builds(Stage, task=st.text(max_size=8), recipe=st.just(MIXED), optimisation=st.builds(Optimisation, FLOATS)),
+        max_size=2,
+    ).map(tuple),
 )
 
 

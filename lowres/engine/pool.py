@@ -171,6 +171,7 @@ def _worker(
     import torch
 
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C reaches the whole group: die at once, records are whole
+    tqdm.set_lock(threading.RLock())  # its usual lock is a system semaphore, which a killed process leaves behind
     torch.set_num_threads(threads)
     if torch.cuda.is_available():
         torch.cuda.set_device(index % torch.cuda.device_count())

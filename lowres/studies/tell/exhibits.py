@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from lowres.markup import Shown, shown_table
-from lowres.studies.tell.arms import ARMS, FAMILY_HEADS
+from lowres.markup import Shown, shown_table, shown_text
+from lowres.params import literal
+from lowres.studies.tell.arms import ARMS
 from lowres.studies.tell.claims import DEVIATIONS, MARGIN
 from lowres.studies.tell.evidence import Evidence, Point, sft_curve, sweep
+from lowres.studies.tell.params import Params
 
 if TYPE_CHECKING:
     from lowres.stats import Effect
@@ -33,14 +36,16 @@ def origin(evidence: Evidence) -> Shown:
     stale = sum(map(is_stale, records))
     dates = sorted(record.provenance["date"][:10] for record in records)
     source = (
-        "published in `results/tell.parquet`"
+        "published in results/tell.parquet"
         if evidence.published
         else "of the live run above: nothing is published for these parameters"
     )
-    when = f", made between {dates[0]} and {dates[-1]}" if dates else ""
-    older = f" {stale} of them were made by older code; `lowres verify tell` runs some again." if stale else ""
+    when = ""
+    if dates:
+        when = f", made on {dates[0]}" if dates[0] == dates[-1] else f", made between {dates[0]} and {dates[-1]}"
+    older = f" {stale} of them were made by older code; lowres verify tell runs some again." if stale else ""
     text = f"The evidence below rests on {len(records)} records {source}{when}.{older}"
-    return Shown(f"<p>{text.replace('`', '')}</p>", text)
+    return shown_text(text)
 
 
 # --- tuning ----------------------------------------------------------------------------------------------------------
@@ -85,35 +90,28 @@ def scores_table(evidence: Evidence) -> Shown:
         scores, losses = evidence.scores(point), evidence.scores(point, measure="target_nll")
         if scores is None or losses is None:
             continue
-        counts = (
-            average(record.counts.get(name, 0) for record in records) for name in ("task_tokens", "general_tokens")
+        tokens = budget(
+            *(average(r.counts.get(name, 0) for r in records) for name in ("task_tokens", "general_tokens"))
         )
-        updates = average(record.cost.get("updates", 0) for record in records)
-        interval = mean_interval(scores)
+        updates, interval = average(record.cost.get("updates", 0) for record in records), mean_interval(scores)
         low, high = interval.interval
-        rows.append(
-            (
-                point.arm,
-                *map(round, counts),
-                round(updates),
-                len(records),
-                interval.estimate,
-                f"{low:.3f} to {high:.3f}",
-                float(losses.mean()),
-            )
-        )
-    header = (
-        "Arm",
-        "Task tokens",
-        "General tokens",
-        "Updates",
-        "Seeds",
-        NAMES[evidence.metric].capitalize(),
-        "95 % interval",
-        "Nats per target token",
-    )
-    caption = "All points: tokens as counted in what was drawn (mean over seeds)"
+        score = f"{interval.estimate:.3f} ({low:.3f} to {high:.3f})"
+        rows.append((point.arm, tokens, round(updates), len(records), score, f"{losses.mean():.3f}"))
+    header = ("Arm", "Tokens", "Updates", "Seeds", f"{title(evidence)} (95 % interval)", "Nats per target token")
+    caption = "All points: task + general tokens as counted in what was drawn, means over seeds"
     return shown_table(caption, header, rows, stack=True)
+
+
+def budget(task_tokens: float, general_tokens: float) -> str:
+    """Task and general tokens in one cell."""
+    parts = [f"{tokens:,.0f} {kind}" for tokens, kind in ((task_tokens, "task"), (general_tokens, "general")) if tokens]
+    return " + ".join(parts) or "none"
+
+
+def title(evidence: Evidence) -> str:
+    """The task's metric at the beginning of a sentence."""
+    name = NAMES[evidence.metric]
+    return name[0].upper() + name[1:]
 
 
 def average(values: Iterable[float]) -> float:
@@ -130,7 +128,7 @@ def ordered(evidence: Evidence) -> list[Point]:
     )
 
 
-def learning_curve(evidence: Evidence) -> Shown | str:
+def learning_curve(evidence: Evidence) -> Shown:
     """Score against task tokens: SFT at every budget, TELL where it was run, the untouched model as a level."""
     from pandas import DataFrame
 
@@ -149,14 +147,14 @@ def learning_curve(evidence: Evidence) -> Shown | str:
                 effect = mean_interval(scores)
                 rows.append((name, budget, effect.estimate, *effect.interval))
     if not rows:
-        return "No learning curve: neither SFT nor TELL was run."
+        return shown_text("No learning curve: neither SFT nor TELL was run.")
     metric = NAMES[evidence.metric]
     plot = Plot(
         name="tell-learning-curve",
         alt=f"{metric} against task tokens: SFT at {len(budgets)} budgets, TELL at {evidence.budget:,} tokens with "
         f"{evidence.params.ratio:g} times as many general tokens, and the untouched model as a level. "
         + _reading(evidence),
-        caption=f"{metric.capitalize()} on {evidence.params.task} against the amount of task data.",
+        caption=f"{title(evidence)} on {evidence.params.task} against the amount of task data.",
         x="task tokens",
         y=metric,
         error=BARS,
@@ -173,13 +171,13 @@ def _reading(evidence: Evidence) -> str:
     return f"At {evidence.budget:,} tokens TELL minus SFT is {effect.text()}."
 
 
-def differences(evidence: Evidence) -> Shown | str:
+def differences(evidence: Evidence) -> Shown:
     """TELL minus every other arm at B, with the margin of the claims."""
     from lowres.figures import Plot, effects_table, forest
 
     effects = against_tell(evidence)
     if not effects:
-        return "No comparison: TELL was not run."
+        return shown_text("No comparison: TELL was not run.")
     beyond = sum(effect.interval[0] > MARGIN for effect in effects.values())
     metric = NAMES[evidence.metric]
     plot = Plot(
@@ -201,7 +199,7 @@ def against_tell(evidence: Evidence) -> dict[str, Effect]:
     return {name: effect for name, effect in effects.items() if effect is not None}
 
 
-def ratio_sweep(evidence: Evidence) -> Shown | str:
+def ratio_sweep(evidence: Evidence) -> Shown:
     """Score and target likelihood of TELL at B against the ratio of general to task tokens."""
     from pandas import DataFrame
 
@@ -219,7 +217,7 @@ def ratio_sweep(evidence: Evidence) -> Shown | str:
             rows.append((panel, ratio, effect.estimate, *effect.interval))
     ratios = sorted({row[1] for row in rows})
     if len(ratios) < 2:
-        return "No sweep: TELL was run at one ratio only."
+        return shown_text("No sweep: TELL was run at one ratio only.")
     plot = Plot(
         name="tell-ratios",
         alt=f"TELL at {evidence.budget:,} task tokens against {len(ratios)} ratios of general to task tokens from "
@@ -233,7 +231,7 @@ def ratio_sweep(evidence: Evidence) -> Shown | str:
     return curve(DataFrame(rows, columns=["panel", "x", "y", "low", "high"]), plot)
 
 
-def retention(evidence: Evidence, kind: str) -> Shown | str:
+def retention(evidence: Evidence, kind: str) -> Shown:
     """What tuning did to the probes: change against the untouched model per arm; `kind` is "nll" or "choice"."""
     from pandas import DataFrame
 
@@ -247,7 +245,7 @@ def retention(evidence: Evidence, kind: str) -> Shown | str:
             if effect is not None and ARMS[name].family:
                 rows.append((name, probe, effect.estimate, *effect.interval))
     if not rows:
-        return "No probe of this kind was measured on the untouched model and on a tuned one."
+        return shown_text("No probe of this kind was measured on the untouched model and on a tuned one.")
     what = "negative log-likelihood per token (nats; right is worse)" if kind == "nll" else "accuracy (left is worse)"
     plot = Plot(
         name=f"tell-retention-{kind}",
@@ -310,18 +308,12 @@ def live_table(records: Sequence[Record]) -> Shown:
     rows: list[tuple[Any, ...]] = []
     for record in records:
         recipe = record.trial["recipe"]
-        if record.status == "done":
-            result: tuple[Any, ...] = (
-                record.mean("task", main_measure(record)),
-                record.mean("task", "target_nll"),
-                f"{record.cost['seconds']:.0f} s",
-            )
-        else:
-            result = (float("nan"), float("nan"), record.error.splitlines()[0][:80])
-        rows.append(
-            (record.trial["arm"], recipe["task_tokens"], recipe["general_tokens"], record.trial["seed"], *result)
-        )
-    header = ("Arm", "Task tokens", "General tokens", "Seed", "Score", "Nats per target token", "Time")
+        task = record.outcomes["task"]
+        score, loss = (f"{sum(task[name]) / len(task[name]):.3f}" for name in (main_measure(record), "target_nll"))
+        tokens = budget(recipe["task_tokens"], recipe["general_tokens"])
+        time = f"{record.cost['seconds']:.0f} s"
+        rows.append((record.trial["arm"], tokens, record.trial["seed"], score, loss, time))
+    header = ("Arm", "Tokens", "Seed", "Score", "Nats per target token", "Time")
     return shown_table("The live run on this machine", header, rows, stack=True)
 
 
@@ -335,7 +327,7 @@ def drift(live: Sequence[Record]) -> Shown:
     rows = [row for before, now in pairs for row in compare(before, now)]
     if not rows:
         text = "None of the live trials has been published, so there is nothing to compare them with."
-        return Shown(f"<p>{text}</p>", text)
+        return shown_text(text)
     agreement = Counter(row.agreement for row in rows)
     note = ", ".join(f"{count} {word}" for word, count in agreement.most_common())
     shown = [(row.arm, row.seed, row.outcome, row.recorded, row.here, row.agreement) for row in rows]
@@ -426,13 +418,13 @@ def verification() -> Shown:
 
     kept = read_verification("tell")
     if not kept:
-        text = "No published record has been verified on another machine yet: `lowres verify tell` does it."
-        return Shown(f"<p>{text.replace('`', '')}</p>", text)
+        text = "No published record has been verified on another machine yet: lowres verify tell does it."
+        return shown_text(text)
     agreement = Counter(row["agreement"] for row in kept["comparisons"])
     words = ", ".join(f"{count} {word}" for word, count in agreement.most_common())
     where = kept["provenance"]
     text = f"Last verified on {where['date']} ({where['hardware']}): {len(kept['comparisons'])} outcomes, {words}."
-    return Shown(f"<p>{text}</p>", text)
+    return shown_text(text)
 
 
 def trial_table(trials: Sequence[Trial], recorded: int) -> Shown:
@@ -441,19 +433,22 @@ def trial_table(trials: Sequence[Trial], recorded: int) -> Shown:
 
     rows = [
         (
-            t.arm,
-            t.recipe.task_tokens,
-            t.recipe.general_tokens,
-            t.seed,
-            training_tokens(t),
-            t.evaluation.items,
-            ", ".join(t.evaluation.probes),
+            trial.arm,
+            budget(trial.recipe.task_tokens, trial.recipe.general_tokens),
+            trial.seed,
+            training_tokens(trial),
+            f"{trial.evaluation.items} test items; {', '.join(trial.evaluation.probes)}",
         )
-        for t in trials
+        for trial in trials
     ]
     caption = f"The live run: {len(trials)} trials, {recorded} of them in the ledger already"
-    header = ("Arm", "Task tokens", "General tokens", "Seed", "Tokens through training", "Test items", "Probes")
+    header = ("Arm", "Tokens", "Seed", "Tokens through training", "Measured on")
     return shown_table(caption, header, rows, stack=True)
 
 
-FAMILY_NOTE = ", ".join(f"{family} on {head}" for family, head in FAMILY_HEADS.items())
+def parameters_table(params: Params) -> Shown:
+    """The values in force, those of the tier filled in."""
+    rows = [
+        (field.name, literal(value)) for field in fields(params) if (value := getattr(params, field.name)) is not None
+    ]
+    return shown_table(f"In force at tier {params.tier}", ("Parameter", "Value"), rows)

@@ -45,7 +45,7 @@ class Params:
         tiers=_tiers(("untouched", "sft", "tell"), ("untouched", "sft", "tell"), ARM_NAMES),
     )
     task_tokens: tuple[int, ...] | None = parameter(
-        None, "budgets of task data", low=1, unit="tokens", tiers=_tiers((300,), (1_000,), (10_000, 100_000, 400_000))
+        None, "budgets of task data", low=1, unit="tokens", tiers=_tiers((200,), (1_000,), (10_000, 100_000, 400_000))
     )
     sft_tokens: tuple[int, ...] | None = parameter(
         None,
