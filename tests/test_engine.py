@@ -26,7 +26,7 @@ from lowres.engine import planning, pool, tables, verification
 from lowres.ledger import Ledger
 from lowres.params import InputError
 from lowres.train import Optimisation
-from lowres.trial import Evaluation, Recipe, Record, Trial, draw
+from lowres.trial import Evaluation, Recipe, Record, Stage, Trial, draw
 from lowres.tuners import Full, LoRA
 
 PATIENCE = 120.0  # seconds; the machine may be busy
@@ -221,7 +221,7 @@ def test_two_workers_give_the_table_of_one_and_a_killed_one_costs_its_trial_only
 
 
 class DeadWorker(SimpleNamespace):
-    pid = 4_000_000  # above what Linux gives out
+    pid = 5_000_000  # above what Linux gives out
     exitcode = -9
 
 
@@ -397,6 +397,9 @@ def test_planned_tokens_are_those_of_training(sweep: list[Trial], general_pool: 
         (record,) = engine.run([trial], Ledger(tmp_path), progress=False)
         assert planning.training_tokens(trial) == pytest.approx(record.cost["training_tokens"], rel=error, abs=0.5)
     assert planning.training_tokens(replace(sweep[0], tuner=None)) == 0
+    streamed = replace(sweep[0], stream=(Stage(sweep[0].task, sweep[1].recipe, Optimisation(1e-2, epochs=4)),))
+    assert planning.training_tokens(streamed) == 3 * planning.training_tokens(sweep[0])
+    assert planning.evaluation_tokens(streamed) == 2 * planning.evaluation_tokens(sweep[0])
 
 
 # --- verify ----------------------------------------------------------------------------------------------------------

@@ -44,12 +44,24 @@ def assert_scores(language_model: LanguageModel, items: list[Item]) -> None:
 # --- choices ---------------------------------------------------------------------------------------------------------
 
 
-def test_choices_of_a_task_score_as_full_sequences(chat_model: LanguageModel):
-    items, cut = evaluate.task_items(chat_model, CHOICE, "Name the colour.", 8)
+@pytest.mark.parametrize("kind", ["chat_model", "plain_model"])
+def test_choices_of_a_task_score_as_full_sequences(kind: str, request: pytest.FixtureRequest):
+    language_model: LanguageModel = request.getfixturevalue(kind)
+    items, cut = evaluate.task_items(language_model, CHOICE, "Name the colour.", 8)
     assert len({len(ids) for item in items for ids in item.continuations}) > 1
     assert len({len(item.context) for item in items}) > 1
     assert cut == 0
-    assert_scores(chat_model, items)
+    assert_scores(language_model, items)
+
+
+@pytest.mark.parametrize("kind", ["chat_model", "plain_model"])
+def test_what_is_scored_is_what_training_shows(kind: str, request: pytest.FixtureRequest):
+    language_model: LanguageModel = request.getfixturevalue(kind)
+    items, _ = evaluate.task_items(language_model, FREE, "Name the colour.", 8)
+    for item, example in zip(items, FREE, strict=True):
+        prompt = evaluate.with_anchor("Name the colour.", example.prompt)
+        row = models.encode(language_model, prompt, example.target)
+        assert (row.ids, row.prompt_length) == ((*item.context, *item.continuations[0]), len(item.context))
 
 
 def test_choices_of_a_probe_score_as_full_sequences(plain_model: LanguageModel):
@@ -78,6 +90,22 @@ def test_single_tokens_many_choices_and_uneven_items_in_one_call(chat_model: Lan
     ]
     items = [Item(ids(n), tuple(ids(m) for m in lengths), tuple(lengths)) for n, lengths in shapes]
     assert_scores(chat_model, items)
+
+
+def test_padding_moves_no_position(chat_model: LanguageModel):
+    """A model with absolute positions would notice."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    sizes = {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": tiny.CONTEXT, "initializer_range": 0.2}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = GPT2LMHeadModel(GPT2Config(vocab_size=len(chat_model.tokenizer), **sizes)).eval()
+    other = replace(chat_model, model=model)
+    items, _ = evaluate.task_items(other, CHOICE, "Name the colour.", 8)
+    assert_scores(other, items)
+    expected = [by_transformers(other, item.context, [1], 8) for item in items]
+    found = evaluate.answer(model, replace(other, tokenizer=Ids(1)), items, max_new_tokens=8).texts  # type: ignore[arg-type]
+    assert list(found) == [" ".join(map(str, row)) for row in expected]
 
 
 def test_many_items_come_back_in_their_order(chat_model: LanguageModel, monkeypatch: pytest.MonkeyPatch):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -123,6 +125,32 @@ def test_a_fingerprint_follows_weights_and_tokenizer(chat_folder: Path, tmp_path
     assert len({same, copy("weights", "model.safetensors", "x"), copy("tokens", "tokenizer.json", " ")}) == 3
 
 
+def test_a_model_that_was_trained_further_is_loaded_anew(chat_folder: Path, tmp_path: Path):
+    folder = tmp_path / "own"
+    shutil.copytree(chat_folder, folder)
+    before = models.load(str(folder), "fp32", "cpu")
+    own = models.fresh(before).model
+    with torch.no_grad():
+        own.get_input_embeddings().weight.mul_(2)
+    own.save_pretrained(folder)
+    after = models.load(str(folder), "fp32", "cpu")
+    assert after.fingerprint != before.fingerprint
+    torch.testing.assert_close(after.model.get_input_embeddings().weight, own.get_input_embeddings().weight)
+
+
+@pytest.mark.parametrize(("fp32", "bf16", "choice"), [(1.0, 0.2, "bf16"), (1.0, 0.9, "fp32"), (1.0, 9.0, "fp32")])
+def test_the_clearly_faster_number_format_is_chosen(
+    monkeypatch: pytest.MonkeyPatch, fp32: float, bf16: float, choice: str
+):
+    seconds = {torch.float32: fp32, torch.bfloat16: bf16}
+    monkeypatch.setattr(models, "_product_seconds", lambda _, dtype: seconds[dtype])
+    assert models.chosen_precision.__wrapped__("cpu") == choice
+
+
+def test_measuring_takes_no_time_to_speak_of():
+    assert 0 < models._product_seconds("cpu", torch.float32) < 1
+
+
 # --- formats ---------------------------------------------------------------------------------------------------------
 
 
@@ -158,6 +186,32 @@ def test_the_output_layer_sees_the_wanted_positions_only(chat_model: models.Lang
         afterwards = chat_model.model(input_ids=ids).logits
     torch.testing.assert_close(some, everything[wanted])
     assert torch.equal(afterwards, everything)
+
+
+def spoken(language_model: models.LanguageModel, template: str, **generation: Any) -> models.LanguageModel:
+    """The model with another chat template."""
+    tokenizer = copy.deepcopy(language_model.tokenizer)
+    tokenizer.chat_template = template
+    own = models.fresh(language_model)
+    for name, value in generation.items():
+        setattr(own.model.generation_config, name, value)
+    return replace(own, tokenizer=tokenizer)
+
+
+def test_an_answer_ends_as_the_chat_format_ends_a_turn(chat_model: models.LanguageModel):
+    user, answer, end = (chat_model.tokenizer.convert_tokens_to_ids(t) for t in ("<|user|>", "<|answer|>", "<|end|>"))
+    turns = "{% for m in messages %}{{ m['content'] }}<|user|>\n{% endfor %}"
+    other = spoken(chat_model, turns, eos_token_id=[end, answer])
+    assert models.encode(other, "Item 3", "blue").target[-1] == user
+    assert models.end_tokens(other) == (user, end, answer)
+    plain = spoken(chat_model, "{% for m in messages %}{{ m['content'] }}\n{% endfor %}", eos_token_id=None)
+    assert models.encode(plain, "Item 3", "blue").target[-1] == end
+    assert models.end_tokens(plain) == (end,)
+
+
+def test_a_chat_format_that_prints_the_day_prints_the_same_one(chat_model: models.LanguageModel):
+    dated = spoken(chat_model, "{{ date_string }}" + tiny.TEMPLATE)
+    assert chat_model.tokenizer.decode(models.prompt_ids(dated, "Hi")) == f"{models.DATE}<|user|>Hi<|end|><|answer|>"
 
 
 @contextmanager

@@ -141,9 +141,7 @@ def test_names_and_options_are_checked():
     assert tuners.tuner_names() == ("full", "lora")
     with pytest.raises(InputError, match=r"unknown tuner 'lorra'\. Did you mean 'lora'\? Known: full, lora\."):
         tuners.make("lorra")
-    with pytest.raises(
-        InputError, match="tuner 'lora' has no option ranks; it has: (name, )?rank, alpha, dropout, targets"
-    ):
+    with pytest.raises(InputError, match="tuner 'lora' has no option ranks; it has: rank, alpha, dropout, targets"):
         tuners.make("lora", ranks=4)
     with pytest.raises(InputError, match="tuner 'full' has no option rank"):
         tuners.make("full", rank=4)

@@ -53,7 +53,11 @@ def _groups(trials: Sequence[Trial]) -> dict[tuple[str, int, int], list[Trial]]:
 
 
 def training_tokens(trial: Trial) -> int:
-    """Tokens that pass through training over all epochs, chat format and anchor included (of the examples drawn)."""
+    """Tokens that pass through training over all stages and epochs, chat format and anchor included."""
+    return sum(map(_stage_tokens, trial.stages()))
+
+
+def _stage_tokens(trial: Trial) -> int:
     if trial.tuner is None or trial.optimisation is None:
         return 0
     language_model = models.load(trial.model, trial.precision)
@@ -72,7 +76,8 @@ def training_tokens(trial: Trial) -> int:
 def evaluation_tokens(trial: Trial) -> int:
     """A rough count: about 150 tokens for an item of the task (prompt and answer), about 60 for an item of a probe."""
     evaluation = trial.evaluation
-    return evaluation.items * 150 + len(evaluation.probes) * evaluation.probe_items * 60
+    once = evaluation.items * 150 + len(evaluation.probes) * evaluation.probe_items * 60
+    return once * len(trial.stages())
 
 
 def calibrate(trial: Trial) -> Speed:
@@ -83,6 +88,7 @@ def calibrate(trial: Trial) -> Speed:
         tuner=trial.tuner or LoRA(),
         optimisation=Optimisation(learning_rate=1e-4, steps=3, batch_size=4),
         evaluation=Evaluation(items=12),
+        stream=(),
     )
     cost = run_trial(small).cost
     return Speed(cost["tokens_per_second"], evaluation_tokens(small) / max(cost["evaluation_seconds"], 1e-3))

@@ -175,13 +175,14 @@ def _worker(
     torch.set_num_threads(threads)
     if torch.cuda.is_available():
         torch.cuda.set_device(index % torch.cuda.device_count())
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     for _ in _walk(trials, Ledger(folder), attempt, fresh):
         pass
 
 
-def _end_with(parent: int) -> None:
+def _end_with_parent() -> None:
     """End this process when the command that started it is gone: a sweep that nobody watches must not go on."""
-    while os.getppid() == parent:
-        time.sleep(POLL_SECONDS)
+    parent = multiprocessing.parent_process()
+    assert parent, "a worker has a parent"
+    parent.join()
     os._exit(1)

@@ -1,0 +1,324 @@
+"""Parameters, arms and learning rates of the TELL study."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny
+
+from lowres import engine, ledger, models, studies, trial
+from lowres.data import load_task
+from lowres.ledger import Ledger
+from lowres.params import InputError, from_mapping, from_strings, resolve
+from lowres.studies import tell
+from lowres.studies.tell import arms
+from lowres.studies.tell.params import ARM_NAMES, TIERS, Params
+from lowres.train import Optimisation
+from lowres.trial import Record, Trial
+
+pytestmark = pytest.mark.usefixtures("general_pool", "results")
+
+
+@pytest.fixture
+def given(chat_folder: Path, task: str) -> dict[str, Any]:
+    """Parameters under which a trial takes a blink."""
+    return {
+        "model": str(chat_folder),
+        "task": task,
+        "task_tokens": [120],
+        "ratio": 2.0,
+        "seeds": [0, 1],
+        "items": 4,
+        "probes": [],
+        "learning_rates": [1e-2],
+        "precision": "fp32",
+        "arms": list(ARM_NAMES),
+    }
+
+
+def params(values: dict[str, Any], **changes: Any) -> Params:
+    return resolve(from_mapping(Params, values | changes))
+
+
+def by_arm(found: list[Trial]) -> dict[str, list[Trial]]:
+    return {name: [one for one in found if one.arm == name] for name in dict.fromkeys(one.arm for one in found)}
+
+
+# --- parameters ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"arms": ["sft"], "ratios": [0.0, 1.0]}, "ratios are swept for the tell arm, which arms leaves out"),
+        ({"arms": ["tell"], "sft_tokens": [10]}, "sft_tokens are for the sft arm, which arms leaves out"),
+        ({"prompt_field": "text"}, "prompt_field is for your own task .* but task is wiki-description"),
+        ({"instruction": "Do it.", "task": "boolq"}, "instruction is for your own task .* but task is boolq"),
+        ({"task": "bolq"}, "unknown task 'bolq': did you mean 'boolq'"),
+        ({"task": "jsonl:/nowhere/at/all"}, "there is no such file or folder"),
+        ({"model": "smollm2-135m-instuct"}, "unknown model .* Did you mean 'smollm2-135m-instruct'"),
+        ({"tuner": "lroa"}, r'tuner must be one of "full", "lora".*did you mean "lora"'),
+        ({"probes": ["sqia"]}, r'probes\[0\] must be one of .*did you mean "siqa"'),
+        ({"arms": ["tel"]}, r'arms\[0\] must be one of .*did you mean "tell"'),
+        ({"tier": "laptp"}, 'did you mean "laptop"'),
+        ({"teir": "smoke"}, r'unknown parameter "teir" \(did you mean "tier"'),
+        ({"task_tokens": [0]}, r"task_tokens\[0\] must be at least 1, not 0"),
+        ({"task_tokens": [-5]}, r"task_tokens\[0\] must be at least 1"),
+        ({"task_tokens": []}, "task_tokens must not be empty"),
+        ({"task_tokens": 1000}, r"write task_tokens=\[1000\]"),
+        ({"ratio": 0}, "ratio must be above 0"),
+        ({"ratio": -1.0}, "ratio must be above 0"),
+        ({"ratios": [-1.0]}, r"ratios\[0\] must be at least 0"),
+        ({"learning_rates": [0.0]}, r"learning_rates\[0\] must be above 0"),
+        ({"learning_rates": [2.0]}, "at most 1"),
+        ({"seeds": [1, 1]}, "seeds must not repeat 1"),
+        ({"seeds": [arms.TUNING_SEED]}, f"seeds must not hold {arms.TUNING_SEED}"),
+        ({"epochs": 0}, "epochs must be at least 1"),
+        ({"batch_size": 1.5}, "batch_size must be an integer"),
+        ({"metric": "bleu"}, "metric must be one of"),
+        ({"anchor": "mine"}, "anchor must be one of"),
+    ],
+)
+def test_wrong_and_contradictory_values_are_refused(values: dict[str, Any], words: str):
+    with pytest.raises(InputError, match=words):
+        from_mapping(Params, values)
+
+
+def test_all_problems_are_told_at_once():
+    with pytest.raises(InputError) as caught:
+        from_mapping(Params, {"sedes": [0], "epochs": 0, "task": "bolq", "ratio": 0})
+    assert len(caught.value.problems) == 4
+
+
+@pytest.mark.parametrize("tier", TIERS)
+def test_every_tier_is_free_of_contradictions(tier: str):
+    chosen = resolve(from_mapping(Params, {"tier": tier}))
+    assert chosen.problems() == []
+    assert None not in (chosen.arms, chosen.task_tokens, chosen.seeds, chosen.items, chosen.probes, chosen.ratios)
+
+
+def test_fields_of_an_own_task_reach_its_reader(task: str):
+    chosen = from_strings(Params, [f"task={task}", "instruction=Name it.", "metric=exact_match"])
+    options = arms.task_options(chosen)
+    assert (options.instruction, options.metric, options.prompt_field) == ("Name it.", "exact_match", None)
+    assert load_task(task, options).metric == "exact_match"
+
+
+# --- arms ------------------------------------------------------------------------------------------------------------
+
+
+def test_every_arm_has_a_description_and_a_trial_per_seed(given: dict[str, Any]):
+    assert tuple(tell.ARMS) == ARM_NAMES
+    assert all(arm.meaning for arm in tell.ARMS.values())
+    counts = Counter(one.arm for one in tell.trials(params(given)))
+    assert counts == {name: 1 if name == "untouched" else 2 for name in ARM_NAMES}
+
+
+def test_the_untouched_model_is_one_trial_however_many_budgets_and_seeds(given: dict[str, Any]):
+    found = by_arm(tell.trials(params(given, task_tokens=[80, 120], seeds=[3, 4, 5])))
+    (untouched,) = found["untouched"]
+    assert (untouched.tuner, untouched.optimisation, untouched.recipe.task_tokens) == (None, None, 0)
+    assert untouched.recipe.anchor == "hand-written"
+    assert len(found["few-shot"]) == 3
+    assert len(found["tell"]) == 6
+
+
+def test_what_sets_each_arm_apart(given: dict[str, Any]):
+    found = {name: made[0] for name, made in by_arm(tell.trials(params(given, seeds=[1]))).items()}
+    recipes = {name: one.recipe for name, one in found.items()}
+    assert recipes["tell"] == trial.Recipe(120, 240, "hand-written")
+    assert recipes["tell-no-anchor"] == replace(recipes["tell"], anchor="none")
+    assert recipes["tell-task-first"] == replace(recipes["tell"], order="task-first")
+    assert recipes["tell-task-last"] == replace(recipes["tell"], order="task-last")
+    assert recipes["random-labels"] == replace(recipes["tell"], labels="random")
+    assert recipes["general-only"] == replace(recipes["tell"], task_tokens=0)
+    assert recipes["sft+anchor"] == recipes["sft-equal-steps"] == replace(recipes["tell"], general_tokens=0)
+    assert recipes["sft"] == trial.Recipe(120)
+    assert recipes["few-shot"] == trial.Recipe(anchor="hand-written", shots=3)
+    assert len({one.key() for one in found.values()}) == len(found)
+    assert len({one.evaluation for one in found.values()}) == 1
+    written = tell.trials(params(given, anchor="model-written", arms=["tell", "sft"], seeds=[1]))
+    assert [one.recipe.anchor for one in written] == ["model-written", "none"]
+
+
+def test_arms_of_one_seed_train_on_the_same_examples(given: dict[str, Any], chat_model: models.LanguageModel):
+    own: dict[int, set[Any]] = {0: set(), 1: set()}
+    for one in tell.trials(params(given)):
+        chosen, _ = trial.draw(one, load_task(one.task), chat_model)
+        if chosen and one.recipe.labels == "true":
+            own[one.seed].add(chosen)
+    assert [len(found) for found in own.values()] == [1, 1]
+    assert own[0] != own[1]
+
+
+def test_equal_steps_are_those_of_tell(given: dict[str, Any], tmp_path: Path):
+    chosen = params(given, arms=["tell", "sft-equal-steps", "sft+anchor"])
+    records = engine.run(tell.trials(chosen), Ledger(tmp_path), progress=False)
+    updates = {(record.trial["arm"], record.trial["seed"]): record.cost["updates"] for record in records}
+    for seed in (0, 1):
+        assert updates["sft-equal-steps", seed] == updates["tell", seed] > updates["sft+anchor", seed]
+
+
+def test_task_tokens_are_counted_exactly(given: dict[str, Any], chat_model: models.LanguageModel, tmp_path: Path):
+    chosen = params(given, arms=["sft", "tell"], seeds=[1])
+    records = engine.run(tell.trials(chosen), Ledger(tmp_path), progress=False)
+    bare = {example.id: example for example in load_task(chosen.task).train}
+
+    def tokens(text: str) -> int:
+        return len(chat_model.tokenizer(text, add_special_tokens=False).input_ids)
+
+    own, _ = trial.draw(trial.trial_from(records[0].trial), load_task(chosen.task), chat_model)
+    by_hand = sum(tokens(bare[example.id].prompt) + tokens(bare[example.id].target) for example in own)
+    assert {record.counts["task_tokens"] for record in records} == {by_hand}
+    assert 0.8 * 120 < by_hand <= 120
+    assert [0 < record.counts["general_tokens"] <= 240 for record in records] == [False, True]
+
+
+def test_sweeps_add_budgets_to_sft_and_ratios_to_tell(given: dict[str, Any]):
+    chosen = params(given, arms=["sft", "tell"], seeds=[0], sft_tokens=[60, 120, 240], ratios=[0.0, 1.0, 2.0, 4.0])
+    found = by_arm(tell.trials(chosen))
+    assert [one.recipe.task_tokens for one in found["sft"]] == [120, 60, 240]
+    assert [one.recipe.general_tokens for one in found["tell"]] == [240, 0, 120, 480]
+
+
+def test_a_sweep_leaves_out_ratios_that_the_pool_cannot_fill(given: dict[str, Any], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(arms, "POOL_TOKENS", 400)
+    found = tell.trials(params(given, arms=["tell"], seeds=[0], ratios=[1.0, 3.0, 4.0, 99.0]))
+    assert [one.recipe.general_tokens for one in found] == [240, 120, 360]
+
+
+@pytest.mark.parametrize("chosen_arms", [["sft"], ["untouched", "sft", "tell"], ["sft-equal-steps"]])
+def test_a_budget_beyond_the_task_says_how_much_there_is(
+    given: dict[str, Any], chat_model: models.LanguageModel, chosen_arms: list[str]
+):
+    total = sum(map(trial.token_counter(chat_model), load_task(given["task"]).train))
+    with pytest.raises(
+        InputError, match=rf"the budget of 50,000 tokens is more than task 'jsonl:.* has: {total:,} tokens"
+    ):
+        tell.trials(params(given, arms=chosen_arms, task_tokens=[100, 50_000], ratio=0.001))
+
+
+def test_a_budget_beyond_the_general_pool_says_how_much_there_is(given: dict[str, Any]):
+    with pytest.raises(
+        InputError, match=r"the budget of 600,000 tokens is more than the general pool has: [\d,]+ tokens"
+    ):
+        tell.trials(params(given, arms=["tell"], ratio=5_000.0))
+
+
+def test_an_impossible_budget_is_refused_before_anything_is_tuned(given: dict[str, Any], tmp_path: Path):
+    chosen = params(given, learning_rates=[1e-3, 1e-2], task_tokens=[100, 50_000], arms=["sft"])
+    with pytest.raises(InputError, match="the budget of 50,000"):
+        studies.execute(tell, chosen, Ledger(tmp_path), progress=False)
+    assert list(tmp_path.glob("*.json")) == []
+
+
+# --- learning rates --------------------------------------------------------------------------------------------------
+
+
+def test_families_share_the_count_of_tries(given: dict[str, Any]):
+    chosen = params(given, learning_rates=[1e-3, 1e-2, 3e-2], task_tokens=[240, 120])
+    found = by_arm(tell.tuning(chosen))
+    assert set(found) == {f"tuning {family}" for family in arms.FAMILIES}
+    for made in found.values():
+        assert [one.optimisation.learning_rate for one in made if one.optimisation] == [1e-3, 1e-2, 3e-2]
+        assert {(one.seed, one.evaluation.split, one.evaluation.probes) for one in made} == {
+            (arms.TUNING_SEED, "validation", ())
+        }
+        assert {one.recipe.task_tokens for one in made} == {120}
+    few = by_arm(tell.tuning(params(given, learning_rates=[1e-3, 1e-2], arms=["untouched", "sft", "few-shot"])))
+    assert list(few) == ["tuning task-only"]
+
+
+def test_one_candidate_or_none_needs_no_tuning(given: dict[str, Any]):
+    assert tell.tuning(params(given)) == tell.tuning(params(given, learning_rates=[])) == []
+    rates = {one.optimisation.learning_rate for one in tell.trials(params(given)) if one.optimisation}
+    assert rates == {1e-2}
+    usual = {
+        one.optimisation.learning_rate for one in tell.trials(params(given, learning_rates=[])) if one.optimisation
+    }
+    assert usual == {arms.USUAL_RATE}
+
+
+def tuned(made: Trial, nll: float, f1: float = 0.0, status: str = "done") -> Record:
+    outcomes = {"task": {"token_f1": [f1, f1], "target_nll": [nll - 1, nll + 1]}}
+    return Record("k", status, made.spec(), {"data": "d", "model": "m", "code": "c"}, outcomes)
+
+
+def test_each_family_takes_the_rate_of_its_likeliest_validation_targets(given: dict[str, Any]):
+    chosen = params(given, learning_rates=[1e-3, 1e-2, 3e-2])
+    made = tell.tuning(chosen)
+    losses = {
+        "tuning task-only": (3.0, 2.0, 2.5),
+        "tuning equal-steps": (1.0, 2.0, 2.0),
+        "tuning mixed": (4.0, 3.0, 2.9),
+    }
+    records = [tuned(one, losses[one.arm][index % 3], f1=index % 3) for index, one in enumerate(made)]
+    assert arms.chosen_rates(records) == {"task-only": 1e-2, "equal-steps": 1e-3, "mixed": 3e-2}
+    assert arms.chosen_rates(records[::-1]) == arms.chosen_rates(records)
+    assert arms.chosen_rates([]) == {}
+    rates = {
+        name: made[0].optimisation.learning_rate
+        for name, made in by_arm(tell.trials(chosen, records)).items()
+        if made[0].optimisation
+    }
+    assert {rates[name] for name in ("sft", "sft+anchor")} == {1e-2}
+    assert rates["sft-equal-steps"] == 1e-3
+    assert {rate for name, rate in rates.items() if tell.ARMS[name].family == "mixed"} == {3e-2}
+
+
+def test_a_rate_that_diverged_is_not_chosen(given: dict[str, Any]):
+    chosen = params(given, learning_rates=[1e-3, 1e-2], arms=["sft"])
+    low, high = tell.tuning(chosen)
+    records = [tuned(low, 5.0), tuned(high, 0.1, status="failed")]
+    assert arms.learning_rates(chosen, records) == {"task-only": 1e-3}
+
+
+def test_without_candidates_the_published_tuning_of_the_same_model_task_and_tuner_decides(given: dict[str, Any]):
+    made = tell.tuning(params(given, learning_rates=[1e-3, 2e-2], arms=["sft"]))
+    foreign = [replace(one, model="another", optimisation=Optimisation(0.5)) for one in made]
+    other_tuner = [replace(one, tuner=trial.tuners.Full(), optimisation=Optimisation(0.4)) for one in made]
+    measured = [tuned(one, loss) for one, loss in zip([*made, *foreign, *other_tuner], (3, 2, 1, 1, 1, 1), strict=True)]
+    records = [replace(record, key=str(number)) for number, record in enumerate(measured)]
+    ledger.write_published("tell", records)
+    assert arms.learning_rates(params(given, learning_rates=[], arms=["sft"])) == {"task-only": 2e-2}
+    assert arms.learning_rates(params(given, learning_rates=[0.1]))["task-only"] == 0.1
+
+
+def test_a_study_tunes_then_runs_with_what_it_found(given: dict[str, Any], tmp_path: Path):
+    chosen = params(given, learning_rates=[1e-4, 2e-2], arms=["untouched", "sft"], seeds=[0])
+    records = studies.execute(tell, chosen, Ledger(tmp_path), progress=False)
+    assert [record.trial["arm"] for record in records] == ["tuning task-only"] * 2 + ["untouched", "sft"]
+    assert [record.status for record in records] == ["done"] * 4
+    best = min(records[:2], key=lambda record: record.mean("task", "target_nll"))
+    assert records[3].trial["optimisation"]["learning_rate"] == best.trial["optimisation"]["learning_rate"]
+    planned = studies.planned(tell, chosen, Ledger(tmp_path))
+    assert [one.key() for one in planned] == [record.key for record in records]
+
+
+# --- claims and deviations -------------------------------------------------------------------------------------------
+
+
+def test_claims_state_their_rule_and_deviations_their_bias():
+    assert [claim.name for claim in tell.CLAIMS] == [
+        "tell-1",
+        "tell-2",
+        "tell-3",
+        "tell-4",
+        "tell-5",
+        "tell-6",
+        "tell-9",
+    ]
+    for claim in tell.CLAIMS:
+        assert all((claim.statement, claim.source, claim.reported, claim.measure, claim.rule))
+    assert all(row.original and row.here and row.expected_bias for row in tell.DEVIATIONS)
+
+
+def test_the_default_model_and_task_exist():
+    assert models.check_name(Params().model) is None
+    assert Params().model in models.BUNDLED
+    assert studies.load("tell") is tell
+    assert (tiny.ROOT / tell.NOTEBOOK).is_file()
