@@ -196,27 +196,29 @@ def test_two_processes_share_a_sweep(
     assert len({process for _, process in lines}) == 2
 
 
-def kill_one(folder: Path, stop: threading.Event) -> None:
+def kill_one(folder: Path, stop: threading.Event, killed: list[int]) -> None:
     """Kill the first process seen at a trial."""
     while not stop.wait(0.002):
         for lock in folder.glob("*.lock"):
             process = lock.read_text().strip()
             if process and process != str(os.getpid()) and not lock.with_suffix(".json").exists():
                 os.kill(int(process), signal.SIGKILL)
+                killed.append(int(process))
                 return
 
 
-def test_two_workers_give_the_table_of_one_and_a_killed_one_costs_its_trial_only(
+def test_two_workers_give_the_table_of_one_and_a_killed_one_costs_its_trial_at_most(
     sweep: list[Trial], expected: str, tmp_path: Path
 ):
-    stop = threading.Event()
-    killer = threading.Thread(target=kill_one, args=(tmp_path, stop), daemon=True)
+    stop, killed = threading.Event(), list[int]()
+    killer = threading.Thread(target=kill_one, args=(tmp_path, stop, killed), daemon=True)
     killer.start()
     records = engine.run(sweep, Ledger(tmp_path), workers=2, progress=False)
     stop.set()
-    failed = [record for record in records if record.status == "failed"]
-    assert [record.status for record in records].count("done") == 5
-    assert failed[0].error == "the worker was killed (exit code -9); if memory ran out, use fewer --workers"
+    # The other worker may take the trial up before its loss is recorded, or its record may just have been written.
+    failed = [record.error for record in records if record.status == "failed"]
+    assert len(killed) == 1
+    assert failed in ([], ["the worker was killed (exit code -9); if memory ran out, use fewer --workers"])
     assert engine.table(engine.run(sweep, Ledger(tmp_path), progress=False)) == expected
 
 
