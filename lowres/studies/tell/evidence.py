@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 PAGE = "notebooks/01_tell.html"
 LARGE_BUDGET = 100_000
+FEWEST_RATIOS = 5
 
 
 @dataclass(frozen=True)
@@ -302,11 +303,15 @@ def jumps(evidence: Evidence) -> dict[str, ChangePoint]:
     for name, measure, sign in ((evidence.metric, evidence.metric, 1), ("target likelihood", "target_nll", -1)):
         curve = sweep(evidence, measure)
         means = [sign * float(scores.mean()) for scores in curve.values()]
-        found[name] = change_point(list(curve), means) if curve else change_point([0.0], [0.0])
+        found[name] = change_point(list(curve), means)
     return found
 
 
 def _emergence(evidence: Evidence, claim: Claim) -> Verdict:
+    ratios = len(sweep(evidence, evidence.metric))
+    if ratios < FEWEST_RATIOS:
+        reason = f"{ratios} ratios were run, {FEWEST_RATIOS} are needed to tell a jump from a slope"
+        return Verdict(claim, "cannot tell", reason, {}, scale(evidence), cost=cost(evidence), page=PAGE)
     found = jumps(evidence)
     answers = {name: change.favours for name, change in found.items()}
     if all(answer == "jump" for answer in answers.values()):
@@ -320,7 +325,7 @@ def _emergence(evidence: Evidence, claim: Claim) -> Verdict:
         f"jump {change.bic_jump:.1f})"
         for name, change in found.items()
     ]
-    reason = f"{'; '.join(words)}; {len(sweep(evidence, evidence.metric))} ratios, means over seeds"
+    reason = f"{'; '.join(words)}; {ratios} ratios, means over seeds"
     return Verdict(claim, outcome, reason, {}, scale(evidence), cost=cost(evidence), page=PAGE)  # type: ignore[arg-type]
 
 

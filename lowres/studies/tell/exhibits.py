@@ -273,8 +273,9 @@ def retention_table(evidence: Evidence) -> Shown:
                 lost = drop(float(start.mean()), float(after.mean()), chance)
                 numbers = (float(start.mean()), float(after.mean()), lost.absolute, lost.relative, lost.corrected)
                 rows.append((probe, name, chance, *numbers))
-    header = ("Probe", "Arm", "Chance", "Before", "After", "Absolute drop", "Relative drop", "Corrected for chance")
-    return shown_table("Retention: three ways to count a drop (below zero is a gain)", header, rows)
+    header = ("Probe", "Arm", "Chance", "Before", "After", "Drop", "Relative", "Corrected")
+    caption = "Retention: the drop as it is, relative to the start, corrected for chance (below zero is a gain)"
+    return shown_table(caption, header, rows, stack=True)
 
 
 def probes_of(evidence: Evidence, kind: str) -> list[tuple[str, str]]:
