@@ -180,7 +180,8 @@ def scale(evidence: Evidence) -> str:
     items = example.trial["evaluation"]["items"] if example else evidence.params.items
     return (
         f"{evidence.params.model}, {evidence.params.task}, {evidence.budget:,} task tokens{entries}, "
-        f"{evidence.params.ratio:g} general tokens for each, {len(tell)} seed{'s' * (len(tell) != 1)}, {items} test items"
+        f"{evidence.params.ratio:g} general tokens for each, {len(tell)} {'seed' if len(tell) == 1 else 'seeds'}, "
+        f"{items} test items"
     )
 
 
