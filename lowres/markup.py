@@ -54,6 +54,7 @@ html[data-theme="dark"] .bd-content div.cell_output .text_html:not(:has(table.da
   }
   .lowres-stack table tbody tr { border-bottom: 2px solid var(--lowres-line); padding: .4rem 0; }
   .lowres-stack table :is(th, td) { border: 0; padding: .1rem 0; text-align: left; }
+  .lowres-stack table .lowres-number { text-align: left; white-space: normal; }
   .lowres-stack td[data-label]::before { content: attr(data-label) ": "; font-weight: 600; }
 }
 </style>"""

@@ -63,13 +63,13 @@ def tuning_table(records: Iterable[Record]) -> Shown:
         rate, loss = record.trial["optimisation"]["learning_rate"], record.mean("task", "target_nll")
         score = record.mean("task", main_measure(record))
         rows.append((family, f"{rate:g}", loss, score, "chosen" if best[record.trial["arm"]] == record.key else ""))
-    header = ("Arm family", "Learning rate", "Nats per target token", "Score", "")
+    header = ("Arm family", "Learning rate", "Nats per target token", "Score", "Choice")
     note = (
         f"Learning rates on validation data: {len(tried)} trials, as many for each family"
         if tried
         else "No tuning was run"
     )
-    return shown_table(note, header, rows)
+    return shown_table(note, header, rows, stack=True)
 
 
 def main_measure(record: Record) -> str:
