@@ -336,7 +336,7 @@ def test_an_interrupt_ends_the_command_at_once_and_keeps_what_is_finished(
         told.splitlines()[-1]
         == "lowres: interrupted: finished trials are kept, and the same command goes on from there"
     )
-    assert seconds < 5
+    assert seconds < 20
     assert "Traceback" not in told
     kept = Ledger(tmp_path)
     assert 1 <= len(kept.records()) < 6

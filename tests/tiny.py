@@ -132,6 +132,7 @@ def command(model: Path | str, task: str, ledger: Path, *more: str) -> list[str]
         "seeds": "[0, 1, 2, 3, 4, 5]",
         "task_tokens": "[200]",
         "learning_rates": "[0.01]",
+        "epochs": "15",  # long enough to be caught in the middle
         "items": "6",
         "probes": "[]",
         "precision": "fp32",
