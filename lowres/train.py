@@ -3,7 +3,8 @@
 - The loss is the mean negative log-likelihood per target token of a batch; prompts carry no loss and get no logits.
 - A batch is what the optimiser sees, in the order given. Inside a batch the examples are sorted by length and cut into
   micro-batches with little padding, whose gradients add up: the update is that of the whole batch, only cheaper.
-- Rows are padded on the right and need no attention mask: with causal attention nothing real looks at the padding.
+- Rows are padded on the right and need no attention mask: with causal attention nothing real looks at the padding. (An
+  encoder looks both ways and gets a mask.)
 - AdamW, linear warm-up then linear decay to zero, gradient clipping. A loss that is not finite stops the trial.
 """
 
@@ -13,12 +14,15 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
 from tqdm import tqdm
 
+from lowres.attention import short_attention
 from lowres.models import Encoded, LanguageModel, logits_only_at, precision_context
+from lowres.tuners import prompt_at
 
 PADDING_SLACK = 16  # tokens by which rows of one micro-batch may differ before it is cut on a CPU
 
@@ -87,14 +91,13 @@ def train(
     """
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     steps = update_count(len(sequence), optimisation)
-    optimiser = torch.optim.AdamW(
-        trained, lr=optimisation.learning_rate, weight_decay=optimisation.weight_decay, foreach=True
-    )
+    optimiser = torch.optim.AdamW(_groups(trained, optimisation), lr=optimisation.learning_rate, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, _warmup_then_decay(steps, optimisation.warmup))
     losses, norms, tokens, targets = [], [], 0, 0
     started = time.perf_counter()
     model.train()
-    with tqdm(total=steps, desc=title or "train", unit="step", leave=False, mininterval=1.0) as bar:
+    progress = tqdm(total=steps, desc=title or "train", unit="step", leave=False, mininterval=1.0)
+    with progress as bar, short_attention(_base(model)):
         for step in range(steps):
             batch = _batch(sequence, step, optimisation)
             loss = _accumulate(model, language_model, batch)
@@ -116,6 +119,14 @@ def train(
             )
     model.eval()
     return TrainingLog(tuple(losses), tuple(norms), tokens, targets, time.perf_counter() - started)
+
+
+def _groups(trained: Sequence[nn.Parameter], optimisation: Optimisation) -> list[dict[str, Any]]:
+    """Parameters with and without weight decay: what stands for a rotation has no size that could decay."""
+    rotations = [parameter for parameter in trained if getattr(parameter, "never_decayed", False)]
+    others = [parameter for parameter in trained if not getattr(parameter, "never_decayed", False)]
+    groups = [(others, optimisation.weight_decay), (rotations, 0.0)]
+    return [{"params": members, "weight_decay": decay} for members, decay in groups if members]
 
 
 def _warmup_then_decay(steps: int, warmup: float):  # type: ignore[no-untyped-def]
@@ -141,17 +152,24 @@ def _accumulate(model: nn.Module, language_model: LanguageModel, batch: Sequence
     total = sum(len(example.target) for example in batch)
     loss = 0.0
     for rows in micro_batches(batch, language_model.device.type):
-        ids, positions, labels = _tensors(rows, language_model)
-        with precision_context(language_model), logits_only_at(_causal(model), positions):
-            logits = model(input_ids=ids, use_cache=False).logits
-        part = nn.functional.cross_entropy(logits.float(), labels, reduction="sum") / total
+        part = _target_loss(model, language_model, rows) / total
         part.backward()
         loss += part.item()
     return loss
 
 
-def _causal(model: nn.Module):  # type: ignore[no-untyped-def]
-    """The transformers model inside a peft wrapper, or the model itself."""
+def _target_loss(model: nn.Module, language_model: LanguageModel, rows: Sequence[Encoded]) -> torch.Tensor:
+    """Negative log-likelihood of the rows' targets, summed, in nats."""
+    base = _base(model)
+    seq2seq = base.config.is_encoder_decoder
+    inputs, prompt, positions, labels = (_separate if seq2seq else _joined)(rows, language_model)
+    with precision_context(language_model), prompt_at(model, prompt), logits_only_at(base, positions):
+        logits = model(**inputs, use_cache=False).logits
+    return nn.functional.cross_entropy(logits.float(), labels, reduction="sum")
+
+
+def _base(model: nn.Module) -> Any:
+    """The transformers model inside a tuner's wrapper, or the model itself."""
     return model.get_base_model() if hasattr(model, "get_base_model") else model  # type: ignore[operator]
 
 
@@ -169,14 +187,42 @@ def micro_batches(batch: Sequence[Encoded], device: str) -> list[list[Encoded]]:
     return groups
 
 
-def _tensors(rows: Sequence[Encoded], language_model: LanguageModel) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Right-padded ids [batch, length], positions whose next token is a target (bool, same shape), labels [targets]."""
+Tensors = tuple[dict[str, torch.Tensor], torch.Tensor, torch.Tensor, torch.Tensor]
+
+
+def _joined(rows: Sequence[Encoded], language_model: LanguageModel) -> Tensors:
+    """What a decoder reads: prompt and target in one row.
+
+    Returns:
+        Right-padded ids [batch, length]; which positions are prompt and which predict a target (bool, same shape);
+        labels [targets].
+    """
     length = max(len(row.ids) for row in rows)
     ids = torch.full((len(rows), length), int(language_model.tokenizer.pad_token_id))
-    positions = torch.zeros(len(rows), length, dtype=torch.bool)
+    prompt, positions = (torch.zeros(len(rows), length, dtype=torch.bool) for _ in range(2))
     for index, row in enumerate(rows):
         ids[index, : len(row.ids)] = torch.tensor(row.ids)
+        prompt[index, : row.prompt_length] = True
         positions[index, row.prompt_length - 1 : len(row.ids) - 1] = True
     labels = torch.tensor([token for row in rows for token in row.target])
     device = language_model.device
-    return ids.to(device), positions.to(device), labels.to(device)
+    return {"input_ids": ids.to(device)}, prompt.to(device), positions.to(device), labels.to(device)
+
+
+def _separate(rows: Sequence[Encoded], language_model: LanguageModel) -> Tensors:
+    """What an encoder-decoder reads: the prompt in the encoder [batch, length], the target shifted in the decoder."""
+    length, longest = max(row.prompt_length for row in rows), max(len(row.target) for row in rows)
+    padding = int(language_model.tokenizer.pad_token_id)
+    ids, shifted = torch.full((len(rows), length), padding), torch.full((len(rows), longest), padding)
+    prompt, positions = torch.zeros_like(ids, dtype=torch.bool), torch.zeros_like(shifted, dtype=torch.bool)
+    shifted[:, 0] = int(language_model.model.config.decoder_start_token_id)
+    for index, row in enumerate(rows):
+        ids[index, : row.prompt_length] = torch.tensor(row.ids[: row.prompt_length])
+        prompt[index, : row.prompt_length] = True
+        shifted[index, 1 : len(row.target)] = torch.tensor(row.target[:-1])
+        positions[index, : len(row.target)] = True
+    labels = torch.tensor([token for row in rows for token in row.target])
+    device = language_model.device
+    inputs = {"input_ids": ids, "attention_mask": prompt.long(), "decoder_input_ids": shifted}
+    placed = {name: tensor.to(device) for name, tensor in inputs.items()}
+    return placed, prompt.to(device), positions.to(device), labels.to(device)

@@ -30,7 +30,16 @@ from lowres.train import NO_TRAINING, Optimisation, TrainingLog, train
 from lowres.tuners import Tuner
 
 PACKAGE = Path(__file__).parent
-RESULT_MODULES = ("data", "world", "models.py", "tuners", "train.py", "evaluate.py", "trial.py")
+RESULT_MODULES = (
+    "data",
+    "world",
+    "models.py",
+    "tuners",
+    "attention.py",
+    "train.py",
+    "evaluate.py",
+    "trial.py",
+)
 ANCHORS = ("none", "hand-written", "model-written")
 SCHEMA = 1
 

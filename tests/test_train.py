@@ -78,9 +78,9 @@ def test_the_update_does_not_depend_on_the_cutting(chat_model: LanguageModel, mo
 
 def test_right_padding_without_a_mask_changes_nothing(chat_model: LanguageModel):
     rows = sorted(encoded(chat_model), key=lambda row: len(row.ids))
-    ids, positions, labels = train._tensors(rows, chat_model)
+    inputs, _, positions, labels = train._joined(rows, chat_model)
     with torch.no_grad():
-        together = chat_model.model(input_ids=ids).logits[positions]
+        together = chat_model.model(**inputs).logits[positions]
         apart = [
             chat_model.model(input_ids=torch.tensor([row.ids])).logits[0, row.prompt_length - 1 : -1] for row in rows
         ]

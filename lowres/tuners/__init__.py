@@ -5,41 +5,68 @@ This module is light (no torch), so that a misspelt tuner is refused at once.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+import contextlib
+from collections.abc import Iterator
+from dataclasses import fields
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from lowres.params import InputError
+from lowres.tuners.configurations import (
+    IA3,
+    KINDS,
+    RED,
+    BitFit,
+    DiReFT,
+    DiReFTPyreft,
+    DoRA,
+    Full,
+    LoRA,
+    LoReFT,
+    LoReFTPyreft,
+    Prefix,
+    Prompt,
+    RoAd,
+    RsLoRA,
+    SeriesAdapter,
+    Tuner,
+    VeRA,
+)
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
     from lowres.models import LanguageModel
 
+__all__ = [
+    "IA3",
+    "RED",
+    "TUNERS",
+    "BitFit",
+    "DiReFT",
+    "DoRA",
+    "Full",
+    "LoRA",
+    "LoReFT",
+    "Prefix",
+    "Prompt",
+    "RoAd",
+    "RsLoRA",
+    "SeriesAdapter",
+    "Tuner",
+    "VeRA",
+    "apply",
+    "check_name",
+    "edits_prompts",
+    "finish",
+    "inner",
+    "make",
+    "prompt_at",
+    "tuner_names",
+]
 
-@dataclass(frozen=True)
-class Full:
-    """Every parameter is trained."""
-
-    name: ClassVar[str] = "full"
-
-
-@dataclass(frozen=True)
-class LoRA:
-    """Low-rank adaptation (Hu et al. 2021, eq. 3): W x + (alpha / rank) B A x, with B = 0 at the start.
-
-    `targets` is "all-linear" (every linear layer but the output layer) or module names joined by commas.
-    """
-
-    name: ClassVar[str] = "lora"
-    rank: int = 8
-    alpha: int = 32
-    dropout: float = 0.0
-    targets: str = "all-linear"
-
-
-Tuner = Full | LoRA
-TUNERS: dict[str, type[Full] | type[LoRA]] = {kind.name: kind for kind in (Full, LoRA)}
+TUNERS: dict[str, type[Tuner]] = {kind.name: kind for kind in KINDS}
 
 
 def tuner_names() -> tuple[str, ...]:
@@ -82,9 +109,23 @@ def apply(tuner: Tuner, language_model: LanguageModel, seed: int) -> nn.Module:
     Raises:
         InputError: the tuner does not fit the architecture (names what is allowed).
     """
-    from lowres.tuners.peft_tuners import apply_full, apply_lora
+    from lowres.tuners import peft_tuners, pyreft_backend, representation, small_modules
 
-    return apply_full(language_model) if isinstance(tuner, Full) else apply_lora(tuner, language_model, seed)
+    match tuner:
+        case Full():
+            return peft_tuners.apply_full(language_model)
+        case BitFit():
+            return small_modules.apply_bitfit(language_model)
+        case SeriesAdapter():
+            return small_modules.apply_adapters(tuner, language_model, seed)
+        case RED():
+            return small_modules.apply_red(tuner, language_model, seed)
+        case LoReFTPyreft() | DiReFTPyreft():
+            return pyreft_backend.apply_pyreft(tuner, language_model, seed)
+        case LoReFT():
+            return representation.apply_representation(tuner, language_model, seed)
+        case _:
+            return peft_tuners.apply_peft(tuner, language_model, seed)
 
 
 def inner(model: nn.Module) -> nn.Module:
@@ -99,3 +140,36 @@ def finish(model: nn.Module) -> nn.Module:
     from lowres.tuners.peft_tuners import merged
 
     return merged(model)
+
+
+def edits_prompts(model: nn.Module) -> bool:
+    """Whether the model edits the representations of its prompt, counted from where each prompt begins and ends."""
+    return _edits(model) is not None
+
+
+@contextlib.contextmanager
+def prompt_at(model: nn.Module, prompt: torch.Tensor) -> Iterator[None]:
+    """Declare which positions of the forward passes inside are prompt.
+
+    Representation tuning edits the prompt alone, and a batch does not tell where the prompt ends. For any other
+    model this does nothing.
+
+    Args:
+        prompt: bool [batch, length], True on the tokens of the prompt, False on padding and on the answer.
+    """
+    edits = _edits(model)
+    if edits is None:
+        yield
+        return
+    edits.declared = prompt
+    try:
+        yield
+    finally:
+        edits.declared = None
+
+
+def _edits(model: nn.Module) -> Any:
+    from lowres.tuners.pyreft_backend import PyreftModel
+    from lowres.tuners.representation import edits_of
+
+    return model if isinstance(model, PyreftModel) else edits_of(model)

@@ -1,0 +1,133 @@
+"""How many parameters each tuner trains on a model, without loading its weights."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from lowres import models, tuners
+from lowres.params import InputError, did_you_mean
+from lowres.tuners.configurations import DiReFT, DiReFTPyreft, LoReFT, LoReFTPyreft
+
+# The architectures that the papers tune: sizes as published with the models (facts; no weights, no tokenizer).
+ARCHITECTURES: dict[str, tuple[str, dict[str, Any]]] = {
+    "llama-7b": ("llama", {"hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32}),
+    "llama-13b": (
+        "llama",
+        {"hidden_size": 5120, "intermediate_size": 13824, "num_hidden_layers": 40, "num_attention_heads": 40},
+    ),
+    "llama-3-8b": (
+        "llama",
+        {
+            "hidden_size": 4096,
+            "intermediate_size": 14336,
+            "num_hidden_layers": 32,
+            "num_key_value_heads": 8,
+            "vocab_size": 128256,
+        },
+    ),
+    "roberta-base": ("roberta", {"vocab_size": 50265, "max_position_embeddings": 514, "type_vocab_size": 1}),
+    "roberta-large": (
+        "roberta",
+        {
+            "hidden_size": 1024,
+            "intermediate_size": 4096,
+            "num_hidden_layers": 24,
+            "num_attention_heads": 16,
+            "vocab_size": 50265,
+            "max_position_embeddings": 514,
+            "type_vocab_size": 1,
+        },
+    ),
+}
+# pyreft keeps a square matrix per edit, gigabytes for a large model; what it trains is what the book's own edits train.
+REFERENCES: dict[type[tuners.Tuner], Callable[[Any], tuners.Tuner]] = {
+    LoReFTPyreft: lambda tuner: LoReFT(**asdict(tuner)),
+    DiReFTPyreft: lambda tuner: DiReFT(**asdict(tuner)),
+}
+
+
+@dataclass(frozen=True)
+class Count:
+    """Trained parameters of one tuner on one model of `total` parameters; `problem` says why there are none."""
+
+    tuner: tuners.Tuner
+    trained: int
+    total: int
+    problem: str = ""
+
+    @property
+    def percent(self) -> float:
+        """Trained parameters in percent of the model's own."""
+        return 100 * self.trained / self.total
+
+
+def count(model: str, chosen: Sequence[tuners.Tuner]) -> list[Count]:
+    """Trained parameters of tuners on a model's architecture, built without storage.
+
+    Args:
+        model: one of ARCHITECTURES, a model name, a folder or file with a config.json, or a Hub id.
+
+    Raises:
+        InputError: the architecture is not known or cannot be read.
+    """
+    config = configuration(model)
+    return [_counted(tuner, config) for tuner in chosen]
+
+
+def configuration(name: str) -> Any:
+    """The transformers configuration of an architecture.
+
+    Raises:
+        InputError: no such name, file, or Hub id within reach.
+    """
+    from transformers import AutoConfig
+
+    if name in ARCHITECTURES:
+        kind, sizes = ARCHITECTURES[name]
+        return AutoConfig.for_model(kind, **sizes)
+    path = Path(name).expanduser()
+    if path.is_file():
+        try:
+            return AutoConfig.for_model(**json.loads(path.read_text(encoding="utf-8")))
+        except (ValueError, TypeError, KeyError) as error:
+            raise InputError(f"{path} is not the configuration of a transformers model: {error}") from error
+    problem = models.check_name(name)
+    if problem:
+        near = did_you_mean(name, ARCHITECTURES)
+        raise InputError(f"{problem} Architectures without weights: {', '.join(ARCHITECTURES)}{near}")
+    try:
+        if name in models.BUNDLED:
+            weights = models.bundled_file(name)
+            return AutoConfig.from_pretrained(weights.parent, gguf_file=weights.name)
+        return AutoConfig.from_pretrained(name)
+    except (OSError, ValueError) as error:
+        raise InputError(f"the configuration of {name!r} could not be read: {str(error).splitlines()[0]}") from error
+
+
+def _counted(tuner: tuners.Tuner, config: Any) -> Count:
+    subject = _without_storage(config)
+    total = sum(parameter.numel() for parameter in subject.model.parameters())
+    try:
+        tuned = tuners.apply(REFERENCES.get(type(tuner), lambda _: tuner)(tuner), subject, 0)
+    except InputError as error:
+        return Count(tuner, 0, total, str(error))
+    return Count(tuner, sum(each.numel() for each in tuned.parameters() if each.requires_grad), total)
+
+
+def _without_storage(config: Any) -> models.LanguageModel:
+    """A model on torch's meta device: shapes and no numbers."""
+    import torch
+    from transformers import AutoModel, AutoModelForCausalLM, AutoModelForSeq2SeqLM
+
+    kind: Any = AutoModelForCausalLM
+    if config.is_encoder_decoder:
+        kind = AutoModelForSeq2SeqLM
+    elif type(config) not in AutoModelForCausalLM._model_mapping or config.model_type == "roberta":
+        kind = AutoModel  # an encoder
+    with torch.device("meta"):
+        model = kind.from_config(config)
+    return models.LanguageModel(config.model_type, "", model, None, 0, torch.device("meta"), False)
