@@ -117,6 +117,14 @@ def _params(options: argparse.Namespace) -> int:
     return OK
 
 
+def _tuners(options: argparse.Namespace) -> int:
+    (chosen,) = _checked(options, _chosen_tuners)
+    from lowres.tuners import counting
+
+    print(counting.table(options.model, counting.count(options.model, chosen), options.tuner is not None))
+    return OK
+
+
 def _ledger(options: argparse.Namespace) -> int:
     _checked(options, _named_study)
     from lowres import ledger
@@ -176,6 +184,11 @@ COMMANDS = {
         ("study", "--parameter", "--ledger"),
     ),
     "params": Command(_params, "list the studies, or the parameters of one", ("[study]",)),
+    "tuners": Command(
+        _tuners,
+        "show how many parameters each tuner trains on a model; no weights are loaded",
+        ("[tuner]", "--model", "--parameter"),
+    ),
     "ledger": Command(_ledger, "show which records there are, stale and failed ones too", ("[study]", "--ledger")),
     "publish": Command(
         _publish, "write the records of a study to results/, where its page draws them from", ("study", "--ledger")
@@ -195,6 +208,12 @@ _ARGUMENTS: dict[str, dict[str, Any]] = {
     "study": {"metavar": "STUDY", "help": "name of a study; `lowres params` lists them"},
     "[study]": {"metavar": "STUDY", "nargs": "?", "help": "name of a study; all when left out"},
     "studies": {"metavar": "STUDY", "nargs": "*", "help": "names of studies; all when left out"},
+    "[tuner]": {"metavar": "TUNER", "nargs": "?", "help": "name of a tuner, whose options -p sets; all when left out"},
+    "--model": {
+        "metavar": "MODEL",
+        "default": "smollm2-135m-instruct",
+        "help": "a model, a folder, a config.json, a Hub id, or llama-7b, llama-13b, llama-3-8b, roberta-base, -large",
+    },
     "--parameter": {
         "metavar": "NAME=VALUE",
         "action": "append",
@@ -315,6 +334,18 @@ def _named_study(options: argparse.Namespace) -> ModuleType | None:
 def _study_and_params(options: argparse.Namespace) -> tuple[ModuleType, Any]:
     study = _load(options.study)
     return study, resolve(from_strings(study.Params, options.parameter))
+
+
+def _chosen_tuners(options: argparse.Namespace) -> list[Any]:
+    from lowres import tuners
+
+    if options.tuner is not None:
+        return [tuners.from_strings(options.tuner, options.parameter)]
+    if options.parameter:
+        raise InputError(
+            f"-p {options.parameter[0]}: options belong to one tuner, so name it: lowres tuners TUNER -p ..."
+        )
+    return [tuners.make(name) for name in tuners.tuner_names()]
 
 
 def _count(flag: str, text: str) -> int:

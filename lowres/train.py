@@ -160,10 +160,9 @@ def _accumulate(model: nn.Module, language_model: LanguageModel, batch: Sequence
 
 def _target_loss(model: nn.Module, language_model: LanguageModel, rows: Sequence[Encoded]) -> torch.Tensor:
     """Negative log-likelihood of the rows' targets, summed, in nats."""
-    base = _base(model)
-    seq2seq = base.config.is_encoder_decoder
-    inputs, prompt, positions, labels = (_separate if seq2seq else _joined)(rows, language_model)
-    with precision_context(language_model), prompt_at(model, prompt), logits_only_at(base, positions):
+    tensors = _separate if _base(model).config.is_encoder_decoder else _joined
+    inputs, prompt, positions, labels = tensors(rows, language_model)
+    with precision_context(language_model), prompt_at(model, prompt), logits_only_at(model, positions):
         logits = model(**inputs, use_cache=False).logits
     return nn.functional.cross_entropy(logits.float(), labels, reduction="sum")
 

@@ -147,7 +147,7 @@ def test_the_code_fingerprint_sees_code_only(tmp_path: Path, monkeypatch: pytest
         changed = {
             after("train.py", "PADDING_SLACK = 16", "PADDING_SLACK = 17"),
             after("data/mixing.py", "FILLED = 0.9", "FILLED = 0.95"),
-            after("tuners/__init__.py", "rank: int = 8", "rank: int = 16"),
+            after("tuners/configurations.py", "rank: int = 8", "rank: int = 16"),
             after("trial.py", "SCHEMA = 1", "SCHEMA = True"),
         }
         assert first not in changed

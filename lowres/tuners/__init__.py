@@ -6,8 +6,8 @@ This module is light (no torch), so that a misspelt tuner is refused at once.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
-from dataclasses import fields
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, fields
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +60,7 @@ __all__ = [
     "check_name",
     "edits_prompts",
     "finish",
+    "from_strings",
     "inner",
     "make",
     "prompt_at",
@@ -98,6 +99,28 @@ def make(name: str, **options: object) -> Tuner:
     if unknown:
         raise InputError(f"tuner {name!r} has no option {', '.join(unknown)}; it has: {', '.join(known) or 'none'}")
     return kind(**options)  # type: ignore[arg-type]
+
+
+def from_strings(name: str, assignments: Sequence[str]) -> Tuner:
+    """A tuner's configuration from its name and options written as `name=value`.
+
+    Raises:
+        InputError: unknown name or option, or a value that is not of the option's type.
+    """
+    pairs = [assignment.partition("=")[::2] for assignment in assignments]
+    kinds = {key: type(value) for key, value in asdict(make(name)).items()}
+    return make(name, **{key.strip(): _read(key.strip(), text.strip(), kinds) for key, text in pairs})
+
+
+def _read(option: str, text: str, kinds: dict[str, type]) -> object:
+    kind = kinds.get(option, str)
+    if kind is bool and text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    try:
+        return kind(text) if kind in (int, float, str) else int(text)
+    except ValueError:
+        words = {int: "an integer", float: "a number", bool: "true or false"}
+        raise InputError(f"{option} must be {words.get(kind, 'an integer')}, not {text!r}") from None
 
 
 def apply(tuner: Tuner, language_model: LanguageModel, seed: int) -> nn.Module:

@@ -131,3 +131,18 @@ def _without_storage(config: Any) -> models.LanguageModel:
     with torch.device("meta"):
         model = kind.from_config(config)
     return models.LanguageModel(config.model_type, "", model, None, 0, torch.device("meta"), False)
+
+
+def table(model: str, counts: Sequence[Count], details: bool = False) -> str:
+    """The counts as text, with the total below; `details` shows the options too."""
+    rows = [(each.tuner.name, f"{each.trained:,}", f"{each.percent:.4f} %", each.problem) for each in counts]
+    shown = [(*row[:3], "") if not row[3] else (row[0], "-", "-", row[3]) for row in rows]
+    header = ("tuner", "trained", "of the model", "")
+    widths = [max(len(row[column]) for row in (header, *shown)) for column in range(3)]
+    lines = [
+        f"{row[0]:<{widths[0]}}  {row[1]:>{widths[1]}}  {row[2]:>{widths[2]}}  {row[3]}".rstrip()
+        for row in (header, *shown)
+    ]
+    if details:
+        lines += [f"  {name} = {value}" for name, value in asdict(counts[0].tuner).items()]
+    return "\n".join([*lines, "", f"{model}: {counts[0].total:,} parameters"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import torch
@@ -28,7 +29,8 @@ def apply_peft(tuner: Tuner, language_model: LanguageModel, seed: int) -> nn.Mod
 
     configuration = _configuration(tuner, language_model.model, seed)
     configuration.task_type = _kind(language_model.model)
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers for names that will change
         torch.manual_seed(seed)
         try:
             adapted = peft.get_peft_model(language_model.model, configuration)

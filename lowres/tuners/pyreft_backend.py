@@ -71,6 +71,7 @@ class PyreftModel(nn.Module):
         self.reft: Any = reft
         self.counts, self.sides, self.layers = counts, sides, layers
         self.declared: torch.Tensor | None = None
+        self.head = nn.Identity()
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -83,17 +84,25 @@ class PyreftModel(nn.Module):
         """The transformers model."""
         return self.reft.model
 
+    def get_output_embeddings(self) -> nn.Module:
+        """A stand-in for the output layer, on whose hooks the logits are passed on: pyvene clears the model's own."""
+        return self.head
+
     def forward(self, input_ids: torch.Tensor, use_cache: bool = False, **named: Any) -> Any:
         """The model's output; edits are made in a pass without cached text only."""
         cache = named.get("past_key_values")
         if cache is not None and cache.get_seq_length() > 0:
-            return self.reft.model(input_ids=input_ids, use_cache=use_cache, **named)
+            return self._selected(self.reft.model(input_ids=input_ids, use_cache=use_cache, **named))
         mask = named.get("attention_mask")
         prompt = self.declared if self.declared is not None else mask
         prompt = torch.ones_like(input_ids) if prompt is None else prompt
         given = {"input_ids": input_ids, **{name: value for name, value in named.items() if value is not None}}
         where = {"sources->base": (None, self._locations(prompt.bool()))}
         _, output = self.reft(given, unit_locations=where, use_cache=use_cache)
+        return self._selected(output)
+
+    def _selected(self, output: Any) -> Any:
+        output.logits = self.head(output.logits)
         return output
 
     def _locations(self, prompt: torch.Tensor) -> list[list[list[int]]]:
