@@ -38,8 +38,11 @@ def attend(
 
     short = attention_mask is None and query.shape[2] == key.shape[2] <= LONGEST
     plain = not named.get("dropout") and named.get("is_causal") is not False and getattr(module, "is_causal", True)
-    if not (short and plain and query.dtype == torch.bfloat16 and query.requires_grad):
+    # Rotated queries and keys are fp32 even under autocast; the fused attention, too, would round them.
+    trained = query.requires_grad and query.device.type == "cpu" and torch.is_autocast_enabled("cpu")
+    if not (short and plain and trained):
         return sdpa_attention_forward(module, query, key, value, attention_mask, **named)
+    query, key, value = (each.to(torch.bfloat16) for each in (query, key, value))
     return written_out(query, key, value, named.get("scaling")).transpose(1, 2), None
 
 

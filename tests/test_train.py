@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import tiny
 import torch
 from torch import nn
 
-from lowres import models, train, tuners
+from lowres import attention, models, train, tuners
 from lowres.models import Encoded, LanguageModel
 from lowres.train import Diverged, Optimisation
 from lowres.tuners import Full, LoRA, Tuner
+from lowres.tuners.representation import edits_of
 
 
 def encoded(language_model: LanguageModel, count: int = 12) -> list[Encoded]:
@@ -241,3 +244,161 @@ def test_bf16_comes_close_and_trains_fp32_weights(chat_model: LanguageModel):
         assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
     assert losses[0] != losses[1]
     assert losses[1] == pytest.approx(losses[0], rel=0.02)
+
+
+# --- against the Trainer of transformers -----------------------------------------------------------------------------
+
+
+def trainer_losses(model: nn.Module, sequence: Sequence[Encoded], how: Optimisation, folder: Path) -> list[float]:
+    """The loss of every update of transformers' own Trainer on the same examples in the same order, in fp32."""
+    import transformers
+
+    rows = [{"input_ids": list(row.ids), "labels": [-100] * row.prompt_length + list(row.target)} for row in sequence]
+
+    def collate(batch: list[dict[str, list[int]]]) -> dict[str, torch.Tensor]:
+        length = max(len(row["input_ids"]) for row in batch)
+        fills = {"input_ids": 1, "labels": -100}
+        padded = {
+            name: torch.tensor([row[name] + [fill] * (length - len(row[name])) for row in batch])
+            for name, fill in fills.items()
+        }
+        sizes = torch.tensor([[len(row["input_ids"])] for row in batch])
+        return padded | {"attention_mask": (torch.arange(length)[None] < sizes).long()}
+
+    losses = []
+
+    class InOrder(transformers.Trainer):
+        def _get_train_sampler(self, *_: object) -> torch.utils.data.Sampler:
+            return torch.utils.data.SequentialSampler(rows)
+
+        def compute_loss(self, *arguments: object, **named: object) -> object:
+            loss = super().compute_loss(*arguments, **named)
+            losses.append(float(loss.detach()))
+            return loss
+
+    steps = train.update_count(len(rows), how)
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimiser = torch.optim.AdamW(trained, lr=how.learning_rate, weight_decay=how.weight_decay)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, train._warmup_then_decay(steps, how.warmup))
+    arguments = transformers.TrainingArguments(
+        output_dir=str(folder),
+        per_device_train_batch_size=how.batch_size,
+        num_train_epochs=1,
+        max_grad_norm=how.clip,
+        use_cpu=True,
+        report_to=[],
+        save_strategy="no",
+        disable_tqdm=True,
+        logging_strategy="no",
+    )
+    InOrder(
+        model=model, args=arguments, train_dataset=rows, data_collator=collate, optimizers=(optimiser, schedule)
+    ).train()
+    return losses
+
+
+def test_twenty_steps_of_lora_follow_the_trainer_with_peft(chat_model: LanguageModel, tmp_path: Path):
+    sequence, how = encoded(chat_model, 80), Optimisation(5e-3, batch_size=4)
+    model, own = ready(chat_model, LoRA(rank=4))
+    ours = train.train(model, own, sequence, how).losses
+    model, own = ready(chat_model, LoRA(rank=4))
+    theirs = trainer_losses(model, sequence, how, tmp_path)
+    assert len(ours) == len(theirs) == 20
+    assert max(abs(one - two) for one, two in zip(ours, theirs, strict=True)) < 1e-4
+    assert ours[-1] < ours[0] - 0.5
+
+
+# --- LoReFT, encoder-decoders, short attention -----------------------------------------------------------------------
+
+
+def test_a_trial_of_loreft_is_that_of_pyreft(chat_model: LanguageModel):
+    """Both start from the same weights and see the same batches: twelve losses in fp32."""
+    sequence, how = encoded(chat_model, 48), Optimisation(4e-3, batch_size=4, weight_decay=0.02)
+    tuner = tuners.make("loreft", rank=3, positions="p3+s3")
+    model, own = ready(chat_model, tuner)
+    edits = edits_of(model)
+    backend, other = ready(chat_model, tuners.make("loreft-pyreft", rank=3, positions="p3+s3"))
+    with torch.no_grad():
+        for which, each in enumerate(backend.reft.interventions.values()):
+            rotation, square = each.rotate_layer.parametrizations.weight, torch.eye(edits.width)
+            rotation[0].base = torch.ormqr(edits.rotation.reflectors[which], edits.rotation.scales[which], square)
+            each.learned_source.weight.copy_(edits.source[which])
+            each.learned_source.bias.copy_(edits.bias[which])
+    ours, theirs = (train.train(m, lm, sequence, how).losses for m, lm in ((model, own), (backend, other)))
+    assert ours == pytest.approx(theirs, abs=1e-4)
+    assert ours[-1] < ours[0] - 0.2
+
+
+def test_a_rotation_is_never_decayed(chat_model: LanguageModel):
+    """Pyreft reads signs off its parameter's diagonal as integers: one decay would make them zero, and R with it."""
+    for name in ("loreft", "loreft-pyreft"):
+        model, own = ready(chat_model, tuners.make(name, rank=2))
+        train.train(model, own, encoded(chat_model, 8), Optimisation(1e-2, batch_size=4, weight_decay=0.5))
+        if name == "loreft":
+            columns = edits_of(model).directions()[0]
+        else:
+            columns = next(iter(model.reft.interventions.values())).rotate_layer.weight
+        torch.testing.assert_close(columns.T @ columns, torch.eye(2), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["full", "lora", "ia3", "loreft"])
+def test_an_encoder_decoder_reads_the_prompt_and_learns_the_target(chat_model: LanguageModel, name: str):
+    own = t5(chat_model)
+    batch = encoded(chat_model, 6)
+    model = tuners.apply(tuners.make(name), own, 0)
+    length, longest = max(row.prompt_length for row in batch), max(len(row.target) for row in batch)
+    ids, labels = torch.zeros(6, length, dtype=torch.long), torch.full((6, longest), -100)
+    mask = torch.zeros_like(ids)
+    for index, row in enumerate(batch):
+        ids[index, : row.prompt_length] = torch.tensor(row.ids[: row.prompt_length])
+        mask[index, : row.prompt_length] = 1
+        labels[index, : len(row.target)] = torch.tensor(row.target)
+    expected = model(input_ids=ids, attention_mask=mask, labels=labels).loss
+    assert train._accumulate(model, own, batch) == pytest.approx(expected.item(), abs=1e-5)
+    losses = train.train(model, own, batch * 8, Optimisation(1e-2, batch_size=6)).losses
+    assert losses[-1] < losses[0]
+
+
+def t5(chat_model: LanguageModel) -> LanguageModel:
+    """A random encoder-decoder with the tokenizer of the tiny model."""
+    import transformers
+
+    sizes = {"d_model": 32, "d_kv": 8, "d_ff": 48, "num_layers": 2, "num_heads": 4, "dropout_rate": 0.0}
+    special = {"decoder_start_token_id": 0, "pad_token_id": 0}
+    config = transformers.T5Config(vocab_size=len(chat_model.tokenizer), **sizes, **special)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = transformers.T5ForConditionalGeneration(config).eval()
+    return replace(chat_model, model=model)
+
+
+@pytest.mark.parametrize("heads", [(4, 4), (6, 2), (3, 1)])
+def test_attention_written_out_is_the_fused_one(heads: tuple[int, int]):
+    torch.manual_seed(0)
+    query = torch.randn(2, heads[0], 17, 8, requires_grad=True)
+    key, value = (torch.randn(2, heads[1], 17, 8, requires_grad=True) for _ in range(2))
+    fused = nn.functional.scaled_dot_product_attention(query, key, value, is_causal=True, enable_gqa=True)
+    ours = attention.written_out(query, key, value)
+    torch.testing.assert_close(ours, fused)
+    weights = torch.randn_like(fused)
+    given = (query, key, value)
+    found, expected = (torch.autograd.grad((each * weights).sum(), given) for each in (ours, fused))
+    for one, two in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, two)
+
+
+def test_short_attention_serves_training_in_bf16_and_leaves_no_trace(
+    chat_model: LanguageModel, monkeypatch: pytest.MonkeyPatch
+):
+    batch, seen = encoded(chat_model, 8), []
+    written_out = attention.written_out
+    monkeypatch.setattr(attention, "written_out", lambda *given: seen.append(1) or written_out(*given))
+    losses = []
+    for inside in (False, True):
+        model, own = ready(chat_model, LoRA(rank=2))
+        own = replace(own, autocast=True)
+        with attention.short_attention(own.model) if inside else contextlib.nullcontext():
+            losses.append(train._accumulate(model, own, batch))
+        assert bool(seen) == inside
+        assert own.model.config._attn_implementation == "sdpa"
+    assert losses[0] == pytest.approx(losses[1], abs=2e-2)
