@@ -5,6 +5,8 @@ This module is light (no torch), so that a misspelt tuner is refused at once.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, ClassVar
@@ -12,6 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 from lowres.params import InputError
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
     from lowres.models import LanguageModel
@@ -99,3 +102,14 @@ def finish(model: nn.Module) -> nn.Module:
     from lowres.tuners.peft_tuners import merged
 
     return merged(model)
+
+
+def edits_prompts(model: nn.Module) -> bool:
+    """Whether the model edits hidden states at positions counted from a prompt's own start and end."""
+    return False
+
+
+@contextlib.contextmanager
+def prompt_at(model: nn.Module, mask: torch.Tensor) -> Iterator[None]:
+    """Declare which positions (bool, [batch, length]) of the next forward pass are prompt."""
+    yield
