@@ -30,7 +30,7 @@ from lowres.train import NO_TRAINING, Optimisation, TrainingLog, train
 from lowres.tuners import Tuner
 
 PACKAGE = Path(__file__).parent
-RESULT_MODULES = ("data", "world", "models.py", "tuners", "train.py", "evaluate.py", "trial.py")
+RESULT_MODULES = ("data", "world", "models.py", "tuners", "train.py", "evaluate", "trial.py")
 ANCHORS = ("none", "hand-written", "model-written")
 SCHEMA = 1
 
@@ -445,7 +445,7 @@ def _evaluate(
     plan, task = trial.evaluation, load_task(trial.task, trial.options)
     if plan.items:
         examples = getattr(task, plan.split)[: plan.items]
-        outcomes, texts, cut = evaluate_task(model, language_model, examples, anchor, task.max_new_tokens)
+        outcomes, texts, cut = evaluate_task(model, language_model, examples, anchor, task.max_new_tokens, task.metric)
         found.outcomes[prefix + "task"], found.texts[prefix + "task"] = outcomes, texts
         found.counts[prefix + "cut_prompts"] = cut
     for name in plan.probes:
