@@ -37,7 +37,7 @@ RESULT_MODULES = (
     "tuners",
     "attention.py",
     "train.py",
-    "evaluate.py",
+    "evaluate",
     "trial.py",
 )
 ANCHORS = ("none", "hand-written", "model-written")
@@ -454,7 +454,7 @@ def _evaluate(
     plan, task = trial.evaluation, load_task(trial.task, trial.options)
     if plan.items:
         examples = getattr(task, plan.split)[: plan.items]
-        outcomes, texts, cut = evaluate_task(model, language_model, examples, anchor, task.max_new_tokens)
+        outcomes, texts, cut = evaluate_task(model, language_model, examples, anchor, task.max_new_tokens, task.metric)
         found.outcomes[prefix + "task"], found.texts[prefix + "task"] = outcomes, texts
         found.counts[prefix + "cut_prompts"] = cut
     for name in plan.probes:

@@ -13,7 +13,7 @@ import torch
 
 from lowres import evaluate, models
 from lowres.data import Example, Probe
-from lowres.evaluate import Answers, Item
+from lowres.evaluate import Answers, Item, answers, outcomes
 from lowres.models import LanguageModel
 
 FREE = [Example(f"e{i}", row["prompt"], row["target"], answers=(row["target"],)) for i, row in enumerate(tiny.rows(9))]
@@ -110,20 +110,24 @@ def test_padding_moves_no_position(chat_model: LanguageModel):
 
 def test_many_items_come_back_in_their_order(chat_model: LanguageModel, monkeypatch: pytest.MonkeyPatch):
     items, _ = evaluate.task_items(chat_model, CHOICE * 3, "", 8)
-    batches = list(evaluate._batches(items, "cpu"))
+    batches = list(answers.batches(items, 300, mixed=True))
+    assert len(batches) > 2
     assert sorted(index for batch in batches for index in batch) == list(range(27))
     expected = evaluate.answer(chat_model.model, chat_model, items).log_likelihoods
-    monkeypatch.setattr(evaluate, "_batches", lambda items, _: ([index] for index in range(len(items))))
+    monkeypatch.setattr(answers, "batches", lambda items, *_: ([index] for index in range(len(items))))
     apart = evaluate.answer(chat_model.model, chat_model, items).log_likelihoods
     for ours, alone in zip(expected, apart, strict=True):
         assert ours == pytest.approx(alone, abs=2e-4)
 
 
-def test_batches_are_alike_and_bounded():
-    items = [Item((1,) * (1 + 37 * i % 500), ((1,),) * (1 + i % 2), (1,)) for i in range(60)]
-    for batch in evaluate._batches(items, "cpu"):
-        assert len({len(items[index].continuations) for index in batch}) == 1
-        assert len(batch) == 1 or len(batch) * max(len(items[index].context) for index in batch) <= 2048
+@pytest.mark.parametrize("mixed", [True, False])
+def test_batches_are_alike_and_bounded(mixed: bool):
+    items = [Item((1,) * (1 + 37 * i % 500), ((1, 1),) * (1 + i % 2), (1,)) for i in range(60)]
+    for batch in answers.batches(items, 2048, mixed):
+        kinds = {len(items[index].continuations) for index in batch}
+        longest = max(len(items[index].context) + mixed * len(items[index].continuations) for index in batch)
+        assert mixed or len(kinds) == 1
+        assert len(batch) == 1 or len(batch) * longest <= 2048
 
 
 def outcomes_by_hand() -> dict[str, list[float]]:
@@ -132,7 +136,7 @@ def outcomes_by_hand() -> dict[str, list[float]]:
     item = Item((1,), ((1, 1), (1, 1, 1, 1)), (2, 4))
     longer = Item((1,), ((1, 1), (1,)), (2, 4))
     scores = ((-3.0, -4.0), (-3.0, -8.0), (-3.0, -2.0), (-3.0, -3.0))
-    return evaluate._choice_outcomes([example] * 4, [item, item, longer, longer], Answers(scores, ("",) * 4))
+    return outcomes._choice_outcomes([example] * 4, [item, item, longer, longer], Answers(scores, ("",) * 4))
 
 
 def test_accuracy_by_sum_by_token_and_by_character():
@@ -233,7 +237,7 @@ def test_outcomes_of_a_free_answer_task(chat_model: LanguageModel):
     assert found["target_nll"] == pytest.approx(nll, abs=1e-4)
     model = SimpleNamespace(texts=("the Red!",), log_likelihoods=((-1.0,),))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluate, "answer", lambda *_: model)
+        patch.setattr(outcomes, "answer", lambda *_: model)
         best, _, _ = evaluate.evaluate_task(chat_model.model, chat_model, several, "", 6)
     assert (best["exact_match"], best["token_f1"], best["rouge_l"]) == ([1.0], [1.0], [pytest.approx(2 / 3)])
 

@@ -142,7 +142,7 @@ def test_the_code_fingerprint_sees_code_only(tmp_path: Path, monkeypatch: pytest
         first = trial.code_fingerprint()
         assert after("train.py", '"""The one training loop.', '"""Another opening.') == first
         assert after("train.py", "PADDING_SLACK = 16  #", "PADDING_SLACK = 16   # with other words,") == first
-        assert after("evaluate.py", "    return float(normalise(", "\n\n    return float(normalise(") == first
+        assert after("evaluate/metrics.py", "    return float(normalise(", "\n\n    return float(normalise(") == first
         assert after("ledger.py", "def _lock(", "SOMETHING = 1\n\n\ndef _lock(") == first
         changed = {
             after("train.py", "PADDING_SLACK = 16", "PADDING_SLACK = 17"),
@@ -403,12 +403,12 @@ def test_shots_are_solved_training_examples_and_none_of_the_test(chat_folder: Pa
 
 
 def test_shots_stand_in_the_prompt(chat_folder: Path, task: str, monkeypatch: pytest.MonkeyPatch):
-    from lowres import evaluate
+    from lowres.evaluate import outcomes
 
     anchors: list[str] = []
-    real = evaluate.task_items
+    real = outcomes.task_items
     monkeypatch.setattr(
-        evaluate, "task_items", lambda lm, e, anchor, room: anchors.append(anchor) or real(lm, e, anchor, room)
+        outcomes, "task_items", lambda lm, e, anchor, room: anchors.append(anchor) or real(lm, e, anchor, room)
     )
     made = tiny.trial(chat_folder, task, recipe=Recipe(shots=2, anchor="hand-written"), tuner=None, optimisation=None)
     trial.run(made, "cpu")

@@ -1,0 +1,51 @@
+"""Score choices, generate, and measure; every outcome is kept per item.
+
+The prompt of an item runs through the model once, however many choices or answer tokens continue it, and what all
+prompts begin with runs through it once for all of them.
+"""
+
+from lowres.evaluate.answers import Answers, Item, answer
+from lowres.evaluate.metrics import (
+    bleu,
+    chosen_letter,
+    exact_match,
+    last_number,
+    normalise,
+    number_match,
+    rouge_1,
+    rouge_l,
+    sari,
+    token_f1,
+)
+from lowres.evaluate.outcomes import (
+    Outcomes,
+    evaluate_probe,
+    evaluate_task,
+    plain_items,
+    task_items,
+    text_nll,
+    with_anchor,
+)
+
+__all__ = [
+    "Answers",
+    "Item",
+    "Outcomes",
+    "answer",
+    "bleu",
+    "chosen_letter",
+    "evaluate_probe",
+    "evaluate_task",
+    "exact_match",
+    "last_number",
+    "normalise",
+    "number_match",
+    "plain_items",
+    "rouge_1",
+    "rouge_l",
+    "sari",
+    "task_items",
+    "text_nll",
+    "token_f1",
+    "with_anchor",
+]
