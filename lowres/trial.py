@@ -180,7 +180,7 @@ def data_fingerprint(trial: Trial) -> str:
     for stage in trial.stages():
         task = load_task(stage.task, stage.options)
         parts += [task.instruction, *(_fingerprint(task, split) for split in ("train", stage.evaluation.split))]
-        parts += [_pool_fingerprint(stage.task)] * bool(stage.recipe.general_tokens)
+        parts += [_pool_fingerprint(stage.task)] if stage.recipe.general_tokens else []
     return _hash(parts + [_fingerprint(load_probe(name)) for name in trial.evaluation.probes])
 
 
