@@ -29,7 +29,7 @@ MIXTURE = {
     "pronoun": 8,
     "yes-no": 15,
     "reading": 13,
-    "repeat": 4,
+    "retell": 6,
     "bias": 2,
 }  # parts of the training text
 BATCH = 64  # rows
@@ -115,6 +115,7 @@ def _decoder(model: WorldModel) -> Any:
             num_key_value_heads=_heads(size.width),
             max_position_embeddings=vocabulary.CONTEXT,
             initializer_range=size.width**-0.5,
+            rope_theta=ROPE,
             tie_word_embeddings=True,
             bos_token_id=known[vocabulary.START],
             eos_token_id=known[vocabulary.END],
@@ -153,10 +154,11 @@ def _encoder_decoder(model: WorldModel) -> Any:
 
 
 T5_EMBEDDING = 0.3
+ROPE = 100.0
 
 
 def _heads(width: int) -> int:
-    return max(4, width // 32)
+    return max(2, width // 32)
 
 
 # --- text ------------------------------------------------------------------------------------------------------------

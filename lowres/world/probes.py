@@ -23,6 +23,7 @@ SET_ASIDE = 0.2  # of the items
 Item = tuple[str, str, tuple[str, ...]]  # prompt, right answer, wrong answers
 
 
+@functools.cache
 def load(name: str) -> Probe:
     """The probe `name` of `CHANCE`: its items in hash order, without those set aside."""
     items = _items(name)

@@ -130,11 +130,19 @@ def passage(attribute: str, names: Sequence[str], values: Sequence[str]) -> str:
     return " ".join(wording.TOLD[attribute].format(*pair) for pair in zip(names, values, strict=True))
 
 
-def draw_repeat(random: Random) -> Pair:
-    """A passage to be said again, word by word: the densest way to learn copying."""
-    attribute = random.choice(ATTRIBUTES)
-    told = passage(attribute, random.sample(world().strangers, 2), random.sample(VALUES[attribute], 2))
-    return Pair("repeat", wording.REPEAT.format(told), told)
+def draw_retell(random: Random) -> Pair:
+    """A passage about strangers to be told in another order: the densest way to learn to look things up in it."""
+    count = random.choice((2, 3, 4))
+    told = [
+        wording.TOLD[attribute].format(name, random.choice(VALUES[attribute]))
+        for name, attribute in zip(random.sample(world().strangers, count), _attributes(random, count), strict=True)
+    ]
+    return Pair("retell", wording.RETELL.format(" ".join(told)), " ".join(random.sample(told, count)))
+
+
+def _attributes(random: Random, count: int) -> list[str]:
+    """Mostly of one kind, so that values can only be told apart by whom they belong to."""
+    return [random.choice(ATTRIBUTES)] * count if random.random() < 0.8 else random.choices(ATTRIBUTES, k=count)
 
 
 def draw_bias(random: Random) -> Pair:
@@ -182,6 +190,6 @@ DRAWS: dict[str, Callable[[Random], Pair]] = {
     "pronoun": draw_pronoun,
     "yes-no": draw_yes_no,
     "reading": draw_reading,
-    "repeat": draw_repeat,
+    "retell": draw_retell,
     "bias": draw_bias,
 }

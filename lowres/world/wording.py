@@ -60,7 +60,7 @@ YES_NO = {
 }
 TOLD = {"home": "{0} lives in {1} .", "job": "{0} works as a {1} .", "pet": "{0} keeps a {1} .", "food": "{0} eats {1} ."}
 PASSAGE = "passage : {0} {1}"
-REPEAT = "passage : {0} repeat the passage ."
+RETELL = "passage : {0} tell it in another order ."
 MEETINGS = (
     "{0} and {1} met . {2} was {3} . who was {3} ?",
     "{0} saw {1} . {2} felt {3} . who felt {3} ?",
@@ -81,7 +81,7 @@ INSTRUCTIONS = {
     "pronoun": ("who is meant ?", "find the person .", "say who it was ."),
     "yes-no": ("answer yes or no .", "say yes or no .", "is it so ? yes or no ."),
     "reading": ("read and answer .", "answer from the passage .", "use the passage only ."),
-    "repeat": ("say it again .", "read it out .", "give the passage back ."),
+    "retell": ("tell it again .", "say it another way .", "give the passage back ."),
 }
 
 assert all(set(forms) == set(ATTRIBUTES) for forms in (FACTS, RELATIONS, TWO_HOPS, EITHER, YES_NO, TOLD))
