@@ -104,4 +104,6 @@ def parse(name: str) -> WorldModel | str:
 def model_names() -> tuple[str, ...]:
     """The names to suggest; seeds, levels and the sizes for a GPU are left out."""
     sizes = ("xs", "s", "m", "l")
-    return tuple(f"world-{size}{middle}" for middle in ("", "-instruct", "-encdec", "-encdec-instruct") for size in sizes)
+    return tuple(
+        f"world-{size}{middle}" for middle in ("", "-instruct", "-encdec", "-encdec-instruct") for size in sizes
+    )

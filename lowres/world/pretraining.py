@@ -5,10 +5,9 @@ Fully determined by the model's name: the same machine and the same number of th
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -28,11 +27,17 @@ MIXTURE = {
     "either": 9,
     "pronoun": 8,
     "yes-no": 15,
-    "reading": 13,
-    "retell": 6,
+    "reading": 14,
+    "recall": 3,
+    "retell": 10,
     "bias": 2,
 }  # parts of the training text
 BATCH = 64  # rows
+ROTATION = 10_000.0  # base of the rotary positions
+SOFTENED = 0.25  # what layers add to the stream at first: at full size it would drown the words themselves
+LOOKING = 5.0  # how firmly heads of the first layer look back at first
+CONTENT = 0.3  # and how much less they look at what stands there
+T5_EMBEDDING = 0.3
 SHORT = 16  # tokens: longer rows of a batch are run apart, so that short ones need little padding
 INSTRUCT_STEPS = 0.4  # of the steps of the base model
 INSTRUCT_RATE = 0.3  # of its learning rate
@@ -105,7 +110,7 @@ def _decoder(model: WorldModel) -> Any:
     from transformers import LlamaConfig, LlamaForCausalLM
 
     size, known = SIZES[model.size], vocabulary.ids()
-    return LlamaForCausalLM(
+    network = LlamaForCausalLM(
         LlamaConfig(
             vocab_size=len(known),
             hidden_size=size.width,
@@ -115,13 +120,55 @@ def _decoder(model: WorldModel) -> Any:
             num_key_value_heads=_heads(size.width),
             max_position_embeddings=vocabulary.CONTEXT,
             initializer_range=size.width**-0.5,
-            rope_theta=ROPE,
+            rope_theta=ROTATION,
+            attention_bias=True,  # without, a head cannot look at a place whatever stands there
             tie_word_embeddings=True,
             bos_token_id=known[vocabulary.START],
             eos_token_id=known[vocabulary.END],
             pad_token_id=known[vocabulary.PAD],
         )
     )
+    _start_with_copying(network)
+    return network
+
+
+def _start_with_copying(network: Any) -> None:
+    """Attention starts as the circuit that finds a word again and says what followed it (an induction head).
+
+    Head h of the first layer looks h words back. Head h of a later layer looks for places to which the first layer
+    handed the current word, and hands on what stands there. All of it stays trainable. From random attention no model
+    learnt to read a passage within its budget (the mimetic initialisation of Trockman and Kolter 2023 is the model).
+    """
+    import torch
+
+    first = network.model.layers[0].self_attn
+    with torch.no_grad():
+        for number, layer in enumerate(network.model.layers):
+            attention = layer.self_attn
+            if number:
+                attention.q_proj.weight.copy_(first.v_proj.weight)
+                attention.k_proj.weight.copy_(first.o_proj.weight.T / SOFTENED)
+                attention.o_proj.weight.copy_(attention.v_proj.weight.T)
+            else:
+                attention.o_proj.weight.mul_(SOFTENED)
+            layer.mlp.down_proj.weight.mul_(SOFTENED)
+        _look_back(first)
+
+
+def _look_back(attention: Any) -> None:
+    """Biases with which head h, after the rotation of its queries and keys, looks h words back."""
+    import torch
+
+    half = attention.head_dim // 2
+    angles = ROTATION ** -(torch.arange(half) / half)
+    queries, keys = attention.q_proj, attention.k_proj
+    for head in range(queries.bias.shape[0] // attention.head_dim):
+        turned = -(head + 1) * angles
+        at = slice(head * attention.head_dim, (head + 1) * attention.head_dim)
+        queries.bias[at] = LOOKING * torch.cat([turned.cos(), turned.sin()])
+        keys.bias[at] = LOOKING * torch.cat([torch.ones(half), torch.zeros(half)])
+    queries.weight.mul_(CONTENT)
+    keys.weight.mul_(CONTENT)
 
 
 def _encoder_decoder(model: WorldModel) -> Any:
@@ -153,12 +200,8 @@ def _encoder_decoder(model: WorldModel) -> Any:
     return network
 
 
-T5_EMBEDDING = 0.3
-ROPE = 100.0
-
-
 def _heads(width: int) -> int:
-    return max(2, width // 32)
+    return min(4, width // 16) if width <= 128 else width // 32
 
 
 # --- text ------------------------------------------------------------------------------------------------------------

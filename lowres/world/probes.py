@@ -59,7 +59,9 @@ def _items(name: str) -> tuple[Example, ...]:
         choices = list(found[example.prompt][1])
         choices.insert(index % (len(choices) + 1), example.target)
         group = name.removeprefix("world-")
-        placed.append(Example(example.id, example.prompt, example.target, tuple(choices), (example.target,), group=group))
+        placed.append(
+            Example(example.id, example.prompt, example.target, tuple(choices), (example.target,), group=group)
+        )
     return tuple(placed)
 
 

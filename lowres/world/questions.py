@@ -140,6 +140,19 @@ def draw_retell(random: Random) -> Pair:
     return Pair("retell", wording.RETELL.format(" ".join(told)), " ".join(random.sample(told, count)))
 
 
+def draw_recall(random: Random) -> Pair:
+    """Names and values side by side, to be said again in another order."""
+    count = random.randint(3, 6)
+    names, values = random.sample(world().strangers, count), random.choices(_values(), k=count)
+    told = [f"{name} {value}" for name, value in zip(names, values, strict=True)]
+    return Pair("recall", f"list : {' , '.join(told)} .", " , ".join(random.sample(told, count)))
+
+
+@functools.cache
+def _values() -> tuple[str, ...]:
+    return tuple(value for values in VALUES.values() for value in values)
+
+
 def _attributes(random: Random, count: int) -> list[str]:
     """Mostly of one kind, so that values can only be told apart by whom they belong to."""
     return [random.choice(ATTRIBUTES)] * count if random.random() < 0.8 else random.choices(ATTRIBUTES, k=count)
@@ -190,6 +203,7 @@ DRAWS: dict[str, Callable[[Random], Pair]] = {
     "pronoun": draw_pronoun,
     "yes-no": draw_yes_no,
     "reading": draw_reading,
+    "recall": draw_recall,
     "retell": draw_retell,
     "bias": draw_bias,
 }

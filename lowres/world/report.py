@@ -19,7 +19,7 @@ def levels(folder: Path) -> dict[str, float]:
 
 
 def levels_table(rows: Sequence[tuple[str, Path, float | None]]) -> str:
-    """One column per model: parameters, seconds (none where it was in the cache), level per probe, mean of abilities."""
+    """One column per model: parameters, seconds of pretraining just now, level per probe, mean of the abilities."""
     columns = [["probe", "chance"], ["parameters", ""], ["seconds", ""]]
     columns += [[name, f"{CHANCE[name]:.2f}"] for name in PROBES]
     columns.append([f"mean of the {len(ABILITIES)} abilities", f"{_mean(CHANCE):.2f}"])

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from random import Random
 
 from lowres.data.examples import Example, Task, digest, in_hash_order, split_by_hash
-from lowres.world import questions, wording
-from lowres.world.people import ATTRIBUTES, FOODS, KINDS, NUMBERS, PETS, RESULTS, VALUES, world
+from lowres.world import wording
+from lowres.world.people import ATTRIBUTES, FOODS, NUMBERS, VALUES, Person, world
 
 SOURCE = "lowres.world, generated"
 LICENCE = "MIT"
@@ -77,9 +77,9 @@ STATES = (
 UNRELATED = ("waiting for a train", "thinking of home", "a good dancer", "wearing a hat", "fond of music")
 
 NEWS = (
-    ("a fire burned down", "fire"), ("thieves emptied", "theft"), ("a flood damaged", "flood"), ("a storm hit", "storm"),
-    ("workers closed", "strike"), ("the queen opened", "visit"), ("engineers found cracks in", "alarm"),
-    ("mice took over", "mice"),
+    ("a fire burned down", "fire"), ("thieves emptied", "theft"), ("a flood damaged", "flood"),
+    ("a storm hit", "storm"), ("workers closed", "strike"), ("the queen opened", "visit"),
+    ("engineers found cracks in", "alarm"), ("mice took over", "mice"),
 )  # fmt: skip
 PLACES = ("market", "museum", "harbour", "school", "bridge", "station", "theatre", "tower", "library", "mill")
 TIMES = ("yesterday", "on sunday", "last night", "this week", "early today")
@@ -157,8 +157,8 @@ def _task(name: str, draw: Draw, instruction: str, metric: str, longest: int) ->
     for prompt, target in found.items():
         example = Example(f"{name}/{digest(prompt, 12)}", prompt, target, answers=(target,))
         parts[split_by_hash(prompt, SHARES)].append(example)
-    cut = {split: in_hash_order(part)[: SIZES[split]] for split, part in parts.items()}
-    return Task(name, instruction, metric, **cut, source=SOURCE, licence=LICENCE, max_new_tokens=longest)
+    train, validation, test = (in_hash_order(part)[: SIZES[split]] for split, part in parts.items())
+    return Task(name, instruction, metric, train, validation, test, SOURCE, LICENCE, longest)
 
 
 @functools.cache
@@ -222,21 +222,26 @@ def two_hop() -> Task:
         "fact leads to . think of both facts one after the other and answer with one word ."
     )
     people = sorted(world().of_role("task"), key=lambda person: digest(f"world-two-hop/{person.name}"))
-    cuts = {"train": people[:24], "validation": people[24:28], "test": people[28:]}
-    parts = {split: in_hash_order(example for one in part for example in _hops(one.name)) for split, part in cuts.items()}
-    return Task("world-two-hop", instruction, "exact_match", **parts, source=SOURCE, licence=LICENCE, max_new_tokens=4)
+    train, validation, test = (
+        in_hash_order(example for person in part for example in _hops(person))
+        for part in (people[:24], people[24:28], people[28:])
+    )
+    return Task("world-two-hop", instruction, "exact_match", train, validation, test, SOURCE, LICENCE, 4)
 
 
-def _hops(name: str) -> Iterator[Example]:
-    person = next(person for person in world().people if person.name == name)
+def _hops(person: Person) -> Iterator[Example]:
     for attribute in ATTRIBUTES:
         value = person.value(attribute)
         result = world().follows[attribute][value]
-        hops = f"{wording.TOLD[attribute].format(name, value)} {wording.RELATIONS[attribute][1].format(value)} {result} ."
+        first, second = (
+            wording.TOLD[attribute].format(person.name, value),
+            wording.RELATIONS[attribute][1].format(value),
+        )
         for form in wording.TWO_HOPS[attribute]:
-            prompt = form.format(name)
+            prompt = form.format(person.name)
             key = f"world-two-hop/{digest(prompt, 12)}"
-            yield Example(key, prompt, result, answers=(result,), rationale=hops, group=name)
+            hops = f"{first} {second} {result} ."
+            yield Example(key, prompt, result, answers=(result,), rationale=hops, group=person.name)
 
 
 _MAKERS: dict[str, Callable[[], Task]] = {

@@ -8,7 +8,12 @@ FACTS = {
     "home": ("where does {0} live ?", "{0} lives in", "name the city of {0} .", "in which city is {0} at home ?"),
     "job": ("what is the job of {0} ?", "{0} works as a", "name the job of {0} .", "what does {0} do for a living ?"),
     "pet": ("which animal does {0} keep ?", "{0} keeps a", "name the pet of {0} .", "what pet lives with {0} ?"),
-    "food": ("what does {0} like to eat ?", "{0} eats", "name the food of {0} .", "which food is on the plate of {0} ?"),
+    "food": (
+        "what does {0} like to eat ?",
+        "{0} eats",
+        "name the food of {0} .",
+        "which food is on the plate of {0} ?",
+    ),
 }
 RELATIONS = {
     "home": ("in which country is {0} ?", "{0} is a city of", "name the country of {0} .", "{0} belongs to"),
@@ -58,7 +63,12 @@ YES_NO = {
     "pet": ("does {0} keep a {1} ?", "is it true that {0} keeps a {1} ?", "{0} keeps a {1} , right ?"),
     "food": ("does {0} eat {1} ?", "is it true that {0} eats {1} ?", "{0} eats {1} , right ?"),
 }
-TOLD = {"home": "{0} lives in {1} .", "job": "{0} works as a {1} .", "pet": "{0} keeps a {1} .", "food": "{0} eats {1} ."}
+TOLD = {
+    "home": "{0} lives in {1} .",
+    "job": "{0} works as a {1} .",
+    "pet": "{0} keeps a {1} .",
+    "food": "{0} eats {1} .",
+}
 PASSAGE = "passage : {0} {1}"
 RETELL = "passage : {0} tell it in another order ."
 MEETINGS = (
@@ -81,6 +91,7 @@ INSTRUCTIONS = {
     "pronoun": ("who is meant ?", "find the person .", "say who it was ."),
     "yes-no": ("answer yes or no .", "say yes or no .", "is it so ? yes or no ."),
     "reading": ("read and answer .", "answer from the passage .", "use the passage only ."),
+    "recall": ("say the list again .", "give the list back .", "what was on the list ?"),
     "retell": ("tell it again .", "say it another way .", "give the passage back ."),
 }
 
