@@ -207,9 +207,9 @@ def _heads(width: int) -> int:
 # --- text ------------------------------------------------------------------------------------------------------------
 
 
-def pairs(random: Random, kinds: Sequence[str] = tuple(MIXTURE)) -> Iterator[questions.Pair]:
+def pairs(random: Random, kinds: Sequence[str] = tuple(questions.DRAWS)) -> Iterator[questions.Pair]:
     """Endless training text: nothing that a probe asks."""
-    asked, weights = probes.asked(), [MIXTURE[kind] for kind in kinds]
+    asked, weights = probes.asked(), [MIXTURE.get(kind, 0) for kind in kinds]
     while True:
         for kind in random.choices(kinds, weights, k=1000):
             pair = questions.DRAWS[kind](random)
