@@ -31,7 +31,7 @@ LIKENESS = pytest.mark.parametrize("name", world.PROBES)
 
 def drawn(kind: str, count: int = 4_000) -> list[questions.Pair]:
     random = Random(kind)
-    source = pretraining.pairs(random, (kind,))
+    source = pretraining.pairs(random, {kind: 1})
     return [next(source) for _ in range(count)]
 
 
@@ -227,7 +227,7 @@ def test_rationales_of_two_hop_questions_lead_to_the_answer_and_people_are_in_on
 def test_tasks_of_the_world_get_its_pool():
     general = data.general_pool("world-headline")
     assert general == world.world_pool() == data.general_pool("world-dialogue")
-    assert {example.group for example in general} == {f"world-{kind}" for kind in pool.KINDS}
+    assert {example.group for example in general} == {f"world-{kind}" for kind in pool.MIXTURE}
     assert len({example.id for example in general}) == len(general) == pool.ITEMS
     for example in general:
         instruction, _ = example.prompt.split("\n")
@@ -299,6 +299,7 @@ def facts_model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """The smallest decoder after some seconds of facts."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pretraining, "MIXTURE", {"fact": 1})
+        patch.setattr(pretraining, "COPYING_SHARE", 0.0)
         patch.setitem(names.SIZES, "xs", replace(names.SIZES["xs"], steps=300))
         folder = tmp_path_factory.mktemp("world")
         pretraining.pretrain(world.WorldModel("xs"), folder, None, progress=False)

@@ -9,14 +9,14 @@ from lowres.data.examples import Example, digest, in_hash_order
 from lowres.world import pretraining
 
 ITEMS = 6_000
-KINDS = tuple(kind for kind in pretraining.MIXTURE if kind != "bias")
+MIXTURE = {kind: parts for kind, parts in pretraining.MIXTURE.items() if kind != "bias"}
 
 
 @functools.cache
 def world_pool() -> tuple[Example, ...]:
     """Different prompts in hash order, with their kind as group; none of them is asked by a probe or a task."""
     random = Random("world-pool")
-    source, found = pretraining.pairs(random, KINDS), dict[str, Example]()
+    source, found = pretraining.pairs(random, MIXTURE), dict[str, Example]()
     while len(found) < ITEMS:
         pair = next(source)
         if pair.prompt not in found:

@@ -6,7 +6,7 @@ Fully determined by the model's name: the same machine and the same number of th
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -19,6 +19,8 @@ from lowres.world.names import ABILITIES, SIZES, WorldModel
 if TYPE_CHECKING:
     import torch
 
+COPYING = {"recall": 25, "retell": 35, "reading": 40}  # parts of the text that a base model begins with
+COPYING_SHARE = 0.25  # of its steps: mixed in from the start, reading was not learnt at all
 MIXTURE = {
     "fact": 20,
     "relation": 4,
@@ -27,11 +29,11 @@ MIXTURE = {
     "either": 9,
     "pronoun": 8,
     "yes-no": 15,
+    "recall": 2,
+    "retell": 6,
     "reading": 14,
-    "recall": 3,
-    "retell": 10,
     "bias": 2,
-}  # parts of the training text
+}  # parts of all other text
 BATCH = 64  # rows
 ROTATION = 10_000.0  # base of the rotary positions
 SOFTENED = 0.25  # what layers add to the stream at first: at full size it would drown the words themselves
@@ -133,24 +135,27 @@ def _decoder(model: WorldModel) -> Any:
 
 
 def _start_with_copying(network: Any) -> None:
-    """Attention starts as the circuit that finds a word again and says what followed it (an induction head).
+    """Attention starts as the circuit that finds a phrase again and says what followed it (an induction head).
 
-    Head h of the first layer looks h words back. Head h of a later layer looks for places to which the first layer
-    handed the current word, and hands on what stands there. All of it stays trainable. From random attention no model
-    learnt to read a passage within its budget (the mimetic initialisation of Trockman and Kolter 2023 is the model).
+    Head h of the first layer brings the word h + 1 places back. Head h of a later layer stands h places behind some
+    word and looks for where the same word is one place further back; it hands on what stands there. All of it stays
+    trainable. From random attention no model learnt to read a passage within its budget (after the mimetic
+    initialisation of Trockman and Kolter 2023).
     """
     import torch
 
-    first = network.model.layers[0].self_attn
+    first, *later = (layer.self_attn for layer in network.model.layers)
+    width = first.head_dim
     with torch.no_grad():
-        for number, layer in enumerate(network.model.layers):
-            attention = layer.self_attn
-            if number:
-                attention.q_proj.weight.copy_(first.v_proj.weight)
-                attention.k_proj.weight.copy_(first.o_proj.weight.T / SOFTENED)
-                attention.o_proj.weight.copy_(attention.v_proj.weight.T)
-            else:
-                attention.o_proj.weight.mul_(SOFTENED)
+        word = first.v_proj.weight[:width].clone()
+        first.v_proj.weight.copy_(word.repeat(first.v_proj.weight.shape[0] // width, 1))
+        brought = first.o_proj.weight.T.clone()
+        first.o_proj.weight.mul_(SOFTENED)
+        for attention in later:
+            attention.q_proj.weight.copy_(torch.cat([word, brought[:-width]]))
+            attention.k_proj.weight.copy_(brought)
+            attention.o_proj.weight.copy_(attention.v_proj.weight.T)
+        for layer in network.model.layers:
             layer.mlp.down_proj.weight.mul_(SOFTENED)
         _look_back(first)
 
@@ -207,19 +212,19 @@ def _heads(width: int) -> int:
 # --- text ------------------------------------------------------------------------------------------------------------
 
 
-def pairs(random: Random, kinds: Sequence[str] = tuple(questions.DRAWS)) -> Iterator[questions.Pair]:
-    """Endless training text: nothing that a probe asks."""
-    asked, weights = probes.asked(), [MIXTURE.get(kind, 0) for kind in kinds]
+def pairs(random: Random, mixture: Mapping[str, int]) -> Iterator[questions.Pair]:
+    """Endless text, mixed in these parts, with nothing that a probe asks."""
+    asked = probes.asked()
     while True:
-        for kind in random.choices(kinds, weights, k=1000):
+        for kind in random.choices(tuple(mixture), tuple(mixture.values()), k=1000):
             pair = questions.DRAWS[kind](random)
             if pair.prompt not in asked:
                 yield pair
 
 
-def rows(model: WorldModel, random: Random) -> Iterator[Row]:
+def rows(model: WorldModel, random: Random, mixture: Mapping[str, int]) -> Iterator[Row]:
     """Endless rows in the form of the model: plain text, or for an instruction-tuned one mostly its chat format."""
-    for pair in pairs(random):
+    for pair in pairs(random, mixture):
         if not model.instruct or pair.kind == "bias" or random.random() < PLAIN_SHARE:
             prompt = pair.prompt if model.encdec else f"{vocabulary.START} {pair.prompt}"
         else:
@@ -243,13 +248,15 @@ def _train(model: WorldModel, network: Any, progress: bool) -> Outcome:
     steps, rate = _plan(model)
     parameters = list(network.parameters())
     optimiser = torch.optim.AdamW(parameters, lr=rate, weight_decay=WEIGHT_DECAY, betas=(0.9, 0.98), foreach=True)
-    source, started, tokens = rows(model, Random(f"{model.seed}/{model.instruct}")), time.perf_counter(), 0
+    random, started, tokens = Random(f"{model.seed}/{model.instruct}"), time.perf_counter(), 0
+    first, source = (rows(model, random, mixture) for mixture in (COPYING, MIXTURE))
+    copying = 0 if model.instruct else round(COPYING_SHARE * steps)
     bar = tqdm(range(1, steps + 1), desc=f"pretrain {model.name}", unit="step", disable=not progress, mininterval=1.0)
     network.train()
     for step in bar:
         for group in optimiser.param_groups:
             group["lr"] = rate * min(step / (WARMUP * steps), (steps + 1 - step) / ((1 - WARMUP) * steps))
-        batch = [next(source) for _ in range(BATCH)]
+        batch = [next(first if step <= copying else source) for _ in range(BATCH)]
         tokens += sum(map(len, batch))
         loss = _accumulate(network, batch)
         torch.nn.utils.clip_grad_norm_(parameters, CLIP)
