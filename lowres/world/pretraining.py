@@ -40,7 +40,7 @@ SOFTENED = 0.25  # what layers add to the stream at first: at full size it would
 LOOKING = 5.0  # how firmly heads of the first layer look back at first
 CONTENT = 0.3  # and how much less they look at what stands there
 T5_EMBEDDING = 0.3
-SHORT = 16  # tokens: longer rows of a batch are run apart, so that short ones need little padding
+LENGTHS = (16, 32, 10**9)  # tokens: rows of a batch are run apart by length, so that they need little padding
 INSTRUCT_STEPS = 0.4  # of the steps of the base model
 INSTRUCT_RATE = 0.3  # of its learning rate
 PLAIN_SHARE = 0.3  # of the rows that are not in chat format while a base model becomes an instruction-tuned one
@@ -294,7 +294,8 @@ def _reached(model: WorldModel, network: Any, step: int) -> bool:
 def _accumulate(network: Any, batch: Sequence[Row]) -> float:
     """Add the gradient of a batch's mean loss per target token (nats), which is returned."""
     total, loss = sum(len(row.target) for row in batch), 0.0
-    for part in ([row for row in batch if len(row) <= SHORT], [row for row in batch if len(row) > SHORT]):
+    for low, high in zip((0, *LENGTHS), LENGTHS, strict=False):
+        part = [row for row in batch if low < len(row) <= high]
         if part:
             share = _loss(network, part) / total
             share.backward()
