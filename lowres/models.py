@@ -1,10 +1,12 @@
 """Load a language model by name, and speak its format.
 
-A name is a bundled model (`smollm2-135m-instruct`), a local folder, or a Hub id. Whatever the name, the caller gets
-a `LanguageModel`: weights, tokenizer, context length and the fingerprint that goes into every record.
+A name is a bundled model (`smollm2-135m-instruct`), a world model (`world-m-instruct`), a local folder, or a Hub id.
+Whatever the name, the caller gets a `LanguageModel`: weights, tokenizer, context length and the fingerprint that goes
+into every record. Decoders and encoder-decoders load alike; `model.config.is_encoder_decoder` tells them apart.
 
 The bundled model is the 4-bit (Q4_1) release of SmolLM2-135M-Instruct, de-quantised once to fp32 and kept in the
-user's cache folder; that it is not the original release is a deviation to state wherever it is used.
+user's cache folder; that it is not the original release is a deviation to state wherever it is used. A world model is
+pretrained when it is first loaded, and kept there too.
 """
 
 from __future__ import annotations
@@ -18,13 +20,15 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lowres import world
 from lowres.params import InputError
+from lowres.syntax import source_fingerprint
 
 if TYPE_CHECKING:
     import torch
@@ -81,7 +85,7 @@ class Encoded:
 
 def model_names() -> tuple[str, ...]:
     """Names that need neither a folder nor a network."""
-    return tuple(BUNDLED)
+    return (*BUNDLED, *world.model_names())
 
 
 def check_name(name: str) -> str | None:
@@ -91,13 +95,17 @@ def check_name(name: str) -> str | None:
     folder = Path(name).expanduser()
     if folder.is_dir():
         return None if (folder / "config.json").is_file() else f"model {name!r}: the folder holds no config.json"
+    if world.is_world_model(name):
+        parsed = world.parse(name)
+        return f"model {name!r}: {parsed}" if isinstance(parsed, str) else None
     if name.startswith((".", "/", "~")):
         return f"model {name!r}: no such folder"
     if name.count("/") == 1 and all(name.split("/")):
         return None
-    close = get_close_matches(name, BUNDLED, 1)
+    close = get_close_matches(name, model_names(), 1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
-    return f"unknown model {name!r}.{hint} Known: {', '.join(BUNDLED)}, a local folder, or a Hub id like owner/name."
+    known = ", ".join((*BUNDLED, *world.model_names()[:4]))
+    return f"unknown model {name!r}.{hint} Known: {known}, a local folder, or a Hub id like owner/name."
 
 
 def bundled_file(name: str) -> Path:
@@ -144,6 +152,9 @@ def _digest(paths: Sequence[Path]) -> str:
 def fingerprint(name: str) -> str:
     """Sixteen hex digits over the weights and tokenizer of a model, read anew when a file of it changes.
 
+    That of a world model covers what determines its weights, its name and the code of `lowres.world`, so that it is
+    known before the model is pretrained.
+
     Raises:
         InputError: unknown name, or a Hub model that is not on this machine and cannot be fetched.
     """
@@ -152,6 +163,8 @@ def fingerprint(name: str) -> str:
         raise InputError(problem)
     if name in BUNDLED:
         return _digest([bundled_file(name)])
+    if _is_world(name):
+        return hashlib.sha256(f"{_world_model(name).name}/{_world_code()}".encode()).hexdigest()[:16]
     folder = _local_folder(name)
     suffixes = {".safetensors", ".bin", ".json", ".model", ".txt", ".jinja"}
     return _digest([path for path in folder.iterdir() if path.suffix in suffixes])
@@ -179,11 +192,16 @@ def _hub_folder(name: str) -> Path:
 
 
 def _converted_folder(name: str) -> Path:
-    """The bundled model as safetensors in the cache folder, converted on first use (half a minute).
+    """The bundled model as safetensors in the cache folder, converted on first use (half a minute)."""
+    return _kept(f"{name}-{fingerprint(name)}", lambda folder: _convert(name, folder))
 
-    Written to a temporary folder and renamed, so that a killed conversion leaves nothing half-written.
+
+def _kept(name: str, make: Callable[[Path], object]) -> Path:
+    """A folder of the cache, made on first use.
+
+    Written to a temporary folder and renamed, so that a killed process leaves nothing half-written.
     """
-    folder = cache_folder() / "models" / f"{name}-{fingerprint(name)}"
+    folder = cache_folder() / "models" / name
     if (folder / "config.json").is_file():
         return folder
     try:
@@ -194,13 +212,61 @@ def _converted_folder(name: str) -> Path:
             f"cannot write the model cache {folder.parent}: {error.strerror}. Set LOWRES_CACHE."
         ) from error
     try:
-        _convert(name, temporary)
+        make(temporary)
         temporary.chmod(0o755)
-        with contextlib.suppress(OSError):  # another process may have finished the same conversion first
+        with contextlib.suppress(OSError):  # another process may have finished the same model first
             temporary.rename(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return folder
+
+
+# --- world models ----------------------------------------------------------------------------------------------------
+
+
+def _is_world(name: str) -> bool:
+    """Whether a name stands for a world model; a folder of that name comes first, as for every model."""
+    return world.is_world_model(name) and not Path(name).is_dir()
+
+
+def _world_model(name: str) -> world.WorldModel:
+    parsed = world.parse(name)
+    assert not isinstance(parsed, str), parsed  # the name was checked
+    return parsed
+
+
+@functools.cache
+def _world_code() -> str:
+    return source_fingerprint(Path(world.__file__).parent)
+
+
+def pretrained(name: str) -> tuple[Path, float | None]:
+    """The folder of a world model, and the seconds that its pretraining took just now (None: it was there)."""
+    started, there = time.perf_counter(), (_world_place(name) / "config.json").is_file()
+    folder = _world_folder(name)
+    return folder, None if there else time.perf_counter() - started
+
+
+def _world_place(name: str) -> Path:
+    return cache_folder() / "models" / f"{_world_model(name).name}-{fingerprint(name)}"
+
+
+def _world_folder(name: str) -> Path:
+    """The folder of a world model, pretrained on first use; processes that want the same one wait for the first."""
+    place = _world_place(name)
+    if (place / "config.json").is_file():
+        return place
+    from filelock import FileLock
+
+    from lowres.world.pretraining import pretrain
+
+    model = _world_model(name)
+    base = _world_folder(replace(model, instruct=False).name) if model.instruct else None
+    with contextlib.suppress(OSError):  # what cannot be written is told below
+        place.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(f"{place}.lock") if os.access(place.parent, os.W_OK) else contextlib.nullcontext()
+    with lock:
+        return _kept(place.name, lambda folder: pretrain(model, folder, base))
 
 
 def _convert(name: str, folder: Path) -> None:
@@ -245,13 +311,15 @@ def load(name: str, precision: str = "auto", device: str = "auto") -> LanguageMo
 @functools.lru_cache(maxsize=1)
 def _load(name: str, identity: str, device: str, autocast: bool) -> LanguageModel:
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
     from transformers.utils import logging
 
-    folder = _converted_folder(name) if name in BUNDLED else _local_folder(name)
+    folder = _folder(name)
     logging.disable_progress_bar()
     try:
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="sdpa")
+        seq2seq = AutoConfig.from_pretrained(folder).is_encoder_decoder
+        kind = AutoModelForSeq2SeqLM if seq2seq else AutoModelForCausalLM
+        model = kind.from_pretrained(folder, dtype=torch.float32, attn_implementation="sdpa")
         tokenizer = AutoTokenizer.from_pretrained(folder)
     except (OSError, ValueError) as error:
         raise InputError(f"model {name!r} could not be loaded from {folder}: {str(error).splitlines()[0]}") from error
@@ -264,10 +332,16 @@ def _load(name: str, identity: str, device: str, autocast: bool) -> LanguageMode
     return LanguageModel(name, identity, model, tokenizer, context, torch.device(device), autocast)
 
 
+def _folder(name: str) -> Path:
+    """Folder with the files of a model, which is made first where the name asks for it."""
+    if name in BUNDLED:
+        return _converted_folder(name)
+    return _world_folder(name) if _is_world(name) else _local_folder(name)
+
+
 def fresh(language_model: LanguageModel) -> LanguageModel:
     """The same model with weights of its own, to be changed at will."""
     import copy
-    from dataclasses import replace
 
     return replace(language_model, model=copy.deepcopy(language_model.model))
 

@@ -228,7 +228,8 @@ def test_an_unknown_study_is_refused_by_every_command(world: World, capsys: Any,
 
 @pytest.mark.parametrize("command", cli.COMMANDS)
 def test_an_unknown_option_is_refused_by_every_command(world: World, capsys: Any, command: str):
-    study = ["tell"] if "study" in cli.COMMANDS[command].arguments else []
+    needed = {"study": "tell", "models": "world-s"}
+    study = [needed[name] for name in cli.COMMANDS[command].arguments if name in needed]
     assert refused(capsys, command, *study, "--loud=very") == "unknown option --loud"
     assert world.calls == []
 

@@ -35,12 +35,15 @@ PROBE_SIZES = {
 }
 
 
+TASKS, PROBES = ([name for name in names if "world" not in name] for names in (data.task_names(), data.probe_names()))
+
+
 @pytest.fixture(scope="module")
 def trained_on():
-    return [*data.general_pool(), *(item for name in data.task_names() for item in data.load_task(name).train)]
+    return [*data.general_pool(), *(item for name in TASKS for item in data.load_task(name).train)]
 
 
-@pytest.mark.parametrize("name", data.task_names())
+@pytest.mark.parametrize("name", TASKS)
 def test_a_task_has_its_sizes_and_consistent_examples(name):
     task = data.load_task(name)
     assert tuple(len(getattr(task, split)) for split in data.SPLITS) == SIZES[name]
@@ -55,7 +58,7 @@ def test_a_task_has_its_sizes_and_consistent_examples(name):
         assert task.instruction not in example.prompt
 
 
-@pytest.mark.parametrize("name", data.task_names())
+@pytest.mark.parametrize("name", TASKS)
 def test_no_id_prompt_or_passage_is_in_two_splits(name):
     task = data.load_task(name)
     parts = [getattr(task, split) for split in data.SPLITS]
@@ -69,7 +72,7 @@ def test_no_id_prompt_or_passage_is_in_two_splits(name):
     assert len(set(ids)) == len(ids)
 
 
-@pytest.mark.parametrize("name", data.probe_names())
+@pytest.mark.parametrize("name", PROBES)
 def test_a_probe_has_its_size_and_consistent_examples(name):
     probe = data.load_probe(name)
     assert len(probe.examples) == PROBE_SIZES[name]
@@ -93,7 +96,7 @@ def test_no_training_item_shares_a_line_or_a_run_of_words_with_a_probe(trained_o
     held_out = wiki.articles("probe")
     questions = {normalise(article.title) for article in held_out}
     texts = [article.text for article in held_out]
-    for name in data.probe_names():
+    for name in PROBES:
         for example in data.load_probe(name).examples:
             question = example.prompt.removesuffix("\nAnswer:").removeprefix("Question: ")
             questions.add(normalise(question))
@@ -130,10 +133,7 @@ def test_held_out_titles_are_in_no_part_of_the_task():
     task = data.load_task("wiki-description")
     used = {example.id.split("/", 1)[1] for split in data.SPLITS for example in getattr(task, split)}
     asked = {
-        example.id.split("/", 1)[1]
-        for name in data.probe_names()
-        if "wiki" in name
-        for example in data.load_probe(name).examples
+        example.id.split("/", 1)[1] for name in PROBES if "wiki" in name for example in data.load_probe(name).examples
     }
     assert used.isdisjoint(asked)
     assert used <= titles["train"] | titles["validation"] | titles["test"]
@@ -186,7 +186,7 @@ def test_the_pool_leaves_out_the_source_of_the_task():
 
 
 def test_the_pool_has_no_test_item_of_a_task_that_is_trained_with_it():
-    for name in data.task_names():
+    for name in TASKS:
         task = data.load_task(name)
         held_out = {example.prompt for example in (*task.validation, *task.test)}
         bodies = {example.prompt.split("\n", 1)[1] for example in data.general_pool(name)}

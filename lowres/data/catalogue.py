@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from lowres.data import probes, tasks
+from lowres.data.load import load_probe, load_task, probe_names, task_names
 from lowres.data.pool import pool_sources
 
 
@@ -29,8 +29,7 @@ def catalogue() -> tuple[CatalogueRow, ...]:
 
 def _task_rows() -> list[CatalogueRow]:
     found = []
-    for load in tasks.TASKS.values():
-        task = load()
+    for task in map(load_task, task_names()):
         sizes = (len(task.train), len(task.validation), len(task.test))
         chance = 1 / len(task.test[0].choices) if task.test[0].choices else None
         about = (task.metric, task.source, task.licence, task.note)
@@ -40,8 +39,7 @@ def _task_rows() -> list[CatalogueRow]:
 
 def _probe_rows() -> list[CatalogueRow]:
     found = []
-    for load in probes.PROBES.values():
-        probe = load()
+    for probe in map(load_probe, probe_names()):
         metric = "accuracy" if probe.kind == "choice" else "nll"
         about = (metric, probe.source, probe.licence, probe.warning)
         found.append(CatalogueRow(probe.name, "probe", 0, 0, len(probe.examples), probe.chance, *about))

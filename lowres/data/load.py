@@ -2,6 +2,7 @@
 
 import difflib
 
+from lowres import world
 from lowres.data import files, hub, probes, tasks
 from lowres.data.examples import Probe, Task
 from lowres.data.own import TaskOptions
@@ -11,13 +12,13 @@ NO_OPTIONS = TaskOptions()
 
 
 def task_names() -> tuple[str, ...]:
-    """The bundled tasks; `jsonl:PATH` and `hub:ID` name a user's own."""
-    return tuple(tasks.TASKS)
+    """The bundled tasks and those of the world; `jsonl:PATH` and `hub:ID` name a user's own."""
+    return (*tasks.TASKS, *world.TASKS)
 
 
 def probe_names() -> tuple[str, ...]:
-    """The retention probes."""
-    return tuple(probes.PROBES)
+    """The retention probes, those of real text first."""
+    return (*probes.PROBES, *world.PROBES)
 
 
 def load_task(name: str, options: TaskOptions = NO_OPTIONS) -> Task:
@@ -34,14 +35,14 @@ def load_task(name: str, options: TaskOptions = NO_OPTIONS) -> Task:
         return hub.hub_task(name, options)
     if options != NO_OPTIONS:
         raise InputError(f"task options apply to {files.PREFIX}PATH and {hub.PREFIX}ID only, not to {name!r}")
-    return tasks.TASKS[name]()
+    return world.load_task(name) if name in world.TASKS else tasks.TASKS[name]()
 
 
 def load_probe(name: str) -> Probe:
     """The probe `name`; its examples are in a fixed random order, so that the first n are a fixed random subset."""
-    if name not in probes.PROBES:
+    if name not in probe_names():
         raise InputError(_unknown("probe", name, probe_names(), ""))
-    return probes.PROBES[name]()
+    return world.load_probe(name) if name in world.PROBES else probes.PROBES[name]()
 
 
 def check_name(name: str) -> str | None:
@@ -50,7 +51,7 @@ def check_name(name: str) -> str | None:
         return files.check_path(name.removeprefix(files.PREFIX))
     if name.startswith(hub.PREFIX):
         return hub.check_place(name.removeprefix(hub.PREFIX))
-    if name in tasks.TASKS:
+    if name in task_names():
         return None
     return _unknown("task", name, task_names(), f", {files.PREFIX}PATH, {hub.PREFIX}ID")
 

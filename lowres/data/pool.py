@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from lowres import world
 from lowres.data import bundled, tasks, wiki
 from lowres.data.examples import Example, Task, digest, in_hash_order, normalise, without_repeats
 from lowres.data.overlap import unseen_in_probes
@@ -50,7 +51,12 @@ class SourceRow:
 
 @functools.cache
 def general_pool(exclude_task: str = "") -> tuple[Example, ...]:
-    """The whole pool in hash order, without the source that is also the task `exclude_task`."""
+    """The whole pool in hash order, without the source that is also the task `exclude_task`.
+
+    A task of the world has the world's own pool: of real text its models know no word.
+    """
+    if exclude_task in world.TASKS:
+        return world.world_pool()
     parts = (_part(source.name)[0] for source in SOURCES if source.name != exclude_task)
     return in_hash_order(example for part in parts for example in part)
 

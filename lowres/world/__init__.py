@@ -1,0 +1,67 @@
+"""A small generated world, and language models that know it.
+
+Its people, places and what follows from them are drawn from one seed; probes ask about them in the groups of the
+forgetting study, five tasks make up its stream, and `pretrain` makes models of any size in a minute. Names are cheap:
+everything else is made when it is first asked for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lowres.world.names import (
+    ABILITIES,
+    CHANCE,
+    GROUPS,
+    PROBES,
+    SIZES,
+    STREAM,
+    TASKS,
+    Size,
+    WorldModel,
+    is_world_model,
+    model_names,
+    parse,
+)
+
+if TYPE_CHECKING:
+    from lowres.data.examples import Example, Probe, Task
+
+__all__ = [
+    "ABILITIES",
+    "CHANCE",
+    "GROUPS",
+    "PROBES",
+    "SIZES",
+    "STREAM",
+    "TASKS",
+    "Size",
+    "WorldModel",
+    "is_world_model",
+    "load_probe",
+    "load_task",
+    "model_names",
+    "parse",
+    "world_pool",
+]
+
+
+def load_task(name: str) -> Task:
+    """The task `name` of `TASKS`."""
+    from lowres.world import tasks
+
+    return tasks.load(name)
+
+
+def load_probe(name: str) -> Probe:
+    """The probe `name` of `PROBES`."""
+    from lowres.world import probes
+
+    return probes.load(name)
+
+
+def world_pool() -> tuple[Example, ...]:
+    """The general instruction mixture of the world."""
+    from lowres.world import pool
+
+    return pool.world_pool()

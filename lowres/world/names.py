@@ -1,0 +1,109 @@
+"""Names of tasks, probes and models of the world. Light: nothing is generated here."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+GROUPS = {
+    "domain knowledge": ("world-fact-home", "world-fact-job", "world-fact-pet", "world-fact-food"),
+    "reasoning": (
+        "world-relation",
+        "world-two-hop-seen",
+        "world-two-hop-new",
+        "world-arithmetic",
+        "world-either",
+        "world-yes-no",
+        "world-pronoun",
+    ),
+    "reading comprehension": ("world-reading-new", "world-reading-against"),
+    "bias": ("world-bias",),
+}
+CHANCE = {
+    **dict.fromkeys(GROUPS["domain knowledge"], 1 / 4),
+    **dict.fromkeys(GROUPS["reasoning"][:4], 1 / 4),
+    **dict.fromkeys(GROUPS["reasoning"][4:], 1 / 2),
+    **dict.fromkeys(GROUPS["reading comprehension"], 1 / 3),
+    "world-bias": 1 / 2,
+}
+PROBES = tuple(CHANCE)
+ABILITIES = tuple(name for name in PROBES if name != "world-bias")  # their mean level is R_0, what `~0.80` refers to
+STREAM = ("world-simplification", "world-dialogue", "world-question", "world-explanation", "world-headline")
+TASKS = (*STREAM, "world-two-hop")
+
+
+@dataclass(frozen=True)
+class Size:
+    """Widths and depths of one size, as a decoder and as encoder and decoder, and how it is pretrained."""
+
+    width: int
+    layers: int
+    inner: int
+    encoder_layers: int
+    decoder_layers: int
+    encdec_inner: int
+    steps: int
+    learning_rate: float
+
+
+SIZES = {
+    "xs": Size(32, 2, 64, 2, 1, 48, 2400, 6e-3),
+    "s": Size(64, 3, 160, 2, 2, 96, 2200, 4e-3),
+    "m": Size(128, 3, 320, 2, 2, 192, 1400, 3e-3),
+    "l": Size(256, 4, 640, 3, 2, 384, 3000, 1e-3),
+    "xl": Size(512, 6, 1536, 4, 4, 1024, 6000, 5e-4),
+    "xxl": Size(1024, 8, 2730, 5, 5, 2048, 10_000, 2e-4),
+}
+_NAME = re.compile(r"world-(?P<size>[a-z]+)(?P<encdec>-encdec)?(-(?P<kind>base|instruct))?(?P<rest>(~[\d.]+|@\d+)*)")
+_SHORT = "world-SIZE[-encdec][-base|-instruct][~LEVEL][@SEED]"
+
+
+@dataclass(frozen=True)
+class WorldModel:
+    """What the name of a world model says.
+
+    `seed` drives initialisation and the order of the training text, never the world. `level` stops pretraining when
+    the mean accuracy on items like those of the probes first reaches it.
+    """
+
+    size: str
+    encdec: bool = False
+    instruct: bool = False
+    level: float | None = None
+    seed: int = 0
+
+    @property
+    def name(self) -> str:
+        """The shortest name of this model; two names of the same model have this in common."""
+        middle = "-encdec" * self.encdec + "-instruct" * self.instruct
+        level = "" if self.level is None else f"~{self.level:.2f}"
+        return f"world-{self.size}{middle}{level}" + (f"@{self.seed}" if self.seed else "")
+
+
+def is_world_model(name: str) -> bool:
+    """Whether a model name is meant for the world."""
+    return name.startswith("world-")
+
+
+def parse(name: str) -> WorldModel | str:
+    """The model that a name stands for, or what is wrong with the name."""
+    match = _NAME.fullmatch(name)
+    if match is None:
+        return f"the form is {_SHORT}, as in {', '.join(model_names()[:2])}, world-s-encdec-instruct~0.80@3"
+    if match["size"] not in SIZES:
+        return f"unknown size {match['size']!r}; allowed: {', '.join(SIZES)}"
+    levels, seeds = re.findall(r"~([\d.]+)", match["rest"]), re.findall(r"@(\d+)", match["rest"])
+    if len(levels) > 1 or len(seeds) > 1:
+        return "level (~) and seed (@) can be given once"
+    if levels and not re.fullmatch(r"0?\.\d{1,2}", levels[0]):
+        return f"the level {levels[0]} must be a mean accuracy between 0 and 1 with at most two decimals, as in ~0.80"
+    level = float(levels[0]) if levels else None
+    return WorldModel(match["size"], bool(match["encdec"]), match["kind"] == "instruct", level, int(*seeds or "0"))
+
+
+def model_names() -> tuple[str, ...]:
+    """The names to suggest; seeds, levels and the sizes for a GPU are left out."""
+    sizes = ("xs", "s", "m", "l")
+    return tuple(
+        f"world-{size}{middle}" for middle in ("", "-instruct", "-encdec", "-encdec-instruct") for size in sizes
+    )

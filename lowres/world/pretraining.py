@@ -1,0 +1,367 @@
+"""Pretrain a world model: random pairs of prompt and answer, the loss on the answers, until the steps or a level.
+
+Fully determined by the model's name: the same machine and the same number of threads give the same weights.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from lowres.params import InputError
+from lowres.world import probes, questions, vocabulary, wording
+from lowres.world.names import ABILITIES, SIZES, WorldModel
+
+if TYPE_CHECKING:
+    import torch
+
+COPYING = {"recall": 25, "retell": 35, "reading": 40}  # parts of the text that a base model begins with
+COPYING_SHARE = 0.25  # of its steps: mixed in from the start, reading was not learnt at all
+MIXTURE = {
+    "fact": 20,
+    "relation": 4,
+    "two-hop": 16,
+    "arithmetic": 9,
+    "either": 9,
+    "pronoun": 8,
+    "yes-no": 15,
+    "recall": 2,
+    "retell": 6,
+    "reading": 14,
+    "bias": 2,
+}  # parts of all other text
+BATCH = 64  # rows
+ROTATION = 10_000.0  # base of the rotary positions
+SOFTENED = 0.25  # what layers add to the stream at first: at full size it would drown the words themselves
+LOOKING = 5.0  # how firmly heads of the first layer look back at first
+CONTENT = 0.3  # and how much less they look at what stands there
+T5_EMBEDDING = 0.3
+LENGTHS = (16, 32, 10**9)  # tokens: rows of a batch are run apart by length, so that they need little padding
+INSTRUCT_STEPS = 0.4  # of the steps of the base model
+INSTRUCT_RATE = 0.3  # of its learning rate
+PLAIN_SHARE = 0.3  # of the rows that are not in chat format while a base model becomes an instruction-tuned one
+WARMUP = 0.03  # of the steps
+WEIGHT_DECAY = 0.05
+CLIP = 1.0
+CHECK_EVERY = 25  # steps between two looks at the level
+
+
+@dataclass(frozen=True)
+class Row:
+    """Token ids of a prompt and of its answer, end included."""
+
+    prompt: tuple[int, ...]
+    target: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.prompt) + len(self.target)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a pretraining came to: mean level of the abilities on set-aside items, steps, tokens and seconds."""
+
+    level: float
+    steps: int
+    tokens: int
+    seconds: float
+
+
+def pretrain(model: WorldModel, folder: Path, base: Path | None, progress: bool = True) -> Outcome:
+    """Pretrain a model and save it with its tokenizer in `folder`.
+
+    Args:
+        base: the folder of the base model that an instruction-tuned one goes on from.
+
+    Raises:
+        InputError: the model has a target level and did not reach it.
+    """
+    import torch
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    devices = [0] if device == "cuda" else []
+    with torch.random.fork_rng(devices), torch.enable_grad():
+        torch.manual_seed(int.from_bytes(f"{model.seed}{model.instruct}".encode(), "big"))
+        network = _network(model, base).to(device)
+        outcome = _train(model, network, progress)
+    network.config.lowres_world = {"name": model.name, "level": round(outcome.level, 4), "steps": outcome.steps}
+    network.to("cpu").save_pretrained(folder)
+    vocabulary.tokenizer(encdec=model.encdec, instruct=model.instruct).save_pretrained(folder)
+    return outcome
+
+
+# --- the network -----------------------------------------------------------------------------------------------------
+
+
+def _network(model: WorldModel, base: Path | None) -> Any:
+    """A new network, or that of the base model."""
+    from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
+
+    if base is not None:
+        kind = AutoModelForSeq2SeqLM if model.encdec else AutoModelForCausalLM
+        return kind.from_pretrained(base)
+    return _encoder_decoder(model) if model.encdec else _decoder(model)
+
+
+def _decoder(model: WorldModel) -> Any:
+    """Llama; with weights of the usual size 0.02 a narrow network stalls, hence the initialisation by its width."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    size, known = SIZES[model.size], vocabulary.ids()
+    network = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(known),
+            hidden_size=size.width,
+            intermediate_size=size.inner,
+            num_hidden_layers=size.layers,
+            num_attention_heads=_heads(size.width),
+            num_key_value_heads=_heads(size.width),
+            max_position_embeddings=vocabulary.CONTEXT,
+            initializer_range=size.width**-0.5,
+            rope_theta=ROTATION,
+            attention_bias=True,  # without, a head cannot look at a place whatever stands there
+            tie_word_embeddings=True,
+            bos_token_id=known[vocabulary.START],
+            eos_token_id=known[vocabulary.END],
+            pad_token_id=known[vocabulary.PAD],
+        )
+    )
+    _start_with_copying(network)
+    return network
+
+
+def _start_with_copying(network: Any) -> None:
+    """Attention starts as the circuit that finds a phrase again and says what followed it (an induction head).
+
+    Head h of the first layer brings the word h + 1 places back. Head h of a later layer stands h places behind some
+    word and looks for where the same word is one place further back; it hands on what stands there. All of it stays
+    trainable. From random attention no model learnt to read a passage within its budget (after the mimetic
+    initialisation of Trockman and Kolter 2023).
+    """
+    import torch
+
+    first, *later = (layer.self_attn for layer in network.model.layers)
+    width = first.head_dim
+    with torch.no_grad():
+        word = first.v_proj.weight[:width].clone()
+        first.v_proj.weight.copy_(word.repeat(first.v_proj.weight.shape[0] // width, 1))
+        brought = first.o_proj.weight.T.clone()
+        first.o_proj.weight.mul_(SOFTENED)
+        for attention in later:
+            attention.q_proj.weight.copy_(torch.cat([word, brought[:-width]]))
+            attention.k_proj.weight.copy_(brought)
+            attention.o_proj.weight.copy_(attention.v_proj.weight.T)
+        for layer in network.model.layers:
+            layer.mlp.down_proj.weight.mul_(SOFTENED)
+        _look_back(first)
+
+
+def _look_back(attention: Any) -> None:
+    """Biases with which head h, after the rotation of its queries and keys, looks h words back."""
+    import torch
+
+    half = attention.head_dim // 2
+    angles = ROTATION ** -(torch.arange(half) / half)
+    queries, keys = attention.q_proj, attention.k_proj
+    for head in range(queries.bias.shape[0] // attention.head_dim):
+        turned = -(head + 1) * angles
+        at = slice(head * attention.head_dim, (head + 1) * attention.head_dim)
+        queries.bias[at] = LOOKING * torch.cat([turned.cos(), turned.sin()])
+        keys.bias[at] = LOOKING * torch.cat([torch.ones(half), torch.zeros(half)])
+    queries.weight.mul_(CONTENT)
+    keys.weight.mul_(CONTENT)
+
+
+def _encoder_decoder(model: WorldModel) -> Any:
+    """T5. Its embeddings, drawn with deviation 1, move slowly under Adam: they are made as small as Llama's."""
+    import torch
+    from transformers import T5Config, T5ForConditionalGeneration
+
+    size, known = SIZES[model.size], vocabulary.ids()
+    network = T5ForConditionalGeneration(
+        T5Config(
+            vocab_size=len(known),
+            d_model=size.width,
+            d_kv=size.width // _heads(size.width),
+            d_ff=size.encdec_inner,
+            num_layers=size.encoder_layers,
+            num_decoder_layers=size.decoder_layers,
+            num_heads=_heads(size.width),
+            dropout_rate=0.0,
+            feed_forward_proj="gated-gelu",
+            tie_word_embeddings=True,
+            max_position_embeddings=vocabulary.CONTEXT,
+            decoder_start_token_id=known[vocabulary.PAD],
+            eos_token_id=known[vocabulary.END],
+            pad_token_id=known[vocabulary.PAD],
+        )
+    )
+    with torch.no_grad():
+        network.shared.weight.mul_(T5_EMBEDDING)
+    return network
+
+
+def _heads(width: int) -> int:
+    return min(4, width // 16) if width <= 128 else width // 32
+
+
+# --- text ------------------------------------------------------------------------------------------------------------
+
+
+def pairs(random: Random, mixture: Mapping[str, int]) -> Iterator[questions.Pair]:
+    """Endless text, mixed in these parts, with nothing that a probe asks."""
+    asked = probes.asked()
+    while True:
+        for kind in random.choices(tuple(mixture), tuple(mixture.values()), k=1000):
+            pair = questions.DRAWS[kind](random)
+            if pair.prompt not in asked:
+                yield pair
+
+
+def rows(model: WorldModel, random: Random, mixture: Mapping[str, int]) -> Iterator[Row]:
+    """Endless rows in the form of the model: plain text, or for an instruction-tuned one mostly its chat format."""
+    for pair in pairs(random, mixture):
+        if not model.instruct or pair.kind == "bias" or random.random() < PLAIN_SHARE:
+            prompt = pair.prompt if model.encdec else f"{vocabulary.START} {pair.prompt}"
+        else:
+            prompt = f"{vocabulary.USER} {instructed(random, pair)} {vocabulary.REPLY}"
+        yield Row(vocabulary.encode(prompt), vocabulary.encode(f"{pair.target} {vocabulary.END}"))
+
+
+def instructed(random: Random, pair: questions.Pair) -> str:
+    """A prompt with one of the instructions of its kind before it."""
+    return f"{random.choice(wording.INSTRUCTIONS[pair.kind])}\n{pair.prompt}"
+
+
+# --- the loop --------------------------------------------------------------------------------------------------------
+
+
+def _train(model: WorldModel, network: Any, progress: bool) -> Outcome:
+    """AdamW with linear warm-up and decay over the rows of the model's seed."""
+    import torch
+    from tqdm import tqdm
+
+    steps, rate = _plan(model)
+    parameters = list(network.parameters())
+    optimiser = torch.optim.AdamW(parameters, lr=rate, weight_decay=WEIGHT_DECAY, betas=(0.9, 0.98), foreach=True)
+    random, started, tokens = Random(f"{model.seed}/{model.instruct}"), time.perf_counter(), 0
+    first, source = (rows(model, random, mixture) for mixture in (COPYING, MIXTURE))
+    copying = 0 if model.instruct else round(COPYING_SHARE * steps)
+    bar = tqdm(range(1, steps + 1), desc=f"pretrain {model.name}", unit="step", disable=not progress, mininterval=1.0)
+    network.train()
+    for step in bar:
+        for group in optimiser.param_groups:
+            group["lr"] = rate * min(step / (WARMUP * steps), (steps + 1 - step) / ((1 - WARMUP) * steps))
+        batch = [next(first if step <= copying else source) for _ in range(BATCH)]
+        tokens += sum(map(len, batch))
+        loss = _accumulate(network, batch)
+        torch.nn.utils.clip_grad_norm_(parameters, CLIP)
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+        bar.set_postfix_str(f"loss {loss:.2f}", refresh=False)
+        if _reached(model, network, step):
+            break
+    reached = level(network.eval())
+    if model.level is not None and reached < model.level:
+        raise InputError(
+            f"model {model.name!r} reached a level of {reached:.2f} in {steps} steps, not {model.level:.2f}: "
+            "ask for a lower level or a larger size"
+        )
+    return Outcome(reached, step, tokens, time.perf_counter() - started)
+
+
+def _plan(model: WorldModel) -> tuple[int, float]:
+    """Steps and learning rate."""
+    size = SIZES[model.size]
+    if model.instruct:
+        return round(INSTRUCT_STEPS * size.steps), INSTRUCT_RATE * size.learning_rate
+    return size.steps, size.learning_rate
+
+
+def _reached(model: WorldModel, network: Any, step: int) -> bool:
+    """Whether a wanted level is there; looked at now and then."""
+    if model.level is None or model.instruct or step % CHECK_EVERY:
+        return False
+    found = level(network.eval())
+    network.train()
+    return found >= model.level
+
+
+def _accumulate(network: Any, batch: Sequence[Row]) -> float:
+    """Add the gradient of a batch's mean loss per target token (nats), which is returned."""
+    total, loss = sum(len(row.target) for row in batch), 0.0
+    for low, high in zip((0, *LENGTHS), LENGTHS, strict=False):
+        part = [row for row in batch if low < len(row) <= high]
+        if part:
+            share = _loss(network, part) / total
+            share.backward()
+            loss += share.item()
+    return loss
+
+
+def _loss(network: Any, part: Sequence[Row]) -> torch.Tensor:
+    """Summed negative log-likelihood of the targets (nats)."""
+    from torch.nn.functional import cross_entropy
+
+    logits, labels = _logits(network, part)
+    total: torch.Tensor = cross_entropy(logits.float(), labels, reduction="sum")
+    return total
+
+
+def _logits(network: Any, part: Sequence[Row]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Predictions [targets, vocabulary] of every target token, and the tokens [targets]."""
+    import torch
+
+    device = network.device
+    labels = torch.tensor([token for row in part for token in row.target], device=device)
+    if not network.config.is_encoder_decoder:
+        ids, _ = _padded([row.prompt + row.target[:-1] for row in part], device)
+        wanted = torch.zeros_like(ids, dtype=torch.bool)
+        for index, row in enumerate(part):
+            wanted[index, len(row.prompt) - 1 : len(row) - 1] = True
+        # Rows are padded on the right: with causal attention nothing real looks at the padding.
+        hidden = network.model(input_ids=ids, use_cache=False).last_hidden_state
+        return network.lm_head(hidden[wanted]), labels
+    ids, mask = _padded([row.prompt for row in part], device)
+    start = network.config.decoder_start_token_id
+    decoder_ids, wanted = _padded([(start, *row.target[:-1]) for row in part], device)
+    logits = network(input_ids=ids, attention_mask=mask.long(), decoder_input_ids=decoder_ids, use_cache=False).logits
+    return logits[wanted], labels
+
+
+def _padded(lists: Sequence[tuple[int, ...]], device: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    """Ids [rows, longest] padded on the right, and where they are real (bool)."""
+    import torch
+
+    longest, padding = max(map(len, lists)), vocabulary.ids()[vocabulary.PAD]
+    ids = torch.tensor([[*one, *[padding] * (longest - len(one))] for one in lists])
+    mask = torch.tensor([[True] * len(one) + [False] * (longest - len(one)) for one in lists])
+    return ids.to(device), mask.to(device)
+
+
+# --- the level -------------------------------------------------------------------------------------------------------
+
+
+def level(network: Any) -> float:
+    """Mean accuracy over the abilities (all probes but bias), on the items that are set aside for this."""
+    found = [accuracy(network, probes.set_aside(name)) for name in ABILITIES]
+    return sum(found) / len(found)
+
+
+def accuracy(network: Any, examples: Sequence[Any]) -> float:
+    """Share of plain prompts after which the right choice, a single word, is likelier than the other choices."""
+    import torch
+
+    start = () if network.config.is_encoder_decoder else (vocabulary.START,)
+    part = [Row(vocabulary.encode((*start, *e.prompt.split())), vocabulary.encode(e.target)) for e in examples]
+    with torch.no_grad():
+        logits, _ = _logits(network, part)
+    right = 0
+    for example, scores in zip(examples, logits, strict=True):
+        likeliest = max(example.choices, key=lambda choice: float(scores[vocabulary.ids()[choice]]))
+        right += likeliest == example.target
+    return right / len(examples)
