@@ -1,4 +1,4 @@
-"""Score the same items here and by lm-evaluation-harness, and record both: `make parity` writes tests/parity/lm_eval.json.
+"""Score the same items here and by lm-evaluation-harness, and record both in tests/parity/lm_eval.json (`make parity`).
 
 The harness reads the items from a local file through a task file of its own kind, as any user of it would.
 """
@@ -75,9 +75,7 @@ def by_harness(harness: Any, name: str, examples: tuple[Example, ...]) -> dict[s
 
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / f"{name}.jsonl"
-        rows = [
-            {"prompt": e.prompt, "choices": list(e.choices), "gold": e.choices.index(e.target)} for e in examples
-        ]
+        rows = [{"prompt": e.prompt, "choices": list(e.choices), "gold": e.choices.index(e.target)} for e in examples]
         file.write_text("".join(json.dumps(row) + "\n" for row in rows))
         (Path(folder) / f"{name}.yaml").write_text(TASK.format(name=name, file=file))
         found = simple_evaluate(
