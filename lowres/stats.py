@@ -315,6 +315,56 @@ def drop(before: float, after: float, chance: float) -> Drop:
     return Drop(absolute, relative, absolute / (before - chance) if before > chance else math.nan)
 
 
+@dataclass(frozen=True)
+class Forgetting:
+    """What a group of probes lost over the checkpoints of a stream of tasks.
+
+    `fg`, `final` and the corrected two are percentages, `absolute` is in units of the scores. `fg`, `absolute` and
+    `corrected` are means over all checkpoints; `final` and `final_corrected` are of the last one alone.
+    """
+
+    fg: float
+    absolute: float
+    corrected: float
+    final: float
+    final_corrected: float
+
+
+def forgetting(before: ArrayLike, after: ArrayLike, chance: ArrayLike = 0.0) -> Forgetting:
+    """FG of Luo et al. (2023, eq. 1), beside what it hides.
+
+    FG = 100 / |E| sum over elements e of 1/N sum over checkpoints m of (R_e(0) - R_e(m)) / R_e(0): the mean of ratios,
+    over every checkpoint, so it is neither the ratio of mean scores nor the final drop. A model that starts close to
+    chance has little to lose in it: the corrected drop divides by R_e(0) - chance instead, and is nan where an element
+    starts at or below chance.
+
+    Args:
+        before: [elements], scores of the untouched model; larger is better.
+        after: [elements, checkpoints].
+        chance: the score of guessing, one for all elements or [elements].
+
+    Raises:
+        ValueError: shapes that do not fit, a score that is not finite, or a starting score that is not positive.
+    """
+    later = _table("after", after)
+    start = np.asarray(before, dtype=np.float64)
+    if start.shape != later.shape[:1]:
+        raise ValueError(f"before has shape {list(start.shape)}, after has {later.shape[0]} elements")
+    if not (np.isfinite(start).all() and (start > 0).all()):
+        raise ValueError(f"before is {start.tolist()}: a relative drop needs scores above 0 to start from")
+    lost = start[:, None] - later
+    skill = np.broadcast_to(start - np.asarray(chance, dtype=np.float64), start.shape)[:, None]
+    relative = 100 * lost / start[:, None]
+    corrected = 100 * lost / np.where(skill > 0, skill, np.nan)
+    return Forgetting(
+        fg=float(relative.mean(1).mean()),
+        absolute=float(lost.mean(1).mean()),
+        corrected=float(corrected.mean(1).mean()),
+        final=float(relative[:, -1].mean()),
+        final_corrected=float(corrected[:, -1].mean()),
+    )
+
+
 # --- curves -----------------------------------------------------------------------------------------------------------
 
 

@@ -286,63 +286,7 @@ def test_probes_of_both_kinds(chat_model: LanguageModel):
     assert evaluate.evaluate_probe(chat_model.model, chat_model, texts, 4) == {"nll": expected}
 
 
-# --- metrics by hand -------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("text", "normal"),
-    [
-        ("The  Cat, the hat!", "cat hat"),
-        ("An apple a day", "apple day"),
-        ("then another", "then another"),
-        ("U.S.A.", "usa"),
-        ("A", ""),
-        (" \n\t", ""),
-        ("the-end", "theend"),
-        ("Ünïcode Ärger", "ünïcode ärger"),
-    ],
-)
-def test_squad_normalisation(text: str, normal: str):
-    assert evaluate.normalise(text) == normal
-
-
-@pytest.mark.parametrize(
-    ("prediction", "gold", "exact", "f1"),
-    [
-        ("The red stone.", "red stone", 1, 1),
-        ("red", "red stone", 0, 2 / 3),
-        ("red red red", "red stone", 0, 2 / 5),  # a repeated word counts as often as the gold answer has it
-        ("red red", "red red stone", 0, 4 / 5),
-        ("stone red", "red stone", 0, 1),  # order does not matter to F1
-        ("blue", "red", 0, 0),
-        ("", "red", 0, 0),
-        ("red", "", 0, 0),
-        ("", "", 1, 1),
-        ("the", "a", 1, 1),  # both empty once normalised
-        ("the", "red", 0, 0),
-        ("one two three four", "two three", 0, 2 * 0.5 * 1 / 1.5),
-    ],
-)
-def test_exact_match_and_token_f1(prediction: str, gold: str, exact: float, f1: float):
-    assert evaluate.exact_match(prediction, gold) == exact
-    assert evaluate.token_f1(prediction, gold) == pytest.approx(f1)
-    assert evaluate.token_f1(gold, prediction) == pytest.approx(f1)
-
-
-@pytest.mark.parametrize(
-    ("prediction", "gold", "score"),
-    [
-        ("the red stone", "the red stone", 1),
-        ("red stone", "the red stone", 2 * 1 * (2 / 3) / (5 / 3)),
-        ("stone red", "red stone", 0.5),  # the longest common subsequence is one word
-        ("a b c d", "a x b d", 0.75),
-        ("stones", "stone", 1),  # stemmed
-        ("", "red", 0),
-        ("blue", "red", 0),
-    ],
-)
-def test_rouge_l(prediction: str, gold: str, score: float):
-    assert evaluate.rouge_l(prediction, gold) == pytest.approx(score)
+# --- anchors and precision --------------------------------------------------------------------------------------------
 
 
 def test_an_anchor_stands_before_the_prompt():

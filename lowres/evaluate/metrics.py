@@ -131,11 +131,12 @@ _NUMBER = re.compile(
     r"(?P<digits>(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|(?<!\d)\.\d+)"
 )
 _LETTER = (
-    r"[Aa]nswer\s*(?:is|:)?\s*\(?([{letters}])\b(?!\s+[a-z])",  # answer is (B)
-    r"\(([{letters}])\)",  # (B)
-    r"(?<![\w'])([{letters}])(?=\s*(?:$|[).:,;\n]))",  # B) or B. or B at the end
-    r"(?<![\w'])([{letters}])(?![\w'])(?!\s+[a-z])",  # B, but not the article of "A man"
+    r"[Aa]nswer\s*(?:is|:)?\s*\(?({letter})\b",  # answer is (B)
+    r"\(({letter})\)",  # (B)
+    r"(?<![\w'])({letter})(?=\s*(?:$|[).:,;\n]))",  # B) or B. or B at the end
+    r"(?<![\w'])({letter})(?![\w'])",  # B
 )
+_ARTICLE = r"(?!A\s+[a-z])"  # "A man" names no option
 
 
 def last_number(text: str) -> float | None:
@@ -162,7 +163,7 @@ def chosen_letter(text: str, letters: str = "ABCDE") -> str:
     released code of LLM-Adapters takes the first capital A to E anywhere, also the A of "Answer".
     """
     for pattern in _LETTER:
-        found = re.search(pattern.format(letters=letters), text)
+        found = re.search(pattern.format(letter=f"{_ARTICLE}[{letters}]"), text)
         if found:
             return found[1]
     return ""
