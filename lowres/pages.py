@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -60,14 +61,14 @@ def _code(value: object) -> Raw:
 
 
 def _remembered(make: Callable[[Path], str]) -> Callable[[Path], str]:
-    """Keep a table that takes seconds to make until the code that reads the data, or a package's pin, changes."""
+    """Keep a table that takes seconds to make until the code that it is made from, or a package's pin, changes."""
 
     @functools.wraps(make)
     def remembered(root: Path) -> str:
         sources = [
-            *sorted((book.PACKAGE / "data").rglob("*.py")),
+            *(path for room in ("data", "tuners") for path in sorted((book.PACKAGE / room).rglob("*.py"))),
             Path(__file__),
-            book.ROOT / "requirements-nodeps.txt",
+            *(book.ROOT / name for name in ("requirements.txt", "requirements-nodeps.txt")),
         ]
         key = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
         place = root / REMEMBERED / f"{make.__name__.strip('_')}-{key}.md"
@@ -165,6 +166,53 @@ def _notes(entries: Iterable[tuple[str, str, str, str]]) -> str:
     return "\n".join(lines)
 
 
+@_remembered
+def _tuners(_: Path) -> str:
+    from lowres import tuners
+    from lowres.models import model_names
+    from lowres.tuners import counting
+
+    counts = counting.count(model_names()[0], [tuners.make(name) for name in tuners.tuner_names()])
+    rows = [
+        (_code(each.tuner.name), f"{each.trained:,}", f"{each.percent:.3f} %", _sentence(type(each.tuner).__doc__))
+        for each in counts
+    ]
+    return table(("Tuner", "Trained parameters", "Of the model", "What is trained"), rows)
+
+
+def _sentence(text: str | None) -> str:
+    """The first paragraph of a docstring."""
+    return (text or "").strip().split("\n\n")[0]
+
+
+def _benchmarks(root: Path) -> str:
+    path = root / "results" / "bench.json"
+    parts = []
+    for name, part in json.loads(path.read_text(encoding="utf-8")).items() if path.is_file() else ():
+        rows = [
+            (
+                row["work"],
+                row["peer"],
+                row["precision"],
+                f"{row['ours_rate']:.1f}",
+                f"{row['peer_rate']:.1f}",
+                f"{row['ratio']:.2f} (aim {row['reach']:g})",
+                _memory(row),
+            )
+            for row in part["rows"]
+        ]
+        header = ("Work", "Peer", "Precision", "Here, per s", "Peer, per s", "Times as fast", "Memory, MB (peer)")
+        where = f"{part['gpu'] or part['processor']}, {_counted(part['threads'], 'thread')}"
+        parts.append(f"**{name.capitalize()}**, measured on {part['date']} ({where}):\n\n{table(header, rows)}")
+    return "\n\n".join(parts) or "Nothing has been measured yet: `make bench` does it."
+
+
+def _memory(row: Mapping[str, float]) -> str:
+    if not row["ours_memory"]:
+        return ""
+    return f"{row['ours_memory'] / 1e6:.0f} ({row['peer_memory'] / 1e6:.0f})"
+
+
 def _wheels(_: Path) -> str:
     from lowres.data import wheels
     from lowres.models import BUNDLED
@@ -206,6 +254,8 @@ FRAGMENTS: dict[str, Callable[[Path], str]] = {
     "tasks": _tasks,
     "probes": _probes,
     "pool": _pool,
+    "tuners": _tuners,
+    "benchmarks": _benchmarks,
     "wheels": _wheels,
     "run-times": _run_times,
 }
