@@ -18,6 +18,7 @@ import pytest
 import lowres
 from lowres import cli
 from lowres.params import InputError, ParameterRow, parameter
+from lowres.tuners import tuner_names
 
 
 @dataclass(frozen=True)
@@ -230,7 +231,7 @@ def test_an_unknown_study_is_refused_by_every_command(world: World, capsys: Any,
 def test_an_unknown_option_is_refused_by_every_command(world: World, capsys: Any, command: str):
     needed = {"study": "tell", "models": "world-s"}
     study = [needed[name] for name in cli.COMMANDS[command].arguments if name in needed]
-    assert refused(capsys, command, *study, "--loud=very") == "unknown option --loud"
+    assert refused(capsys, command, *study, "--xyz=very") == "unknown option --xyz"
     assert world.calls == []
 
 
@@ -341,3 +342,18 @@ sys.exit(cli.main(["params"]))"""
         assert process.stderr
         assert process.stderr.read() == b""
     assert process.returncode == 0
+
+
+def test_tuners_are_counted_on_any_configuration(capsys: Any, chat_folder: Path):
+    config = str(chat_folder / "config.json")
+    assert cli.main(["tuners", "loreft", "--model", config, "-p", "rank=2", "-p", "layers=1"]) == cli.OK
+    said = capsys.readouterr().out.splitlines()
+    assert said[1].split() == ["loreft", "130", "0.4141", "%"]
+    assert "  layers = 1" in said
+    assert cli.main(["tuners", "--model", config]) == cli.OK
+    assert len(capsys.readouterr().out.splitlines()) == 3 + len(tuner_names())
+
+
+def test_options_of_a_tuner_need_its_name(capsys: Any):
+    assert "name it: lowres tuners TUNER -p" in refused(capsys, "tuners", "-p", "rank=2")
+    assert "tuner 'lora' has no option rnk; it has: rank" in refused(capsys, "tuners", "lora", "-p", "rnk=2")
