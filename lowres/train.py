@@ -5,11 +5,13 @@
   micro-batches with little padding, whose gradients add up: the update is that of the whole batch, only cheaper.
 - Rows are padded on the right and need no attention mask: with causal attention nothing real looks at the padding. (An
   encoder looks both ways and gets a mask.)
+- Blocks below the lowest trained one are computed once per example, not once per epoch (`lowres.frozen`).
 - AdamW, linear warm-up then linear decay to zero, gradient clipping. A loss that is not finite stops the trial.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Sequence
@@ -21,6 +23,7 @@ from torch import nn
 from tqdm import tqdm
 
 from lowres.attention import short_attention
+from lowres.frozen import FrozenBeginning
 from lowres.models import Encoded, LanguageModel, logits_only_at, precision_context
 from lowres.tuners import prompt_at
 
@@ -96,11 +99,12 @@ def train(
     losses, norms, tokens, targets = [], [], 0, 0
     started = time.perf_counter()
     model.train()
+    beginning = FrozenBeginning(model, _seen(sequence, steps, optimisation))
     progress = tqdm(total=steps, desc=title or "train", unit="step", leave=False, mininterval=1.0)
     with progress as bar, short_attention(_base(model)):
         for step in range(steps):
             batch = _batch(sequence, step, optimisation)
-            loss = _accumulate(model, language_model, batch)
+            loss = _accumulate(model, language_model, batch, beginning)
             norm = float(nn.utils.clip_grad_norm_(trained, optimisation.clip))
             if not (math.isfinite(loss) and math.isfinite(norm)):
                 raise Diverged(
@@ -147,12 +151,20 @@ def _batch(sequence: Sequence[Encoded], step: int, optimisation: Optimisation) -
     return list(sequence[start:end])
 
 
-def _accumulate(model: nn.Module, language_model: LanguageModel, batch: Sequence[Encoded]) -> float:
+def _seen(sequence: Sequence[Encoded], steps: int, optimisation: Optimisation) -> list[Encoded]:
+    """Every example that the updates will see, as often as they see it."""
+    return [row for step in range(steps) for row in _batch(sequence, step, optimisation)]
+
+
+def _accumulate(
+    model: nn.Module, language_model: LanguageModel, batch: Sequence[Encoded], beginning: FrozenBeginning | None = None
+) -> float:
     """Add the gradient of the batch's mean target loss; returns that loss in nats per token."""
     total = sum(len(example.target) for example in batch)
     loss = 0.0
     for rows in micro_batches(batch, language_model.device.type):
-        part = _target_loss(model, language_model, rows) / total
+        with beginning.reading(rows) if beginning else contextlib.nullcontext():
+            part = _target_loss(model, language_model, rows) / total
         part.backward()
         loss += part.item()
     return loss

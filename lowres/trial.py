@@ -36,6 +36,7 @@ RESULT_MODULES = (
     "models.py",
     "tuners",
     "attention.py",
+    "frozen.py",
     "train.py",
     "evaluate",
     "trial.py",

@@ -13,7 +13,7 @@ import tiny
 import torch
 from torch import nn
 
-from lowres import attention, models, train, tuners
+from lowres import attention, frozen, models, train, tuners
 from lowres.models import Encoded, LanguageModel
 from lowres.train import Diverged, Optimisation
 from lowres.tuners import Full, LoRA, Tuner
@@ -402,3 +402,37 @@ def test_short_attention_serves_training_in_bf16_and_leaves_no_trace(
         assert bool(seen) == inside
         assert own.model.config._attn_implementation == "sdpa"
     assert losses[0] == pytest.approx(losses[1], abs=2e-2)
+
+
+# --- the frozen beginning --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("tuner", "blocks"),
+    [
+        (tuners.make("loreft", rank=2, layers="1"), 2),  # the edited block itself works alike in every epoch
+        (tuners.make("loreft", rank=2, layers="0,1"), 1),
+        (tuners.make("lora", rank=2), 0),
+        (tuners.make("full"), 0),
+        (tuners.make("prefix"), 0),
+        (tuners.make("prompt"), 0),
+        (tuners.make("red"), 0),
+    ],
+)
+def test_blocks_below_what_is_trained_are_frozen(chat_model: LanguageModel, tuner: Tuner, blocks: int):
+    assert frozen.frozen_blocks(ready(chat_model, tuner)[0]) == blocks
+
+
+def test_what_is_kept_of_frozen_blocks_changes_nothing(chat_model: LanguageModel, monkeypatch: pytest.MonkeyPatch):
+    sequence, how = encoded(chat_model, 8) * 3, Optimisation(5e-3, batch_size=4)
+    found = []
+    for fewest in (99, 2):
+        monkeypatch.setattr(frozen, "FEWEST", fewest)
+        model, own = ready(chat_model, tuners.make("loreft", rank=2, layers="1", positions="p2+s2"))
+        passes = []
+        own.model.model.layers[0].self_attn.register_forward_hook(lambda *_, passes=passes: passes.append(1))
+        found.append((train.train(model, own, sequence, how).losses, len(passes)))
+        assert "forward" not in vars(own.model.model.layers[1])
+    (apart, many), (kept, few) = found
+    assert kept == pytest.approx(apart, abs=1e-6)
+    assert few * 3 == many
