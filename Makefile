@@ -1,5 +1,7 @@
 # make book [TIER=smoke|laptop|gpu]   run every study, then build the pages
 # make test                          style, types, tests
+# make parity                        score items by lm-evaluation-harness and here, record both for the tests
+# make bench                         speed and memory beside the peers, into results/bench.json
 TIER ?= laptop
 PYTHON ?= python3
 
@@ -12,7 +14,7 @@ endif
 BIN := $(ENV)/bin
 INSTALLED := $(ENV)/.lowres-installed
 
-.PHONY: book test clean
+.PHONY: book test parity bench clean
 
 book: $(INSTALLED)
 	@$(BIN)/lowres book --tier $(TIER)
@@ -21,6 +23,17 @@ test: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/mypy lowres
 	$(BIN)/pytest
+
+# Minutes to an hour each, on a quiet machine; the peers live in a folder of their own.
+parity: $(INSTALLED) .peers/.installed
+	PYTHONPATH=.peers HF_HUB_OFFLINE=1 $(BIN)/python -m benchmarks.parity
+
+bench: $(INSTALLED) .peers/.installed
+	PYTHONPATH=.peers HF_HUB_OFFLINE=1 $(BIN)/python -m benchmarks
+
+.peers/.installed: requirements-peers.txt | $(INSTALLED)
+	@$(BIN)/python -m pip install --quiet --upgrade --target .peers --no-deps -r requirements-peers.txt
+	@touch $@
 
 # The ledger (_ledger) stays: its records may have taken hours.
 clean:

@@ -13,7 +13,7 @@ import torch
 
 from lowres import evaluate, models
 from lowres.data import Example, Probe
-from lowres.evaluate import Answers, Item, answers, outcomes
+from lowres.evaluate import Answers, Item, answers, metrics, outcomes
 from lowres.models import LanguageModel
 
 FREE = [Example(f"e{i}", row["prompt"], row["target"], answers=(row["target"],)) for i, row in enumerate(tiny.rows(9))]
@@ -240,6 +240,19 @@ def test_outcomes_of_a_free_answer_task(chat_model: LanguageModel):
         patch.setattr(outcomes, "answer", lambda *_: model)
         best, _, _ = evaluate.evaluate_task(chat_model.model, chat_model, several, "", 6)
     assert (best["exact_match"], best["token_f1"], best["rouge_l"]) == ([1.0], [1.0], [pytest.approx(2 / 3)])
+
+
+@pytest.mark.parametrize("metric", ["number", "bleu", "sari", "rouge_1", "token_f1", "accuracy", ""])
+def test_a_tasks_own_metric_is_measured_too(chat_model: LanguageModel, metric: str):
+    found, texts, _ = evaluate.evaluate_task(chat_model.model, chat_model, FREE[:3], "", 4, metric)
+    more = {metric} - {"accuracy", ""}
+    assert set(found) == {"exact_match", "token_f1", "rouge_l", "target_nll"} | more
+    for name in more:
+        by_hand = [
+            metrics.MEASURES[name](example.prompt, text, example.answers)
+            for example, text in zip(FREE, texts, strict=False)
+        ]
+        assert found[name] == by_hand
 
 
 # --- long prompts ----------------------------------------------------------------------------------------------------

@@ -132,16 +132,16 @@ def test_both_ways_of_scoring_agree(family: LanguageModel, beginning: int, monke
 
 
 @pytest.mark.parametrize("beginning", [0, 12])
-@pytest.mark.parametrize("room", [1, 60, 4096])
+@pytest.mark.parametrize("room", [(1, 1), (60, 60), (4096, 4096), (4096, 30)], ids=str)
 def test_generation_is_that_of_transformers(
-    family: LanguageModel, beginning: int, room: int, monkeypatch: pytest.MonkeyPatch
+    family: LanguageModel, beginning: int, room: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ):
     """With end tokens that rows reach at different times; scored before, which must not show."""
     asked = items(beginning)
     unstopped = [generated(family, item, [END]).split() for item in asked]
     common = sorted({word for row in unstopped for word in row}, key=lambda w: (-sum(w in row for row in unstopped), w))
     ends = [int(word) for word in common[:2]]
-    monkeypatch.setattr(answers, "_room", lambda *_: room)
+    monkeypatch.setattr(answers, "_room", lambda _, new: room[new == 0])
     monkeypatch.setattr(answers, "end_tokens", lambda _: ends)
     expected = [generated(family, item, ends) for item in asked]
     assert len({len(text.split()) for text in expected}) > 1

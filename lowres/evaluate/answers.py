@@ -16,7 +16,8 @@ from lowres.evaluate import passes
 from lowres.models import LanguageModel, end_tokens, precision_context
 
 SHARED = 8  # tokens that all prompts must begin with for it to pay to read them once
-ROOM = {"score": 1024, "generate": 4096}  # prompt tokens at a time on a CPU: larger batches scored no faster
+ROOM = 1024  # prompt tokens at a time on a CPU: larger batches scored no faster, and are padded more
+ROOM_TO_GENERATE = 8192  # prompt tokens kept on a CPU, to be continued at a time: a step reads all weights
 ROOM_ON_GPU = 65536
 
 
@@ -60,7 +61,7 @@ def answer(
             if packing:
                 scores, made = _score_packed(model, language_model, rows, beginning), [""] * len(rows)
             else:
-                scores, made = _read(model, language_model, rows, beginning).answer(rows, max_new_tokens)
+                scores, made = _continue(model, language_model, rows, beginning, max_new_tokens)
             for index, row_scores, text in zip(indices, scores, made, strict=True):
                 likelihoods[index], texts[index] = row_scores, text
             bar.update(len(rows))
@@ -68,7 +69,9 @@ def answer(
 
 
 def _room(language_model: LanguageModel, max_new_tokens: int) -> int:
-    return ROOM["generate" if max_new_tokens else "score"] if language_model.device.type == "cpu" else ROOM_ON_GPU
+    if language_model.device.type != "cpu":
+        return ROOM_ON_GPU
+    return ROOM_TO_GENERATE if max_new_tokens else ROOM
 
 
 def batches(items: Sequence[Item], room: int, mixed: bool) -> Iterator[list[int]]:
@@ -108,7 +111,7 @@ class Beginning:
     def of(cls, model: nn.Module, language_model: LanguageModel, items: Sequence[Item]) -> Beginning:
         """Empty where there is little to share, or where the model does not treat all prompts' beginnings alike."""
         ids = _common_beginning([item.context for item in items])
-        if len(items) < 2 or len(ids) < SHARED or not _shareable(model, language_model):
+        if len(items) < 2 or len(ids) < SHARED or tuners.edits_prompts(model) or not _plainly_cached(model):
             return cls()
         inputs = torch.tensor([ids], device=language_model.device)
         given = {"input_ids": inputs, "attention_mask": torch.ones_like(inputs), "use_cache": True}
@@ -129,13 +132,10 @@ def _common_beginning(contexts: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
     return first[:same]
 
 
-def _shareable(model: nn.Module, language_model: LanguageModel) -> bool:
+def _plainly_cached(model: nn.Module) -> bool:
+    """Whether a cache holds keys and values per token and nothing else, so that it can be shared, joined and padded."""
     known = isinstance(model, PreTrainedModel) and model.config.model_type in (*passes.PACKED, "bloom")
-    return (
-        known
-        and not passes.is_encoder_decoder(language_model)
-        and not (passes.slides(model) or tuners.edits_prompts(model))
-    )
+    return known and not passes.slides(model)
 
 
 # --- scoring alone ---------------------------------------------------------------------------------------------------
@@ -164,6 +164,23 @@ def _score_packed(
 
 
 # --- reading prompts and going on from there -------------------------------------------------------------------------
+
+
+def _continue(
+    model: nn.Module, language_model: LanguageModel, rows: Sequence[Item], beginning: Beginning, max_new_tokens: int
+) -> tuple[list[tuple[float, ...]], list[str]]:
+    """Scores and texts of rows of similar length; where caches can be joined, they are read in smaller batches."""
+    several = max_new_tokens and _plainly_cached(model)
+    bare = [Item(row.context, (), ()) for row in rows]
+    scores: list[tuple[float, ...]] = []
+    parts = []
+    for indices in batches(bare, _room(language_model, 0), mixed=True) if several else [range(len(rows))]:
+        part = [rows[index] for index in indices]
+        parts.append(_read(model, language_model, part, beginning))
+        if rows[0].continuations:
+            scores += parts[-1].score([row.continuations for row in part])
+    whole = parts[0] if len(parts) == 1 else Contexts.joined(parts)
+    return scores or [()] * len(rows), whole.generate(max_new_tokens) if max_new_tokens else [""] * len(rows)
 
 
 def _read(model: nn.Module, language_model: LanguageModel, rows: Sequence[Item], beginning: Beginning) -> Contexts:
@@ -216,12 +233,14 @@ class Contexts:
         given |= {"past_key_values": cache, "use_cache": True}
         return passes.forward(self.model, self.language_model, given, wanted)
 
-    def answer(self, rows: Sequence[Item], max_new_tokens: int) -> tuple[list[tuple[float, ...]], list[str]]:
-        """Scores of the rows' continuations, then generated texts; uses the cache up."""
-        scores: list[tuple[float, ...]] = [()] * len(rows)
-        if rows[0].continuations:
-            scores = self.score([row.continuations for row in rows])
-        return scores, self.generate(max_new_tokens) if max_new_tokens else [""] * len(rows)
+    @classmethod
+    def joined(cls, parts: Sequence[Contexts]) -> Contexts:
+        """One batch of several, all padded on the left to the longest."""
+        width = max(part.mask.shape[1] for part in parts)
+        mask = torch.cat([nn.functional.pad(part.mask, (width - part.mask.shape[1], 0)) for part in parts])
+        following = torch.cat([part.following for part in parts])
+        cache = passes.joined([part.cache for part in parts])
+        return cls(parts[0].model, parts[0].language_model, cache, mask, following)
 
     def score(self, continuations: Sequence[Sequence[Sequence[int]]]) -> list[tuple[float, ...]]:
         """Summed log-likelihood of each continuation of each row, in nats."""

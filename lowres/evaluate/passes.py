@@ -130,6 +130,17 @@ def one_for_all(cache: DynamicCache, rows: int) -> DynamicCache:
     return found
 
 
+def joined(caches: Sequence[DynamicCache]) -> DynamicCache:
+    """The rows of several caches in one, with empty places on the left of the shorter ones; uses the first one up."""
+    width = max(cache.layers[-1].keys.shape[-2] for cache in caches)
+    for number, first in enumerate(caches[0].layers):
+        for name in ("keys", "values"):
+            parts = [getattr(cache.layers[number], name) for cache in caches]
+            wide = [nn.functional.pad(part, (0, 0, width - part.shape[-2], 0)) for part in parts]
+            setattr(first, name, torch.cat(wide))
+    return caches[0]
+
+
 class Roomy(DynamicLayer):
     """Keys and values of one layer in a buffer with room for the tokens to come; growing would copy all at each one."""
 
