@@ -63,7 +63,8 @@ class WorldModel:
     """What the name of a world model says.
 
     `seed` drives initialisation and the order of the training text, never the world. `level` stops pretraining when
-    the mean accuracy on items like those of the probes first reaches it.
+    the mean accuracy on items like those of the probes first reaches it; an instruction-tuned model goes on from a base
+    model that was stopped there.
     """
 
     size: str
