@@ -25,6 +25,7 @@ from tqdm import tqdm
 from lowres.attention import short_attention
 from lowres.frozen import FrozenBeginning
 from lowres.models import Encoded, LanguageModel, logits_only_at, precision_context
+from lowres.precision import cast_once
 from lowres.tuners import prompt_at
 
 PADDING_SLACK = 16  # tokens by which rows of one micro-batch may differ before it is cut on a CPU
@@ -101,7 +102,7 @@ def train(
     model.train()
     beginning = FrozenBeginning(model, _seen(sequence, steps, optimisation))
     progress = tqdm(total=steps, desc=title or "train", unit="step", leave=False, mininterval=1.0)
-    with progress as bar, short_attention(_base(model)):
+    with progress as bar, short_attention(_base(model)), cast_once(model, language_model, training=True):
         for step in range(steps):
             batch = _batch(sequence, step, optimisation)
             loss = _accumulate(model, language_model, batch, beginning)

@@ -35,6 +35,7 @@ RESULT_MODULES = (
     "world",
     "models.py",
     "tuners",
+    "precision.py",
     "attention.py",
     "frozen.py",
     "train.py",

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from lowres import evaluate, tuners
+from lowres import evaluate, precision, tuners
 from lowres.evaluate import Item, answers, passes
 from lowres.models import LanguageModel
 
@@ -207,13 +207,13 @@ def test_the_likelihood_of_a_text(family: LanguageModel):
 
 def test_weights_are_cast_for_the_time_of_a_call(monkeypatch: pytest.MonkeyPatch):
     """Casting them once gives bit for bit what autocast gives by casting them at every pass."""
-    monkeypatch.setattr(passes, "_WORTH_CASTING", 1)
+    monkeypatch.setattr(precision, "_WORTH_CASTING", 1)
     language_model = replace(build("llama"), autocast=True)
     head, embedding = language_model.model.lm_head, language_model.model.model.embed_tokens
-    with passes.cast_once(language_model.model, language_model):
+    with precision.cast_once(language_model.model, language_model):
         assert head.weight.dtype == torch.bfloat16
         assert embedding.weight.dtype == torch.float32
         once = evaluate.answer(language_model.model, language_model, items(12), 3)
     assert head.weight.dtype == torch.float32
-    monkeypatch.setattr(passes, "_castable", lambda _: [])
+    monkeypatch.setattr(precision, "_castable", lambda _: [])
     assert evaluate.answer(language_model.model, language_model, items(12), 3) == once

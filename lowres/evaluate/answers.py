@@ -14,6 +14,7 @@ from transformers import PreTrainedModel
 from lowres import tuners
 from lowres.evaluate import passes
 from lowres.models import LanguageModel, end_tokens, precision_context
+from lowres.precision import cast_once
 
 SHARED = 8  # tokens that all prompts must begin with for it to pay to read them once
 ROOM = 1024  # prompt tokens at a time on a CPU: larger batches scored no faster, and are padded more
@@ -52,7 +53,7 @@ def answer(
     texts = [""] * len(items)
     packing = not max_new_tokens and passes.packs(model)
     with (
-        passes.cast_once(model, language_model),
+        cast_once(model, language_model),
         tqdm(total=len(items), desc=title or "evaluate", unit="item", leave=False, mininterval=1.0) as bar,
     ):
         beginning = Beginning.of(model, language_model, items)

@@ -20,6 +20,7 @@ from lowres.models import (
     prompt_ids,
     shorten,
 )
+from lowres.precision import cast_once
 
 Outcomes = dict[str, list[float]]
 TEXT_ROOM = 512  # tokens of plain text at a time: each has logits over the whole vocabulary
@@ -157,7 +158,7 @@ def text_nll(model: nn.Module, language_model: LanguageModel, texts: Sequence[st
         return [-score[0] / len(item.continuations[0]) for item, score in zip(items, scores, strict=True)]
     values = [0.0] * len(rows)
     with (
-        passes.cast_once(model, language_model),
+        cast_once(model, language_model),
         tqdm(total=len(rows), desc=title, unit="text", leave=False, mininterval=1.0) as bar,
     ):
         for indices in batches([Item(row, (), ()) for row in rows], TEXT_ROOM, mixed=True):

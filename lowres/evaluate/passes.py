@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import functools
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +19,6 @@ from lowres.models import LanguageModel, logits_only_at, precision_context
 # Architectures that take a mask of their own making, [batch, 1, length, length], as it is. Others read the mask as
 # padding (Bloom makes distances of it) or attend in a way that leaves no room for one.
 PACKED = ("llama", "qwen2", "gpt_neox", "gpt2", "gemma", "gemma3_text")
-_WORTH_CASTING = 2**16  # elements of a weight
 
 
 def forward(
@@ -54,42 +52,6 @@ def inner_model(model: nn.Module) -> nn.Module:
 def is_encoder_decoder(language_model: LanguageModel) -> bool:
     """Whether prompts are read by an encoder and continued by a decoder."""
     return bool(getattr(language_model.model.config, "is_encoder_decoder", False))
-
-
-# --- precision -------------------------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def cast_once(model: nn.Module, language_model: LanguageModel) -> Iterator[None]:
-    """Large weights of linear layers in bfloat16 for many passes.
-
-    Autocast would round the same fp32 weights to the same numbers at every pass, which for a short batch takes longer
-    than the pass itself. DoRA reads its weights in fp32 and keeps them.
-    """
-    replaced: list[tuple[nn.Module, nn.Parameter]] = []
-    if language_model.autocast:
-        copies: dict[int, nn.Parameter] = {}
-        for layer in _castable(model):
-            own = layer._parameters["weight"]
-            assert own is not None
-            if id(own) not in copies:
-                copies[id(own)] = nn.Parameter(own.detach().to(torch.bfloat16), requires_grad=False)
-            replaced.append((layer, own))
-            layer._parameters["weight"] = copies[id(own)]
-    try:
-        yield
-    finally:
-        for layer, own in replaced:
-            layer._parameters["weight"] = own
-
-
-def _castable(model: nn.Module) -> list[nn.Module]:
-    layers = {layer for layer in model.modules() if type(layer) is nn.Linear}
-    layers = {x for x in layers if x.weight.dtype == torch.float32 and x.weight.numel() >= _WORTH_CASTING}
-    for part in model.modules():
-        if len(getattr(part, "lora_magnitude_vector", ())):
-            layers -= {layer for layer in part.modules() if type(layer) is nn.Linear}
-    return list(layers)
 
 
 # --- caches ----------------------------------------------------------------------------------------------------------
