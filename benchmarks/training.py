@@ -1,7 +1,7 @@
-"""Training beside the Trainer of transformers with peft, and beside the trainer of pyreft.
+"""Training beside the Trainer of transformers with peft, and LoReFT beside pyreft, in training and in generation.
 
-The same examples in the same batches, the same tuner, the same model. A round is a handful of updates; building models
-and reading data are not timed.
+The same examples in the same batches, the same tuner, the same model; in generation the same edits. A round is a handful
+of updates or a batch of prompts; building models and reading data are not timed.
 """
 
 from __future__ import annotations
@@ -18,14 +18,17 @@ import torch
 import transformers
 
 from benchmarks.rows import Row, compare, peak_memory
-from lowres import models, tuners
+from lowres import evaluate, models, tuners
 from lowres.data import load_task
+from lowres.evaluate.answers import padded
 from lowres.models import Encoded, LanguageModel
 from lowres.train import Optimisation, train
 from lowres.tuners import Full, LoRA, LoReFT, Tuner
+from lowres.tuners.representation import edits_of
 
 MODEL, TASK = "smollm2-135m-instruct", "abstract-narrative"  # prompts of some 150 tokens, targets of some 10
 BATCH, UPDATES = 8, 4
+PROMPTS, NEW = 16, 24
 HOW = Optimisation(learning_rate=3e-4, batch_size=BATCH)
 TUNERS: dict[str, Tuner] = {"lora": LoRA(), "loreft": LoReFT(), "full": Full()}
 # work, tuner, our precision, the peer's, the peer's name, the ratio aimed at
@@ -68,7 +71,19 @@ def rows(rounds: int) -> list[Row]:
         )
         found.append(row)
         print(f"{work} {row.precision}: {row.ratio:.2f}", flush=True)
-    return found
+    return found + [_generation_row(precision, rounds) for precision in ("fp32", "bf16")]
+
+
+def _generation_row(precision: str, rounds: int) -> Row:
+    sides = [our_generation(precision), peer_generation(precision)]
+    for once in sides:
+        once()
+    seconds = compare(*sides, rounds)
+    memory = [peak_memory(f"benchmarks.training:{name}", precision) for name in ("our_generation", "peer_generation")]
+    title, note = f"generation with LoReFT, DisflQA, {PROMPTS} prompts", f"{NEW} new tokens at most, the same edits"
+    row = Row(title, "pyreft generate", "items", PROMPTS, *seconds, 2.0, precision, *memory, note=note)
+    print(f"{row.work} {row.precision}: {row.ratio:.2f}", flush=True)
+    return row
 
 
 def loaded(precision: str) -> LanguageModel:
@@ -155,21 +170,8 @@ def _pyreft(precision: str) -> Callable[[], object]:
         def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **_: object) -> Any:
             return super().compute_loss(model, inputs, return_outputs)  # newer Trainers pass what pyreft does not know
 
-    own, tuner = models.fresh(loaded("fp32")), LoReFT()
-    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    model = own.model.to(dtype)
-    layers = model.config.num_hidden_layers
-    representations = [
-        {
-            "layer": layer, "component": "block_output", "low_rank_dimension": tuner.rank,
-            "intervention": pyreft.LoreftIntervention(
-                embed_dim=model.config.hidden_size, low_rank_dimension=tuner.rank, dtype=dtype
-            ),
-        }
-        for layer in range(layers)
-    ]  # fmt: skip
-    with contextlib.redirect_stdout(io.StringIO()):
-        reft = pyreft.get_reft_model(model, pyreft.ReftConfig(representations=representations))
+    own, reft = _reft(precision)
+    layers = own.model.config.num_hidden_layers
     where = {"positions": "f7+l7", "share_weights": True, "num_interventions": layers}
     data = [
         {**row, "intervention_locations": get_intervention_locations(last_position=each.prompt_length, **where)}
@@ -183,6 +185,71 @@ def _pyreft(precision: str) -> Callable[[], object]:
             how = _arguments(remove_unused_columns=False)
             collate = pyreft.ReftDataCollator(data_collator=padding)
             Trainer(model=reft, args=how, train_dataset=data, data_collator=collate).train()
+
+    return work
+
+
+def _reft(precision: str) -> tuple[LanguageModel, Any]:
+    """A pyreft model with the edits that LoReFT starts from here."""
+    import pyreft
+
+    own, tuner = models.fresh(loaded("fp32")), LoReFT()
+    edits = edits_of(tuners.apply(tuner, models.fresh(loaded("fp32")), 0))
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    own.model.to(dtype)
+    made = [
+        pyreft.LoreftIntervention(embed_dim=edits.width, low_rank_dimension=tuner.rank, dtype=torch.float32)
+        for _ in edits.layers
+    ]
+    with torch.no_grad():
+        for which, each in enumerate(made):
+            rotation, square = each.rotate_layer.parametrizations.weight, torch.eye(edits.width)
+            rotation[0].base = torch.ormqr(edits.rotation.reflectors[which], edits.rotation.scales[which], square)
+            each.learned_source.weight.copy_(edits.source[which])
+            each.learned_source.bias.copy_(edits.bias[which])
+            each.learned_source.to(dtype)
+    shared = {"component": "block_output", "low_rank_dimension": tuner.rank}
+    listed = [{"layer": layer, "intervention": each, **shared} for layer, each in zip(edits.layers, made, strict=True)]
+    with contextlib.redirect_stdout(io.StringIO()):
+        return own, pyreft.get_reft_model(own.model, pyreft.ReftConfig(representations=listed))
+
+
+# --- generation ------------------------------------------------------------------------------------------------------
+
+
+def _prompts() -> list[evaluate.Item]:
+    items, _ = evaluate.task_items(loaded("fp32"), load_task("disflqa").test[:PROMPTS], "", NEW)
+    return [evaluate.Item(item.context, (), ()) for item in items]
+
+
+def our_generation(precision: str) -> Callable[[], object]:
+    """Greedy answers by this package, from token ids to text."""
+    own = models.fresh(loaded(precision))
+    model = tuners.apply(LoReFT(), own, 0).eval()
+    return functools.partial(evaluate.answer, model, own, _prompts(), NEW)
+
+
+def peer_generation(precision: str) -> Callable[[], object]:
+    """Greedy answers by pyreft, in one batch padded on the left."""
+    from pyreft.dataset import get_intervention_locations
+
+    own, reft = _reft(precision)
+    reft.eval()
+    prompts, padding = [item.context for item in _prompts()], int(own.tokenizer.pad_token_id)
+    ids, mask = padded(prompts, padding, True, own.device)
+    where = {"positions": "f7+l7", "share_weights": True, "num_interventions": own.model.config.num_hidden_layers}
+    rows = [get_intervention_locations(last_position=len(prompt), **where) for prompt in prompts]
+    shifted = [
+        [[at + ids.shape[1] - len(prompt) for at in each] for each in row]
+        for row, prompt in zip(rows, prompts, strict=True)
+    ]
+    places = {"sources->base": (None, [list(each) for each in zip(*shifted, strict=True)])}
+    how = {"max_new_tokens": NEW, "do_sample": False, "pad_token_id": padding}
+
+    def work() -> object:
+        with torch.inference_mode(), _quiet():
+            given = {"input_ids": ids, "attention_mask": mask.long()}
+            return reft.generate(given, unit_locations=places, intervene_on_prompt=True, **how)
 
     return work
 
