@@ -108,6 +108,12 @@ def test_padding_moves_no_position(chat_model: LanguageModel):
     assert list(found) == [" ".join(map(str, row)) for row in expected]
 
 
+def test_items_without_continuations_have_no_scores(chat_model: LanguageModel):
+    bare = [Item((5, 6, 7), (), ()), Item((8,), (), ())]
+    assert evaluate.answer(chat_model.model, chat_model, bare).log_likelihoods == ((), ())
+    assert evaluate.answer(chat_model.model, chat_model, []).texts == ()
+
+
 def test_many_items_come_back_in_their_order(chat_model: LanguageModel, monkeypatch: pytest.MonkeyPatch):
     items, _ = evaluate.task_items(chat_model, CHOICE * 3, "", 8)
     batches = list(answers.batches(items, 300, mixed=True))

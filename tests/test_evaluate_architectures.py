@@ -148,6 +148,33 @@ def test_generation_is_that_of_transformers(
     assert list(evaluate.answer(family.model, family, asked, NEW).texts) == expected
 
 
+class Around(torch.nn.Module):
+    """A model inside another one that passes on what it does not name, as the wrappers of adapter libraries do."""
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def get_base_model(self) -> torch.nn.Module:
+        return self.model
+
+    def get_output_embeddings(self) -> torch.nn.Module:
+        return self.model.get_output_embeddings()
+
+    def forward(self, input_ids: torch.Tensor, **named: Any) -> Any:
+        return self.model(input_ids=input_ids, **named)
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2", "bloom"])
+def test_a_wrapped_model_scores_and_generates_as_the_one_inside(kind: str):
+    language_model, asked = build(kind), items(12)
+    bare = evaluate.answer(language_model.model, language_model, asked, 4)
+    wrapped = evaluate.answer(Around(language_model.model), language_model, asked, 4)
+    assert wrapped.texts == bare.texts
+    for one, other in zip(wrapped.log_likelihoods, bare.log_likelihoods, strict=True):
+        assert one == pytest.approx(other, abs=1e-4)
+
+
 def test_what_packs_and_what_does_not():
     packing = {kind: passes.packs(build(kind).model) for kind in (*DECODERS, "t5")}
     assert [kind for kind, does in packing.items() if not does] == ["bloom", "gemma2", "t5"]

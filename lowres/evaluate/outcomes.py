@@ -23,7 +23,7 @@ from lowres.models import (
 from lowres.precision import cast_once
 
 Outcomes = dict[str, list[float]]
-TEXT_ROOM = 512  # tokens of plain text at a time: each has logits over the whole vocabulary
+TEXT_ROOM = {"cpu": 512, "cuda": 8192}  # tokens of plain text at a time: each has logits over the whole vocabulary
 
 
 # --- items from examples ---------------------------------------------------------------------------------------------
@@ -157,11 +157,12 @@ def text_nll(model: nn.Module, language_model: LanguageModel, texts: Sequence[st
         scores = answer(model, language_model, items, title=title).log_likelihoods
         return [-score[0] / len(item.continuations[0]) for item, score in zip(items, scores, strict=True)]
     values = [0.0] * len(rows)
+    room = TEXT_ROOM.get(language_model.device.type, TEXT_ROOM["cpu"])
     with (
         cast_once(model, language_model),
         tqdm(total=len(rows), desc=title, unit="text", leave=False, mininterval=1.0) as bar,
     ):
-        for indices in batches([Item(row, (), ()) for row in rows], TEXT_ROOM, mixed=True):
+        for indices in batches([Item(row, (), ()) for row in rows], room, mixed=True):
             found = _nll(model, language_model, [rows[index] for index in indices])
             for index, value in zip(indices, found, strict=True):
                 values[index] = value

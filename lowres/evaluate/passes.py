@@ -32,14 +32,20 @@ def forward(
     return output.logits.float(), output.past_key_values
 
 
-@functools.lru_cache(maxsize=32)
-def _positions_of(forward: Callable[..., Any]) -> bool:
-    return "position_ids" in inspect.signature(forward).parameters
-
-
 def takes_positions(model: nn.Module) -> bool:
-    """Whether positions can be told; Bloom's follow from the mask, T5's from the order of the tokens."""
-    return _positions_of(type(model).forward) and _positions_of(type(inner_model(model)).forward)
+    """Whether positions can be told; Bloom's follow from the mask, T5's from the order of the tokens.
+
+    What stands around a transformers model may pass on arguments that it does not name.
+    """
+    named, inside = (_arguments(type(part).forward) for part in (model, inner_model(model)))
+    return "position_ids" in inside and bool(named & {"position_ids", "any"})
+
+
+@functools.lru_cache(maxsize=32)
+def _arguments(forward: Callable[..., Any]) -> set[str]:
+    """Names of a function's arguments; "any" where it takes any."""
+    found = inspect.signature(forward).parameters
+    return {*found, *("any" for kind in found.values() if kind.kind is inspect.Parameter.VAR_KEYWORD)}
 
 
 def inner_model(model: nn.Module) -> nn.Module:
@@ -191,7 +197,8 @@ class Packed:
                 owner += [number] * len(tokens)
                 here, end, number = here + more, end + more, number + 1
             logits = here
-        tensors = (ids, positions, branch, wanted, torch.tensor(source), torch.tensor(label), torch.tensor(owner))
+        read = (torch.tensor(numbers, dtype=torch.long) for numbers in (source, label, owner))
+        tensors = (ids, positions, branch, wanted, *read)
         return cls(*(tensor.to(device) for tensor in tensors))
 
     def mask(self, skip: int, window: int | None = None) -> torch.Tensor:
