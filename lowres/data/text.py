@@ -47,14 +47,20 @@ def opening(text: str, limit: int) -> str:
 
 
 def first_literal(glued: str, passage: str) -> str:
-    """The longest run of words from the start of `glued` that stands literally in `passage`, without a last comma.
+    """The longest run of whole words from the start of `glued` that stands literally in `passage`.
 
-    Of several quotations from `passage` that were glued together this is the first.
+    Of several quotations from `passage` that were glued together this is the first. A comma or an opening bracket
+    at its end is left out.
     """
     words, length = glued.split(), 0
-    while length < len(words) and " ".join(words[: length + 1]).rstrip(",") in passage:
+    while length < len(words) and _stands_in(" ".join(words[: length + 1]).rstrip(","), passage):
         length += 1
-    return " ".join(words[:length]).rstrip(",")
+    return " ".join(words[:length]).rstrip(" ,(")
+
+
+def _stands_in(run: str, passage: str) -> bool:
+    """Whether `run` stands in `passage` and ends there where a word ends."""
+    return run in passage and re.search(rf"{re.escape(run)}(?!\w)", passage) is not None
 
 
 def unescape_csv(text: str) -> str:
