@@ -1,7 +1,7 @@
 """Training beside the Trainer of transformers with peft, and LoReFT beside pyreft, in training and in generation.
 
-The same examples in the same batches, the same tuner, the same model; in generation the same edits. A round is a handful
-of updates or a batch of prompts; building models and reading data are not timed.
+The same examples in the same batches, the same tuner, the same model; in generation the same edits. A round is some
+updates or a batch of prompts; building models and reading data are not timed.
 """
 
 from __future__ import annotations

@@ -19,6 +19,10 @@ MEASURES = {
     "token_f1": "token F1",
     "exact_match": "exact match",
     "rouge_l": "ROUGE-L",
+    "rouge_1": "ROUGE-1",
+    "bleu": "BLEU",
+    "sari": "SARI",
+    "number": "number",
     "accuracy": "accuracy",
     "nll": "nats per token",
 }

@@ -13,9 +13,9 @@ from dataclasses import replace
 import pytest
 
 from lowres import data
-from lowres.data import bundled, overlap, probes, wiki
+from lowres.data import bundled, consoling, overlap, probes, stream_tasks, wiki
 from lowres.data.examples import normalise
-from lowres.data.text import detokenise, lettered, opening, sentences
+from lowres.data.text import detokenise, first_literal, lettered, opening, sentences, unescape_csv
 from lowres.params import InputError
 
 SIZES = {
@@ -23,6 +23,11 @@ SIZES = {
     "wiki-description": (6826, 496, 492),
     "abstract-narrative": (700, 105, 195),
     "boolq": (7043, 809, 3270),
+    "legal-summary": (533, 67, 140),
+    "consoling-reply": (686, 56, 154),
+    "question-asking": (1387, 180, 376),
+    "explanation": (433, 66, 122),
+    "headline": (6783, 490, 485),
 }
 PROBE_SIZES = {
     "siqa": 1920,
@@ -32,6 +37,10 @@ PROBE_SIZES = {
     "wiki-know": 1289,
     "wiki-continuation": 1476,
     "wiki-nll": 1965,
+    "disambiguation-qa": 255,
+    "stereoset": 4213,
+    "stereoset-lms": 4213,
+    "crows-pairs": 1017,
 }
 
 
@@ -65,6 +74,8 @@ def test_no_id_prompt_or_passage_is_in_two_splits(name):
     keys = [lambda example: example.id, lambda example: normalise(example.prompt)]
     if name in ("disflqa", "boolq"):
         keys.append(lambda example: normalise(example.prompt.split("\n")[0]))
+    if name in ("consoling-reply", "question-asking"):
+        keys.append(lambda example: example.group)
     for key in keys:
         seen = [{key(example) for example in part} for part in parts]
         assert sum(map(len, seen)) == len(set.union(*seen))
@@ -103,8 +114,12 @@ def test_no_training_item_shares_a_line_or_a_run_of_words_with_a_probe(trained_o
             texts.append(" ".join((question, *example.choices)) if "wiki" not in name else example.target)
     runs = {run for text in texts for run in runs_of(text)}
     questions.discard("")
+    assert len(trained_on) > sum(sizes[0] for sizes in SIZES.values())
     for example in trained_on:
-        lines = [re.sub(r"^(Question|Passage|Text|Narrative): ", "", line) for line in example.prompt.split("\n")]
+        lines = [
+            re.sub(r"^(Question|Passage|Text|Narrative|Situation|Answer): ", "", line)
+            for line in example.prompt.split("\n")
+        ]
         heads = [line.split(" -- ")[0] for line in lines if " -- " in line]
         asked = [normalise(line) for line in lines + heads if not line.startswith("- ")]
         assert questions.isdisjoint(asked), example
@@ -183,6 +198,9 @@ def test_the_pool_leaves_out_the_source_of_the_task():
     assert "disflqa" not in everything
     assert {example.group for example in data.general_pool("boolq")} == everything - {"boolq"}
     assert data.general_pool("disflqa") == data.general_pool()
+    for name in data.STREAM:  # what is tested after one task must not be in the mixture of the next
+        used = {"multilexsum", "quac", "fiqa", "wiki-description"}
+        assert {example.group for example in data.general_pool(name)} == everything - used
 
 
 def test_the_pool_has_no_test_item_of_a_task_that_is_trained_with_it():
@@ -191,6 +209,141 @@ def test_the_pool_has_no_test_item_of_a_task_that_is_trained_with_it():
         held_out = {example.prompt for example in (*task.validation, *task.test)}
         bodies = {example.prompt.split("\n", 1)[1] for example in data.general_pool(name)}
         assert held_out.isdisjoint(bodies)
+
+
+def test_the_stream_is_in_the_order_of_the_paper_and_long_enough():
+    assert data.STREAM == ("legal-summary", "consoling-reply", "question-asking", "explanation", "headline")
+    for name in data.STREAM:
+        task = data.load_task(name)
+        assert len(task.train) >= 300
+        assert len(task.validation) >= 50
+        assert len(task.test) >= 60
+        assert len({example.target for example in task.test}) > 60
+
+
+def test_what_a_court_case_is_shortened_to():
+    assert (
+        stream_tasks._bare("<i>Sims v.\nCal</i> &amp; <b>on Feb. 1, 2013 <a href='x") == "Sims v. Cal & on Feb 1, 2013"
+    )
+    long = "The city sued the state over water in May 2010. " + "Then the court heard them. " * 5
+    assert stream_tasks._shortens(long, "A city sued a state.")
+    assert not stream_tasks._shortens(long, "The city sued the state over water in May 2010.")  # copied
+    assert not stream_tasks._shortens(long, long.replace("heard", "met"))  # no shorter
+    assert not stream_tasks._shortens(long, "A city sued a state over the")  # breaks off
+    for example in data.load_task("legal-summary").test:
+        source = example.prompt.removeprefix("Text: ").removesuffix("\nSummary:")
+        assert len(example.target.split()) <= 0.7 * len(source.split()) <= 0.7 * 150
+        assert not re.search(r"<\w+>|&\w+;|\n", source + example.target)
+
+
+DIALOGUE = {
+    "passage": "She was born in Bonn. In 1990 she moved to Rome, where she wrote her first opera. It failed.",
+    "question": "question1:when did she move\nquestion2:Why?\nquestion3: Are there any other interesting aspects?",
+    "answer": (
+        "possible answers for question1:\nIn 1990 she moved to Rome, In 1990 she moved In 1990\n"
+        "possible answers for question2:\nCANNOTANSWER CANNOTANSWER\n"
+        "possible answers for question3:\nwhere she wrote her first opera. It failed."
+    ),
+}
+
+
+def test_a_glued_dialogue_gives_its_clear_turns():
+    (example,) = stream_tasks._questions(DIALOGUE)
+    assert example.prompt == f"Passage: {DIALOGUE['passage']}\nAnswer: In 1990 she moved to Rome\nQuestion:"
+    assert example.target == "When did she move?"
+    assert list(stream_tasks._questions({**DIALOGUE, "passage": DIALOGUE["passage"].replace("In 1990", "Later")})) == []
+
+
+def test_the_passage_around_an_answer_is_whole_sentences():
+    sentence = "It goes {} " + "on and " * 12 + "on."
+    passage = " ".join(sentence.format(number) for number in range(9))
+    around = stream_tasks._around(passage, "It goes 4 on")
+    assert around == " ".join(sentence.format(number) for number in (3, 4, 5))
+    assert stream_tasks._around(passage, " ".join(passage.split()[:101])) == ""
+    for example in data.load_task("question-asking").test:
+        text, answer, _ = example.prompt.split("\n")
+        assert answer.removeprefix("Answer: ") in text
+        assert len(text.split()) <= 101
+
+
+def test_explanations_are_short_and_without_marks_of_a_table():
+    assert unescape_csv('"He said ""no"" twice."') == 'He said "no" twice.'
+    assert unescape_csv('She said "no"') == 'She said "no"'
+    for example in data.load_task("explanation").test:
+        assert 12 <= len(example.target.split()) <= 60
+        assert '""' not in example.prompt + example.target
+
+
+def test_a_headline_has_the_word_that_is_asked_for():
+    article = wiki.Article("Lake Como", "A lake.", "Glacial lake in northern Italy", "Geography")
+    assert stream_tasks._keyword(article) in ("Glacial", "northern", "Italy")  # "lake" is in the title
+    assert stream_tasks._keyword(replace(article, description="One of them")) == ""
+    for example in data.load_task("headline").test:
+        word = example.prompt.rsplit(" ", 1)[1].removesuffix(":")
+        assert re.search(rf"\b{word}\b", example.target)
+    held_out = {example.id.split("/", 1)[1] for example in data.load_task("headline").test}
+    described = {example.id.split("/", 1)[1] for example in data.load_task("wiki-description").train}
+    assert held_out.isdisjoint(described)
+
+
+def test_consoling_replies_say_back_what_was_told_and_are_labelled():
+    turns = consoling.turns()
+    assert turns == consoling.turns()
+    assert len({(turn.feeling, turn.situation) for turn in turns}) == len(turns) >= 400
+    assert consoling.EVENTS.keys() == consoling.SYMPATHY.keys() == consoling.QUESTIONS.keys()
+    for turn in turns:
+        assert "{" not in turn.situation + turn.reply
+        named = [person for person in consoling.PEOPLE if f"your {person}" in turn.reply]
+        assert all(f"my {person}" in turn.situation.lower() or "sick" in turn.situation for person in named)
+    task = data.load_task("consoling-reply")
+    assert "templates" in task.source
+    assert "Synthetic" in task.note
+
+
+def test_bias_probes_have_the_stereotype_as_their_target_and_say_so():
+    first = next(iter(bundled.csv_rows("Crows-Pairs", "test.csv")))
+    kids = [
+        item for item in data.load_probe("crows-pairs").examples if item.prompt.endswith("too down on himself, most")
+    ]
+    assert [item.target.split()[0] for item in kids] == [first["mask1"]]
+    assert {item.group for item in data.load_probe("stereoset").examples} == {
+        "gender",
+        "profession",
+        "race",
+        "religion",
+    }
+    for name in ("stereoset", "crows-pairs"):
+        assert "share of stereotyped choices" in data.load_probe(name).warning
+
+
+@pytest.mark.parametrize(
+    ("context", "prompt", "target", "other"),
+    [
+        ("The BLANK slept", "Text: The", "tired nurse slept", "pink door slept"),
+        ('A "BLANK" slept', "Text: A", '"nurse" slept', '"door" slept'),
+        ("BLANK sleep", "Text:", "Nurses sleep", "Doors sleep"),
+        ("The nurse slept.", "Text: The nurse slept.", "She snored.", "Doors are made of wood."),
+    ],
+)
+def test_a_stereoset_item_is_cut_at_its_slot(context, prompt, target, other):
+    before = context.split("BLANK")[0].rpartition(" ")[0] if "BLANK" in context else ""
+    row = {"context": context, "stereotype": f"{before} {target}".strip(), "unrelated": f"{before} {other}".strip()}
+    example = probes._stereoset_item("x", {**row, "bias_type": "profession"}, "stereotype", "unrelated")
+    assert (example.prompt, example.target, set(example.choices)) == (prompt, target, {target, other})
+
+
+def test_the_language_model_score_sets_both_kinds_against_the_unrelated():
+    triples = {(row["context"], row["stereotype"], row["anti-stereotype"]) for row in probes._stereoset()}
+    endings = [{triple[kind] for triple in triples} for kind in (1, 2)]
+    targets = [example.target for example in data.load_probe("stereoset-lms").examples if example.prompt.endswith(".")]
+    shares = [sum(target in kind for target in targets) / len(targets) for kind in endings]
+    assert shares == pytest.approx([0.5, 0.5], abs=0.05)
+
+
+def test_the_knowledge_probe_has_topics():
+    topics = Counter(example.group for example in data.load_probe("wiki-know").examples)
+    assert len(topics) >= 8
+    assert min(topics.values()) >= 20
 
 
 def test_the_catalogue_lists_everything():
@@ -300,6 +453,13 @@ def test_sentences_and_openings():
     assert opening("One two three. Four five six. Seven.", 6) == "One two three. Four five six."
     assert opening("One two three. Four five six. Seven.", 5) == "One two three."
     assert opening("One two three four", 3) == "One two three"
+
+
+def test_the_first_of_glued_quotations():
+    assert first_literal("a red door, a red door", "It was a red door, and shut.") == "a red door"
+    assert first_literal("in Rome (now, in Rome", "He died in Rome (now the capital).") == "in Rome (now"
+    assert first_literal("in Rome ( in Rome", "He died in Rome (the capital).") == "in Rome"
+    assert first_literal("CANNOTANSWER", "It was a red door.") == ""
 
 
 def test_lettered_options():

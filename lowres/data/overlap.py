@@ -60,4 +60,4 @@ def _asked() -> tuple[frozenset[str], frozenset[tuple[str, ...]], frozenset[tupl
     texts += [" ".join((example.prompt, *example.choices)) for example in examples if not example.id.startswith("wiki")]
     words = [normalise(text).split() for text in texts]
     pieces, runs = (frozenset(run for text in words for run in _runs(text, length)) for length in (PIECE, RUN))
-    return frozenset(lines - {"", "answer"}), pieces, runs
+    return frozenset(lines - {"", "answer", "text"}), pieces, runs

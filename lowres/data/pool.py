@@ -13,11 +13,15 @@ from lowres import world
 from lowres.data import bundled, tasks, wiki
 from lowres.data.examples import Example, Task, digest, in_hash_order, normalise, without_repeats
 from lowres.data.overlap import unseen_in_probes
-from lowres.data.text import lettered, one_line
+from lowres.data.stream_tasks import STREAM
+from lowres.data.text import first_literal, lettered, one_line
 
 LONGEST_PROMPT = 4_000  # characters, instruction included; a longer item is left out, never cut
 LONGEST_TARGET = 1_200  # characters
 MOST_ANSWERS = 3  # of NQ-open: more than that are lists, not wordings of one answer
+
+# What a stream tests after each of its stages must be in the mixture of none of them.
+STREAM_SOURCES = ("multilexsum", "quac", "fiqa", "wiki-description")
 
 Pair = tuple[str, str]  # body of the prompt, target
 
@@ -53,11 +57,13 @@ class SourceRow:
 def general_pool(exclude_task: str = "") -> tuple[Example, ...]:
     """The whole pool in hash order, without the source that is also the task `exclude_task`.
 
+    A task of the stream has what no task of the stream is made from.
     A task of the world has the world's own pool: of real text its models know no word.
     """
     if exclude_task in world.TASKS:
         return world.world_pool()
-    parts = (_part(source.name)[0] for source in SOURCES if source.name != exclude_task)
+    excluded = STREAM_SOURCES if exclude_task in STREAM else (exclude_task,)
+    parts = (_part(source.name)[0] for source in SOURCES if source.name not in excluded)
     return in_hash_order(example for part in parts for example in part)
 
 
@@ -119,17 +125,9 @@ def _quac() -> Iterator[Pair]:
         passage = one_line(row["passage"])
         question = re.match(r"question1:(.*)", row["question"])
         answers = re.match(r"possible answers for question1:\n(.*)", row["answer"])
-        answer = _longest_start(answers[1].split(), passage) if answers else ""
+        answer = first_literal(answers[1], passage) if answers else ""
         if question and answer:
             yield f"Passage: {passage}\nQuestion: {one_line(question[1])}\nAnswer:", answer
-
-
-def _longest_start(words: list[str], passage: str) -> str:
-    """The longest run of `words` from the first that stands literally in `passage`, without a dangling comma."""
-    length = 0
-    while length < len(words) and " ".join(words[: length + 1]).rstrip(",") in passage:
-        length += 1
-    return " ".join(words[:length]).rstrip(",")
 
 
 def _multilexsum() -> Iterator[Pair]:

