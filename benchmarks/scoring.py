@@ -19,6 +19,7 @@ from lowres import evaluate, models, tuners
 from lowres.data import Example, load_probe, load_task
 
 MODEL, BATCH, NEW = "smollm2-135m-instruct", 16, 24
+ONE_TOKEN = "the peer, too, reads a context once for choices of a single token"
 HARNESS, GENERATE = "lm-evaluation-harness 0.4.13", "transformers generate"
 Side = Callable[[], object]
 
