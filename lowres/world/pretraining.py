@@ -19,7 +19,7 @@ from lowres.world.names import ABILITIES, SIZES, WorldModel
 if TYPE_CHECKING:
     import torch
 
-COPYING = {"recall": 25, "retell": 35, "reading": 40}  # parts of the text that a base model begins with
+COPYING = {"recall": 20, "retell": 30, "reading": 30, "pronoun": 20}  # parts of the text that a base model begins with
 COPYING_SHARE = 0.25  # of its steps: mixed in from the start, reading was not learnt at all
 MIXTURE = {
     "fact": 20,
