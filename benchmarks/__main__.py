@@ -15,7 +15,7 @@ from typing import Any
 
 from benchmarks.rows import Row
 
-MODULES = ("scoring", "training")  # each has `rows(rounds: int) -> list[Row]`
+MODULES = ("scoring", "training")  # each has `rows(rounds: int) -> Iterator[Row]`
 RESULTS = Path(__file__).parent.parent / "results" / "bench.json"
 PACKAGES = ("torch", "transformers", "peft", "accelerate", "pyreft", "lm_eval")
 
@@ -27,9 +27,15 @@ def main() -> None:
     asked = parser.parse_args()
     named = [name for name in MODULES if asked.only in (None, name)]
     held = [name for name in named if importlib.util.find_spec(f"benchmarks.{name}")]
-    found = {name: importlib.import_module(f"benchmarks.{name}").rows(asked.rounds) for name in held}
-    print(table([row for rows in found.values() for row in rows]))
-    write({name: [row.as_dict() for row in rows] for name, rows in found.items()})
+    every: list[Row] = []
+    for name in held:
+        found: list[Row] = []
+        for row in importlib.import_module(f"benchmarks.{name}").rows(asked.rounds):
+            print(f"{row.work}, {row.precision}: {row.ratio:.2f} times as fast", flush=True)
+            found.append(row)
+            write({name: [each.as_dict() for each in found]})  # what is measured is kept, whatever happens next
+        every += found
+    print(table(every))
 
 
 def table(rows: list[Row]) -> str:

@@ -1,4 +1,4 @@
-"""Scoring of choices beside lm-evaluation-harness, and greedy generation beside transformers and peft.
+"""Scoring of choices beside lm-evaluation-harness, and greedy generation beside transformers.
 
 Time: both sides in one process, in turns, each from texts (or, in chat format, from token ids) to results. The peer's
 weights are in the precision that the row names; ours, and those of generate, are as everywhere in this package (bf16 is
@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 from benchmarks.parity import harness_model
 from benchmarks.rows import Row, compare, peak_memory
-from lowres import evaluate, models, tuners
+from lowres import evaluate, models
 from lowres.data import Example, load_probe, load_task
 
 MODEL, BATCH, NEW = "smollm2-135m-instruct", 16, 24
@@ -52,15 +52,14 @@ WORKS = (
     ),
     Work("choices in chat format behind an anchor, BoolQ", "chat", "boolq", 16, 4),
     Work("generation, DisflQA, 16 prompts", "generate", "disflqa", 16, 2, GENERATE, in_bf16=True),
-    Work("generation with LoRA, DisflQA, 16 prompts", "lora", "disflqa", 16, 2, "peft generate", "ours merges first"),
 )
 
 
-def rows(rounds: int) -> list[Row]:
+def rows(rounds: int) -> Iterator[Row]:
     """All comparisons in fp32, and some in bf16 where the machine is faster in it."""
     again = [work for work in WORKS if work.in_bf16 and models.chosen_precision("cpu") == "bf16"]
     pairs = [(work, "fp32") for work in WORKS] + [(work, "bf16") for work in again]
-    return [_row(work, precision, rounds) for work, precision in pairs]
+    return (_row(work, precision, rounds) for work, precision in pairs)
 
 
 def _row(work: Work, precision: str, rounds: int) -> Row:
@@ -69,8 +68,9 @@ def _row(work: Work, precision: str, rounds: int) -> Row:
     for once in sides:
         once()
     ours, theirs = compare(*sides, rounds)
-    memory = [peak_memory("benchmarks.scoring:side", name, place, precision) for name in ("ours", "peer")]
-    print(f"{work.title} {precision}", *ours, *theirs, flush=True)
+    memory = [0.0, 0.0]
+    if precision == "fp32":
+        memory = [peak_memory("benchmarks.scoring:side", name, place, precision) for name in ("ours", "peer")]
     return Row(work.title, work.peer, "items", work.items, ours, theirs, work.reach, precision, *memory, note=work.note)
 
 
@@ -79,8 +79,8 @@ def side(name: str, place: str, precision: str) -> Side:
     work = WORKS[int(place)]
     language_model = _loaded(precision)
     examples = (load_probe if work.data == "siqa" else _task)(work.data).examples[: work.items]
-    if work.kind in ("generate", "lora"):
-        return _generation(name, language_model, examples, work.kind == "lora")
+    if work.kind == "generate":
+        return _generation(name, language_model, examples)
     return _choices(name, language_model, examples, work)
 
 
@@ -140,15 +140,12 @@ def _score(language_model: models.LanguageModel, examples: tuple[Example, ...], 
 # --- generation ------------------------------------------------------------------------------------------------------
 
 
-def _generation(name: str, language_model: models.LanguageModel, examples: tuple[Example, ...], lora: bool) -> Side:
+def _generation(name: str, language_model: models.LanguageModel, examples: tuple[Example, ...]) -> Side:
     items, _ = evaluate.task_items(language_model, examples, "", NEW)
     bare = [evaluate.Item(item.context, (), ()) for item in items]
-    own = models.fresh(language_model)
-    tuned = tuners.apply(tuners.LoRA(), own, 0) if lora else own.model
     if name == "ours":
-        model = tuners.finish(tuned) if lora else tuned
-        return functools.partial(evaluate.answer, model, own, bare, NEW)
-    return functools.partial(_by_generate, tuned.eval(), own, bare)
+        return functools.partial(evaluate.answer, language_model.model, language_model, bare, NEW)
+    return functools.partial(_by_generate, language_model.model, language_model, bare)
 
 
 def _by_generate(model: Any, language_model: models.LanguageModel, items: list[evaluate.Item]) -> object:

@@ -11,7 +11,7 @@ import functools
 import io
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -43,9 +43,8 @@ PAIRS = (
 )
 
 
-def rows(rounds: int) -> list[Row]:
+def rows(rounds: int) -> Iterator[Row]:
     """One row per pair; where the machine has no fast bf16, "auto" is fp32 and says so."""
-    found = []
     for work, tuner, precision, peer_precision, peer, reach in PAIRS:
         ours, theirs = our_work(tuner, precision), peer_work(tuner, peer_precision)
         for once in (ours, theirs):  # the first updates fill caches
@@ -55,7 +54,7 @@ def rows(rounds: int) -> list[Row]:
             peak_memory(f"benchmarks.training:{side}", tuner, form)
             for side, form in (("our_work", precision), ("peer_work", peer_precision))
         ]
-        row = Row(
+        yield Row(
             work=work,
             peer=peer,
             unit="tokens",
@@ -68,9 +67,8 @@ def rows(rounds: int) -> list[Row]:
             peer_memory=memory[1],
             note=f"{UPDATES} updates of {BATCH} examples of {TASK}",
         )
-        found.append(row)
-        print(f"{work} {row.precision}: {row.ratio:.2f}", flush=True)
-    return found + [_generation_row(*pair, rounds) for pair in (("auto", "fp32"), ("fp32", "fp32"), ("bf16", "bf16"))]
+    for pair in (("auto", "fp32"), ("fp32", "fp32"), ("bf16", "bf16")):
+        yield _generation_row(*pair, rounds)
 
 
 def _generation_row(precision: str, peer_precision: str, rounds: int) -> Row:
@@ -82,9 +80,7 @@ def _generation_row(precision: str, peer_precision: str, rounds: int) -> Row:
     memory = [peak_memory(f"benchmarks.training:{name}", form) for name, form in both]
     here = f"{_precision(precision)} / {peer_precision}"
     title, note = f"generation with LoReFT, DisflQA, {PROMPTS} prompts", f"{NEW} new tokens at most, the same edits"
-    row = Row(title, "pyreft generate", "items", PROMPTS, *seconds, 2.0, here, *memory, note=note)
-    print(f"{row.work} {row.precision}: {row.ratio:.2f}", flush=True)
-    return row
+    return Row(title, "pyreft generate", "items", PROMPTS, *seconds, 2.0, here, *memory, note=note)
 
 
 def _precision(asked: str) -> str:
@@ -230,7 +226,7 @@ def _prompts() -> list[evaluate.Item]:
 def our_generation(precision: str) -> Callable[[], object]:
     """Greedy answers by this package, from token ids to text."""
     own = models.fresh(loaded(precision))
-    model = tuners.apply(LoReFT(), own, 0).eval()
+    model = tuners.finish(tuners.apply(LoReFT(), own, 0))
     return functools.partial(evaluate.answer, model, own, _prompts(), NEW)
 
 

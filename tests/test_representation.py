@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from lowres import models, tuners
-from lowres.evaluate import Item, answer
+from lowres.evaluate import Item, answer, passes
 from lowres.models import LanguageModel
 from lowres.params import InputError
 from lowres.tuners import saving
@@ -190,6 +190,20 @@ def test_the_scorer_of_the_book_and_generate_agree(chat_model: LanguageModel):
     assert texts == tuple(own.tokenizer.decode(row).strip() for row in rows)
     plain = answer(chat_model.model, chat_model, [Item(p, (), ()) for p in PROMPTS], max_new_tokens=6).texts
     assert texts != plain
+
+
+def test_choices_in_one_row_with_their_prompt_score_as_from_the_cache(
+    chat_model: LanguageModel, monkeypatch: pytest.MonkeyPatch
+):
+    model, own = edited(chat_model, LoReFT(rank=2, positions="p2+s2"))
+    items = [Item(p, (a, (5, 6, 7), (9,)), (1, 1, 1)) for p, a in zip(PROMPTS, ANSWERS, strict=True)]
+    model = tuners.finish(model)
+    assert passes.packs(model)
+    found = [answer(model, own, items).log_likelihoods]
+    monkeypatch.setattr(passes, "PACKED", ())
+    found.append(answer(model, own, items).log_likelihoods)
+    for packed, continued in zip(*found, strict=True):
+        assert packed == pytest.approx(continued, abs=1e-4)
 
 
 def test_beams_are_edited_like_single_rows(chat_model: LanguageModel):

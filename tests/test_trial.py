@@ -178,6 +178,18 @@ def test_the_same_trial_twice_has_the_same_outcome(chat_folder: Path, task: str,
     assert trial.trial_from(first.trial) == made
 
 
+@pytest.mark.parametrize("name", tuners.tuner_names())
+def test_a_trial_runs_with_every_tuner(chat_folder: Path, choice_task: str, name: str):
+    """Two stages, so that the tuned model is evaluated, trained on and evaluated again; its spec survives JSON."""
+    stage = Stage(choice_task, Recipe(task_tokens=100), Optimisation(1e-2, epochs=1, batch_size=4))
+    made = tiny.trial(chat_folder, choice_task, tuner=tuners.make(name), stream=(stage,))
+    record = trial.run(made, "cpu")
+    assert (record.status, record.error) == ("done", "")
+    assert len(record.outcomes["1:task"]["accuracy"]) == len(record.outcomes["task"]["accuracy"]) == 6
+    assert record.counts["trained_parameters"] > 0
+    assert trial.trial_from(json.loads(json.dumps(record.trial))) == made
+
+
 def test_another_seed_has_another_outcome(chat_folder: Path, task: str):
     runs = [trial.run(tiny.trial(chat_folder, task, seed=seed), "cpu") for seed in (0, 1)]
     assert runs[0].curves["loss"] != runs[1].curves["loss"]

@@ -11,6 +11,7 @@ from torch import nn
 from lowres.models import LanguageModel
 from lowres.params import InputError
 from lowres.tuners.configurations import IA3, DoRA, LoRA, Prefix, Prompt, RoAd, RsLoRA, Tuner, VeRA
+from lowres.tuners.representation import RepresentationModel
 from lowres.tuners.virtual_tokens import VirtualTokens
 
 
@@ -125,10 +126,10 @@ def _group(tuner: RoAd, model: nn.Module) -> int:
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
-    """The transformers model inside a peft wrapper, adapters in place, or the model itself."""
+    """The transformers model inside a wrapper, adapters or edits in place, or the model itself."""
     import peft
 
-    return model.get_base_model() if isinstance(model, peft.PeftModel) else model
+    return model.get_base_model() if isinstance(model, peft.PeftModel | RepresentationModel) else model
 
 
 def merged(model: nn.Module) -> nn.Module:
