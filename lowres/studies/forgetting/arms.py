@@ -230,10 +230,11 @@ def _insist_on_budgets(params: Params) -> None:
     largest = max((_recipe(params, arm).general_tokens for arm in further_arms(params)), default=0)
     for model in params.models or ():
         count = _counter(params, model)
-        for name in tasks_of(params, model) if count else ():
-            task = load_task(name)
-            take_tokens(task.train, params.task_tokens or 0, count, 0, f"task {name!r}")
-        if count and largest and model in (params.ablated or ()):
+        if count is None:
+            continue
+        for name in tasks_of(params, model):
+            take_tokens(load_task(name).train, params.task_tokens or 0, count, 0, f"task {name!r}")
+        if largest and model in (params.ablated or ()):
             pool = general_pool(tasks_of(params, model)[0])
             take_tokens(pool, largest, count, 0, "the general pool")
 

@@ -43,9 +43,9 @@ CLAIMS = (
         statement="Forgetting grows with the size of the model.",
         source="Luo et al. 2023, Table 4",
         reported="domain knowledge FG of BLOOMZ 1.1b, 1.7b, 3b, 7.1b: 9.54, 10.72, 14.63, 18.37 percent",
-        measure="domain knowledge, largest minus smallest base decoder: FG of models trained to the end; corrected drop "
-        "of models stopped at the same level; corrected drop of models stopped at the same level, interpolated over "
-        "learning rates to the same loss on the new tasks",
+        measure="domain knowledge, largest minus smallest base decoder: FG of models trained to the end; corrected "
+        "drop of models stopped at the same level; the same, interpolated over learning rates to the same loss on the "
+        "new tasks",
         rule="all three above the margin. FG alone above it says that the number grows, not that more of the ability "
         "is lost; then the verdict is partly",
         margin=MARGIN,
@@ -78,8 +78,8 @@ CLAIMS = (
         statement="Mixing general data into every task mitigates forgetting.",
         source="Luo et al. 2023, MMLU-Human of LLaMA-7b",
         reported="34.72 at the start, 26.8 after the tasks alone, about 30 with 10,000 Alpaca samples mixed in",
-        measure="domain knowledge FG of the stream minus that of the stream with the largest share of general data that "
-        "was run, the same number of task examples seen in both",
+        measure="domain knowledge FG of the stream minus that of the stream with the largest share of general data "
+        "that was run, as many task examples seen in both",
         rule="above the margin",
         margin=MARGIN,
     ),

@@ -21,35 +21,30 @@ class Reported:
 
 @dataclass(frozen=True)
 class PaperModel:
-    """A model of the paper: family, billions of parameters, architecture, and what Tables 4 or 6 say."""
+    """A model of the paper: its family, billions of parameters, and what Tables 4 and 6 say of it."""
 
     name: str
     family: str
     size: float
-    encdec: bool
-    table: int
     groups: dict[str, Reported]
 
 
-def _model(  # noqa: PLR0913 - one line of a table
-    name: str, size: float, table: int, knowledge: Reported, reasoning: Reported, reading: Reported
-) -> PaperModel:
-    family = name.partition("-")[0]
-    values = dict(zip(GROUPS, (knowledge, reasoning, reading), strict=True))
-    return PaperModel(name, family, size, family == "mT0", table, values)
-
-
-MODELS = (
-    _model("mT0-1.2b", 1.2, 4, Reported(26.82, 22.47, 9.18), Reported(45.43, 40.22, 7.75), Reported(35.06, 29.54, 17.45)),
-    _model("mT0-3.7b", 3.7, 4, Reported(30.99, 20.14, 20.15), Reported(48.61, 38.39, 16.73), Reported(41.10, 30.45, 28.42)),
-    _model("BLOOMZ-1.1b", 1.1, 4, Reported(27.19, 23.84, 9.54), Reported(47.37, 41.97, 6.73), Reported(36.77, 27.28, 18.04)),
-    _model("BLOOMZ-1.7b", 1.7, 4, Reported(28.72, 24.52, 10.72), Reported(48.30, 44.96, 6.48), Reported(42.65, 30.09, 24.29)),
-    _model("BLOOMZ-3b", 3.0, 4, Reported(30.04, 24.29, 14.63), Reported(56.17, 47.03, 11.09), Reported(48.29, 31.38, 27.56)),
-    _model("BLOOMZ-7.1b", 7.1, 4, Reported(33.08, 25.61, 18.37), Reported(59.15, 49.24, 13.62), Reported(48.79, 33.05, 26.75)),
-    _model("BLOOM-7.1b", 7.1, 6, Reported(29.42, 24.83, 13.54), Reported(52.79, 47.76, 6.67), Reported(38.25, 31.55, 12.00)),
-    _model("LLaMA-7b", 6.7, 6, Reported(37.27, 24.05, 34.57), Reported(58.73, 40.38, 31.33), Reported(41.36, 27.62, 31.72)),
-    _model("Alpaca-7b", 6.7, 6, Reported(39.29, 29.88, 18.14), Reported(60.11, 53.68, 7.56), Reported(44.47, 37.61, 10.31)),
-)  # fmt: skip
+# Per model and group: start, end, FG.
+_TABLES_4_AND_6 = {
+    "mT0-1.2b": (1.2, (26.82, 22.47, 9.18), (45.43, 40.22, 7.75), (35.06, 29.54, 17.45)),
+    "mT0-3.7b": (3.7, (30.99, 20.14, 20.15), (48.61, 38.39, 16.73), (41.10, 30.45, 28.42)),
+    "BLOOMZ-1.1b": (1.1, (27.19, 23.84, 9.54), (47.37, 41.97, 6.73), (36.77, 27.28, 18.04)),
+    "BLOOMZ-1.7b": (1.7, (28.72, 24.52, 10.72), (48.30, 44.96, 6.48), (42.65, 30.09, 24.29)),
+    "BLOOMZ-3b": (3.0, (30.04, 24.29, 14.63), (56.17, 47.03, 11.09), (48.29, 31.38, 27.56)),
+    "BLOOMZ-7.1b": (7.1, (33.08, 25.61, 18.37), (59.15, 49.24, 13.62), (48.79, 33.05, 26.75)),
+    "BLOOM-7.1b": (7.1, (29.42, 24.83, 13.54), (52.79, 47.76, 6.67), (38.25, 31.55, 12.00)),
+    "LLaMA-7b": (6.7, (37.27, 24.05, 34.57), (58.73, 40.38, 31.33), (41.36, 27.62, 31.72)),
+    "Alpaca-7b": (6.7, (39.29, 29.88, 18.14), (60.11, 53.68, 7.56), (44.47, 37.61, 10.31)),
+}
+MODELS = tuple(
+    PaperModel(name, name.partition("-")[0], size, {g: Reported(*row) for g, row in zip(GROUPS, rows, strict=True)})
+    for name, (size, *rows) in _TABLES_4_AND_6.items()
+)
 
 BIAS = {
     "mT0-1.2b": Reported(56.31, 53.46, 5.62),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lowres import data, models, tuners, world
+from lowres import data, world
+from lowres import models as language_models
+from lowres import tuners as ways
 from lowres.params import parameter
 from lowres.studies.forgetting.paper import HUB_MODELS
 
@@ -72,7 +74,7 @@ class Params:
     tuners: tuple[str, ...] | None = parameter(
         None,
         "ways of tuning besides full tuning",
-        choices=tuners.tuner_names,
+        choices=ways.tuner_names,
         may_be_empty=True,
         tiers=_tiers((), (), ("lora", "loreft"), ()),
     )
@@ -112,13 +114,13 @@ class Params:
         None, "what is measured after every task; none - the groups of the study that go with the model"
     )
     probe_items: int | None = parameter(None, "examples per probe", low=2, tiers=_tiers(8, 72, 192, 500))
-    precision: str = parameter("auto", "number format of matrix products", choices=models.PRECISIONS)
+    precision: str = parameter("auto", "number format of matrix products", choices=language_models.PRECISIONS)
 
     def problems(self) -> list[str]:
         """What contradicts what, and names that are not known."""
         from lowres.studies.forgetting.arms import TUNING_SEED
 
-        found = [problem for name in self.models or () if (problem := models.check_name(name))]
+        found = [problem for name in self.models or () if (problem := language_models.check_name(name))]
         found += [
             f"models must name {name!r} without its seed: seeds says which are run"
             for name in self.models or ()
