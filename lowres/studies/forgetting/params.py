@@ -139,7 +139,6 @@ class Params:
         ]
         if TUNING_SEED in (*(self.seeds or ()), *(self.sweep_seeds or ())):
             found.append(f"seeds must not hold {TUNING_SEED}, the seed of the subset on which learning rates are tuned")
-        found += [
-            f"sweep_seeds holds {s}, which seeds leaves out" for s in self.sweep_seeds or () if s not in self.seeds
-        ]
+        left_out = sorted(set(self.sweep_seeds or ()) - set(self.seeds or ()))
+        found += [f"sweep_seeds holds {seed}, which seeds leaves out" for seed in left_out]
         return found
