@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from lowres.trial import Evaluation, Recipe, Record, Stage, Trial
 
 TUNING_SEED = 1000  # a subset of its own: a rate is not chosen on the very examples that a trial trains on
-USUAL_RATES = {"full": (1e-3, 2e-5), "lora": (3e-3, 3e-4), "loreft": (1e-2, 1e-3)}  # of world models, of others
-OTHER_RATES = (3e-3, 3e-4)
+USUAL_RATES = {"full": (3e-3, 2e-5), "lora": (1e-2, 3e-4), "loreft": (3e-2, 1e-3)}  # of world models, of others
+OTHER_RATES = (1e-2, 3e-4)
 MAIN = "stream"
 
 
