@@ -33,6 +33,7 @@ from lowres.studies.forgetting.evidence import (
 from lowres.studies.forgetting.params import Params
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from pandas import DataFrame
 
     from lowres.stats import Effect
@@ -282,7 +283,7 @@ def trajectories(evidence: Evidence) -> Shown:
     return curve(_frame(rows, "panel", "series", "x", "y", "low", "high"), plot)
 
 
-def _steps(evidence: Evidence, point: Point, group: str) -> list:  # type: ignore[type-arg]
+def _steps(evidence: Evidence, point: Point, group: str) -> list[NDArray]:
     """Scores [seeds, slots] of a group at every checkpoint, the start first."""
     import numpy as np
 
@@ -412,7 +413,7 @@ def pairs_figure(evidence: Evidence, kind: str) -> Shown:
     from lowres.figures import Plot, forest
 
     chosen = twins(evidence, encdec=kind == "encdec", instruct=kind == "instruct")
-    rows: list[Row] = []
+    rows: list[tuple[str, str, float, float, float]] = []
     for plain, other in chosen:
         more, less = (other, plain) if kind == "encdec" else (plain, other)
         for group in ABILITIES:
