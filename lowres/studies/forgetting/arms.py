@@ -114,7 +114,7 @@ def tuning(params: Params) -> list[Trial]:
     pairs = [(model, "full") for model in params.models or ()]
     pairs += [(model, tuner) for model in params.ablated or () for tuner in params.tuners or () if tuner != "full"]
     return [
-        _tuning_trial(params, model, tuner, factor) for model, tuner in pairs for factor in params.rate_factors or ()
+        _tuning_trial(params, model, tuner, factor) for factor in params.rate_factors or () for model, tuner in pairs
     ]
 
 
@@ -126,7 +126,7 @@ def _tuning_trial(params: Params, model: str, tuner: str, factor: float) -> Tria
 
 
 def trials(params: Params, tuned: Sequence[Record] = ()) -> list[Trial]:
-    """All trials, model by model, seeds outermost.
+    """All trials, seed by seed: every model before the stream, so that workers pretrain different ones, then the rest.
 
     Args:
         tuned: records of `tuning`; without any, the published ones decide.
@@ -136,19 +136,16 @@ def trials(params: Params, tuned: Sequence[Record] = ()) -> list[Trial]:
     """
     _insist_on_budgets(params)
     rates = learning_rates(params, tuned)
-    found = [
-        trial
-        for seed in params.seeds or ()
-        for model in params.models or ()
-        for trial in _trials_of(params, model, seed, rates)
-    ]
+    found: list[Trial] = []
+    for seed in params.seeds or ():
+        found += [_untouched(params, model, seed) for model in params.models or ()]
+        found += [trial for model in params.models or () for trial in _trials_of(params, model, seed, rates)]
     return list(dict.fromkeys(found))
 
 
 def _trials_of(params: Params, model: str, seed: int, rates: dict[tuple[str, str], float]) -> Iterator[Trial]:
-    """The trials of one model and seed: before the stream, the stream, and what else is asked for."""
+    """The trials of one model and seed: the stream, and what else is asked for."""
     rate = rates.get((model, "full"), usual_rate(model, "full"))
-    yield _untouched(params, model, seed)
     yield _trial(params, ARMS[MAIN], model, seed, rate)
     if seed in (params.sweep_seeds or ()):
         for factor in params.rate_factors or ():
