@@ -79,6 +79,15 @@ class Rule:
 
 
 @dataclass(frozen=True)
+class Part:
+    """One rule of a claim and the effect that it asks; None where that was not run."""
+
+    name: str
+    effect: Effect | None
+    rule: Rule
+
+
+@dataclass(frozen=True)
 class Verdict:
     """What the measurements say about a claim, at which scale, and what would settle it if they do not say enough.
 
@@ -171,6 +180,24 @@ def judge(
         cost=cost,
         page=page,
     )
+
+
+def judge_parts(
+    claim: Claim,
+    parts: Sequence[Part],
+    context: Mapping[str, Effect | Saving],
+    scale: str,
+    cost: str = "",
+    page: str = "",
+) -> Verdict:
+    """The verdict of `judge`, or "cannot tell" naming what was not run where the effect of a part is missing."""
+    effects: dict[str, Effect | Saving] = {part.name: part.effect for part in parts if part.effect is not None}
+    missing = [part.name for part in parts if part.effect is None]
+    if missing or not parts:
+        reason = f"not run: {', '.join(missing) or 'anything that this claim is about'}"
+        return Verdict(claim, "cannot tell", reason, {**effects, **context}, scale, cost=cost, page=page)
+    rules = {part.name: part.rule for part in parts}
+    return judge(claim, {**effects, **context}, rules, scale, cost, page)
 
 
 def _decisive(claim: Claim, effects: Mapping[str, Effect | Saving], rules: Mapping[str, Rule]) -> dict[str, Effect]:

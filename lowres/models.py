@@ -319,7 +319,7 @@ def _load(name: str, identity: str, device: str, autocast: bool) -> LanguageMode
     try:
         seq2seq = AutoConfig.from_pretrained(folder).is_encoder_decoder
         kind = AutoModelForSeq2SeqLM if seq2seq else AutoModelForCausalLM
-        model = kind.from_pretrained(folder, dtype=torch.float32, attn_implementation="sdpa")
+        model = kind.from_pretrained(folder, dtype=torch.float32)
         tokenizer = AutoTokenizer.from_pretrained(folder)
     except (OSError, ValueError) as error:
         raise InputError(f"model {name!r} could not be loaded from {folder}: {str(error).splitlines()[0]}") from error

@@ -31,9 +31,10 @@ def table(records: Sequence[Record]) -> str:
 
 
 def headline(record: Record) -> dict[str, float]:
-    """Mean outcome of each place, by its first measure (the task: by every measure)."""
+    """Mean outcome of each place after the last stage, by its first measure (the task: by every measure)."""
     means = {}
-    for where, measures in record.outcomes.items():
+    last = {where: measures for where, measures in record.outcomes.items() if ":" not in where}
+    for where, measures in last.items():
         for measure in measures if where == "task" else list(measures)[:1]:
             if measure != "chosen":
                 means[measure if where == "task" else where] = record.mean(where, measure)

@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lowres.claims import Claim, Rule, Verdict, at_tier, judge, with_holm
+from lowres.claims import Claim, Part, Rule, Verdict, at_tier, judge_parts, with_holm
+from lowres.exhibits import process_hours
 from lowres.studies.tell.arms import task_options
 from lowres.studies.tell.claims import CLAIMS, MARGIN
 from lowres.studies.tell.params import Params
@@ -155,15 +156,6 @@ def _largest_grid(records: Sequence[Record]) -> list[Record]:
 # --- verdicts --------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Part:
-    """One rule of a claim and the effect that it asks; None where that was not run."""
-
-    name: str
-    effect: Effect | None
-    rule: Rule
-
-
 def verdicts(evidence: Evidence) -> list[Verdict]:
     """One verdict per claim, corrected for their number (Holm); a live smoke run never gives one."""
     by_name = {claim.name: claim for claim in CLAIMS}
@@ -187,23 +179,13 @@ def scale(evidence: Evidence) -> str:
 
 def cost(evidence: Evidence) -> str:
     """What all records behind the verdicts took."""
-    hours = sum(record.cost["seconds"] for record in evidence.records) / 3600
-    machines = sorted({record.provenance["hardware"] for record in evidence.records})
-    return f"{len(evidence.records)} trials, {hours:.1f} process hours on {'; '.join(machines)}" if machines else ""
+    return process_hours(evidence.records)
 
 
 def _verdict(
     evidence: Evidence, claim: Claim, parts: Sequence[Part], context: Mapping[str, Effect | Saving]
 ) -> Verdict:
-    effects: dict[str, Effect | Saving] = {part.name: part.effect for part in parts if part.effect is not None}
-    missing = [part.name for part in parts if part.effect is None]
-    if missing:
-        reason = f"not run: {', '.join(missing)}"
-        return Verdict(
-            claim, "cannot tell", reason, {**effects, **context}, scale(evidence), cost=cost(evidence), page=PAGE
-        )
-    rules = {part.name: part.rule for part in parts}
-    return judge(claim, {**effects, **context}, rules, scale(evidence), cost(evidence), PAGE)
+    return judge_parts(claim, parts, context, scale(evidence), cost(evidence), PAGE)
 
 
 def _low_budget(evidence: Evidence, claim: Claim) -> Verdict:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
+from lowres import exhibits
+from lowres.exhibits import average
 from lowres.markup import Shown, shown_table, shown_text
-from lowres.params import literal
 from lowres.studies.tell.arms import ARMS
 from lowres.studies.tell.claims import DEVIATIONS, MARGIN
 from lowres.studies.tell.evidence import Evidence, Point, sft_curve, sweep
@@ -30,22 +29,7 @@ def arms_table(arms: Sequence[str]) -> Shown:
 
 def origin(evidence: Evidence) -> Shown:
     """One sentence on where the evidence of the page comes from."""
-    from lowres.ledger import is_stale
-
-    records = evidence.records
-    stale = sum(map(is_stale, records))
-    dates = sorted(record.provenance["date"][:10] for record in records)
-    source = (
-        "published in results/tell.parquet"
-        if evidence.published
-        else "of the live run above: nothing is published for these parameters"
-    )
-    when = ""
-    if dates:
-        when = f", made on {dates[0]}" if dates[0] == dates[-1] else f", made between {dates[0]} and {dates[-1]}"
-    older = f" {stale} of them were made by older code; lowres verify tell runs some again." if stale else ""
-    text = f"The evidence below rests on {len(records)} records {source}{when}.{older}"
-    return shown_text(text)
+    return exhibits.origin("tell", evidence.records, evidence.published)
 
 
 # --- tuning ----------------------------------------------------------------------------------------------------------
@@ -112,12 +96,6 @@ def title(evidence: Evidence) -> str:
     """The task's metric at the beginning of a sentence."""
     name = NAMES[evidence.metric]
     return name[0].upper() + name[1:]
-
-
-def average(values: Iterable[float]) -> float:
-    """Mean, 0 for nothing."""
-    listed = list(values)
-    return sum(listed) / max(1, len(listed))
 
 
 def ordered(evidence: Evidence) -> list[Point]:
@@ -320,20 +298,7 @@ def live_table(records: Sequence[Record]) -> Shown:
 
 def drift(live: Sequence[Record]) -> Shown:
     """The live run against the published records of the very same trials: equal bit for bit, or how far apart."""
-    from lowres.engine.verification import compare
-    from lowres.ledger import read_published, trial_name
-
-    stored = {trial_name(record): record for record in read_published("tell")}
-    pairs = [(stored[trial_name(r)], r) for r in live if r.status == "done" and trial_name(r) in stored]
-    rows = [row for before, now in pairs for row in compare(before, now)]
-    if not rows:
-        text = "None of the live trials has been published, so there is nothing to compare them with."
-        return shown_text(text)
-    agreement = Counter(row.agreement for row in rows)
-    note = ", ".join(f"{count} {word}" for word, count in agreement.most_common())
-    shown = [(row.arm, row.seed, row.outcome, row.recorded, row.here, row.agreement) for row in rows]
-    caption = f"{len(pairs)} live trials against their published records: {note}"
-    return shown_table(caption, ("Arm", "Seed", "Outcome", "Recorded", "Here", "Agreement"), shown, stack=True)
+    return exhibits.drift("tell", live)
 
 
 def samples(evidence: Evidence, count: int = 4) -> Shown:
@@ -389,8 +354,7 @@ def controls(evidence: Evidence) -> Shown:
 
 def deviations() -> Shown:
     """Original, here, expected direction of the bias."""
-    rows = [(row.original, row.here, row.expected_bias) for row in DEVIATIONS]
-    return shown_table("Deviations from the paper", ("In the paper", "Here", "Expected bias"), rows, stack=True)
+    return exhibits.deviations(DEVIATIONS)
 
 
 def cost_table(evidence: Evidence) -> Shown:
@@ -406,26 +370,13 @@ def cost_table(evidence: Evidence) -> Shown:
             speed = average(record.cost.get("tokens_per_second", 0) for record in records)
             memory = max(record.cost["peak_memory_bytes"] for record in records) / 2**30
             rows.append((name, len(records), round(seconds), round(training), round(speed), f"{memory:.1f} GiB"))
-    machines = "; ".join(
-        sorted({f"{r.provenance['hardware']}, {r.provenance['threads']} thread(s) each" for r in evidence.records})
-    )
     header = ("Arm", "Trials", "Seconds each", "of which training", "Tokens/s in training", "Peak memory")
-    return shown_table(f"Cost of a trial ({machines})", header, rows, stack=True)
+    return shown_table(f"Cost of a trial ({exhibits.machines(evidence.records)})", header, rows, stack=True)
 
 
 def verification() -> Shown:
     """The last verification of published records."""
-    from lowres.engine.verification import read_verification
-
-    kept = read_verification("tell")
-    if not kept:
-        text = "No published record has been verified on another machine yet: lowres verify tell does it."
-        return shown_text(text)
-    agreement = Counter(row["agreement"] for row in kept["comparisons"])
-    words = ", ".join(f"{count} {word}" for word, count in agreement.most_common())
-    where = kept["provenance"]
-    text = f"Last verified on {where['date']} ({where['hardware']}): {len(kept['comparisons'])} outcomes, {words}."
-    return shown_text(text)
+    return exhibits.verification("tell")
 
 
 def trial_table(trials: Sequence[Trial], recorded: int) -> Shown:
@@ -449,7 +400,4 @@ def trial_table(trials: Sequence[Trial], recorded: int) -> Shown:
 
 def parameters_table(params: Params) -> Shown:
     """The values in force, those of the tier filled in."""
-    rows = [
-        (field.name, literal(value)) for field in fields(params) if (value := getattr(params, field.name)) is not None
-    ]
-    return shown_table(f"In force at tier {params.tier}", ("Parameter", "Value"), rows)
+    return exhibits.parameters_table(params)

@@ -1,0 +1,98 @@
+"""What the pages of all studies show alike: where records come from, whether they hold here, deviations, cost."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+from lowres.markup import Shown, shown_table, shown_text
+from lowres.params import literal
+
+if TYPE_CHECKING:
+    from lowres.studies import Deviation
+    from lowres.trial import Record
+
+
+def average(values: Iterable[float]) -> float:
+    """Mean, 0 for nothing."""
+    listed = list(values)
+    return sum(listed) / max(1, len(listed))
+
+
+def process_hours(records: Sequence[Record]) -> str:
+    """What records took, in words; empty for none."""
+    hours = sum(record.cost["seconds"] for record in records) / 3600
+    machines = sorted({record.provenance["hardware"] for record in records})
+    return f"{len(records)} trials, {hours:.1f} process hours on {'; '.join(machines)}" if machines else ""
+
+
+def origin(study: str, records: Sequence[Record], published: bool) -> Shown:
+    """One sentence on where the evidence of a page comes from."""
+    from lowres.ledger import is_stale
+
+    stale = sum(map(is_stale, records))
+    dates = sorted(record.provenance["date"][:10] for record in records)
+    source = (
+        f"published in results/{study}.parquet"
+        if published
+        else "of the live run above: nothing is published for these parameters"
+    )
+    when = ""
+    if dates:
+        when = f", made on {dates[0]}" if dates[0] == dates[-1] else f", made between {dates[0]} and {dates[-1]}"
+    older = f" {stale} of them were made by older code; lowres verify {study} runs some again." if stale else ""
+    return shown_text(f"The evidence below rests on {len(records)} records {source}{when}.{older}")
+
+
+def drift(study: str, live: Sequence[Record]) -> Shown:
+    """The live run against the published records of the very same trials: equal bit for bit, or how far apart."""
+    from lowres.engine.verification import compare
+    from lowres.ledger import read_published, trial_name
+
+    stored = {trial_name(record): record for record in read_published(study)}
+    pairs = [(stored[trial_name(r)], r) for r in live if r.status == "done" and trial_name(r) in stored]
+    rows = [row for before, now in pairs for row in compare(before, now)]
+    if not rows:
+        text = "None of the live trials has been published, so there is nothing to compare them with."
+        return shown_text(text)
+    agreement = Counter(row.agreement for row in rows)
+    note = ", ".join(f"{count} {word}" for word, count in agreement.most_common())
+    shown = [(row.arm, row.seed, row.outcome, row.recorded, row.here, row.agreement) for row in rows]
+    caption = f"{len(pairs)} live trials against their published records: {note}"
+    return shown_table(caption, ("Arm", "Seed", "Outcome", "Recorded", "Here", "Agreement"), shown, stack=True)
+
+
+def verification(study: str) -> Shown:
+    """The last verification of published records."""
+    from lowres.engine.verification import read_verification
+
+    kept = read_verification(study)
+    if not kept:
+        text = f"No published record has been verified on another machine yet: lowres verify {study} does it."
+        return shown_text(text)
+    agreement = Counter(row["agreement"] for row in kept["comparisons"])
+    words = ", ".join(f"{count} {word}" for word, count in agreement.most_common())
+    where = kept["provenance"]
+    text = f"Last verified on {where['date']} ({where['hardware']}): {len(kept['comparisons'])} outcomes, {words}."
+    return shown_text(text)
+
+
+def deviations(listed: Sequence[Deviation]) -> Shown:
+    """Original, here, expected direction of the bias."""
+    rows = [(row.original, row.here, row.expected_bias) for row in listed]
+    return shown_table("Deviations from the paper", ("In the paper", "Here", "Expected bias"), rows, stack=True)
+
+
+def machines(records: Sequence[Record]) -> str:
+    """Where records were made, with threads."""
+    return "; ".join(sorted({f"{r.provenance['hardware']}, {r.provenance['threads']} thread(s) each" for r in records}))
+
+
+def parameters_table(params: Any) -> Shown:
+    """The values in force, those of the tier filled in."""
+    rows = [
+        (field.name, literal(value)) for field in fields(params) if (value := getattr(params, field.name)) is not None
+    ]
+    return shown_table(f"In force at tier {params.tier}", ("Parameter", "Value"), rows)

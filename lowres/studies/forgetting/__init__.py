@@ -1,0 +1,30 @@
+"""Forgetting (Luo et al. 2023, arXiv 2308.08747): what a stream of new tasks costs a model of its old abilities.
+
+lowres plan forgetting
+lowres run forgetting -p 'models=[world-s, world-m]' -p 'seeds=[0, 1, 2]' --workers 2
+"""
+
+from lowres.studies.forgetting import exhibits
+from lowres.studies.forgetting.arms import ARMS, Arm, trials, tuning
+from lowres.studies.forgetting.claims import CLAIMS, DEVIATIONS
+from lowres.studies.forgetting.evidence import Evidence, gather, verdicts
+from lowres.studies.forgetting.params import Params
+
+TITLE = "Forgetting: what continual tuning costs"
+NOTEBOOK = "notebooks/03_forgetting.ipynb"
+
+__all__ = [
+    "ARMS",
+    "CLAIMS",
+    "DEVIATIONS",
+    "NOTEBOOK",
+    "TITLE",
+    "Arm",
+    "Evidence",
+    "Params",
+    "exhibits",
+    "gather",
+    "trials",
+    "tuning",
+    "verdicts",
+]

@@ -1,0 +1,288 @@
+"""The arms of the forgetting study and the trials that follow from its parameters."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from lowres import world
+from lowres.studies.forgetting.params import LANGUAGE, REAL_GROUPS, REAL_STREAM, Params
+
+if TYPE_CHECKING:
+    from lowres.data import Example
+    from lowres.train import Optimisation
+    from lowres.trial import Evaluation, Recipe, Record, Stage, Trial
+
+TUNING_SEED = 1000  # a subset of its own: a rate is not chosen on the very examples that a trial trains on
+USUAL_RATES = {"full": (3e-3, 2e-5), "lora": (1e-2, 3e-4), "loreft": (3e-2, 1e-3)}  # of world models, of others
+OTHER_RATES = (1e-2, 3e-4)
+MAIN = "stream"
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way through the stream. `share` is that of general data in the tokens that are trained on."""
+
+    name: str
+    meaning: str
+    tuner: str = "full"
+    reverse: bool = False
+    share: float = 0.0
+    anchored: bool = False
+    labels: str = "true"
+    frozen: bool = False
+    task: bool = True
+
+
+ARMS = {
+    arm.name: arm
+    for arm in (
+        Arm(MAIN, "tuned in full on one task after the other"),
+        Arm("reverse", "the same tasks in the opposite order", reverse=True),
+        Arm("mixed", "general data shuffled into every task, and as many more updates", share=0.3),
+        Arm("anchor", "every task behind TELL's anchor", anchored=True),
+        Arm("mixed+anchor", "both: general data shuffled in, tasks behind the anchor (TELL)", share=0.3, anchored=True),
+        Arm("random-labels", "the targets of every task shuffled among its inputs", labels="random"),
+        Arm("no-op", "the stream at a learning rate of zero", frozen=True),
+        Arm("general-only", "as many updates on general data and no task at all", task=False),
+    )
+}
+
+
+def arm_of(name: str) -> Arm:
+    """The arm of a name; the name of a tuner stands for the stream tuned in that way."""
+    return ARMS.get(name) or Arm(name, f"the stream, tuned by {name} instead of in full", tuner=name)
+
+
+def further_arms(params: Params) -> list[Arm]:
+    """The arms besides the main one, in the order in which they run."""
+    found = [ARMS["reverse"]] if "reverse" in (params.orders or ()) else []
+    shares = params.general_shares or ()
+    found += [replace(ARMS["mixed"], share=share) for share in shares]
+    if params.anchor:
+        found += [ARMS["anchor"], *(replace(ARMS["mixed+anchor"], share=max(shares)) for _ in shares[:1])]
+    found += [arm_of(name) for name in params.tuners or () if name != "full"]
+    return found + [ARMS[name] for name in params.controls or ()]
+
+
+# --- what goes with a model ------------------------------------------------------------------------------------------
+
+
+def seeded(model: str, seed: int) -> str:
+    """The model of a seed: a world model is pretrained from it too, any other model there is but once."""
+    return f"{model}@{seed}" if world.is_world_model(model) and seed else model
+
+
+def unseeded(model: str) -> str:
+    """A world model without its seed; the inverse of `seeded`."""
+    return model.partition("@")[0] if world.is_world_model(model) else model
+
+
+def tasks_of(params: Params, model: str) -> tuple[str, ...]:
+    """The stream of a model in its forward order."""
+    return tuple(params.tasks or (world.STREAM if world.is_world_model(model) else REAL_STREAM))
+
+
+def groups_of(model: str) -> dict[str, tuple[str, ...]]:
+    """The four groups of probes that go with a model."""
+    return dict(world.GROUPS if world.is_world_model(model) else REAL_GROUPS)
+
+
+def probes_of(params: Params, model: str) -> tuple[str, ...]:
+    """What is measured before the stream and after each of its tasks."""
+    if params.probes is not None:
+        return params.probes
+    names = [name for group in groups_of(model).values() for name in group]
+    return tuple(names if world.is_world_model(model) else (*names, *LANGUAGE))
+
+
+def usual_rate(model: str, tuner: str) -> float:
+    """A rate that is about right: the middle of what is tried."""
+    small, large = USUAL_RATES.get(tuner, OTHER_RATES)
+    return small if world.is_world_model(model) else large
+
+
+# --- trials ----------------------------------------------------------------------------------------------------------
+
+
+def tuning(params: Params) -> list[Trial]:
+    """One trial per model, tuner and candidate rate, judged by the validation loss of each task when it was learnt."""
+    if len(params.rate_factors or ()) < 2:
+        return []
+    pairs = [(model, "full") for model in params.models or ()]
+    pairs += [(model, tuner) for model in params.ablated or () for tuner in params.tuners or () if tuner != "full"]
+    return [
+        _tuning_trial(params, model, tuner, factor) for factor in params.rate_factors or () for model, tuner in pairs
+    ]
+
+
+def _tuning_trial(params: Params, model: str, tuner: str, factor: float) -> Trial:
+    arm, rate = ARMS[MAIN] if tuner == "full" else arm_of(tuner), factor * usual_rate(model, tuner)
+    trial = _trial(params, arm, model, TUNING_SEED, rate)
+    evaluation = replace(trial.evaluation, split="validation", probes=())
+    return replace(trial, arm=f"tuning {tuner}", model=seeded(model, min(params.seeds or (0,))), evaluation=evaluation)
+
+
+def trials(params: Params, tuned: Sequence[Record] = ()) -> list[Trial]:
+    """All trials, seed by seed: every model before the stream, so that workers pretrain different ones, then the rest.
+
+    Args:
+        tuned: records of `tuning`; without any, the published ones decide.
+
+    Raises:
+        InputError: a budget is larger than the data; says how much there is.
+    """
+    _insist_on_budgets(params)
+    rates = learning_rates(params, tuned)
+    found: list[Trial] = []
+    for seed in params.seeds or ():
+        found += [_untouched(params, model, seed) for model in params.models or ()]
+        found += [trial for model in params.models or () for trial in _trials_of(params, model, seed, rates)]
+    return list(dict.fromkeys(found))
+
+
+def _trials_of(params: Params, model: str, seed: int, rates: dict[tuple[str, str], float]) -> Iterator[Trial]:
+    """The trials of one model and seed: the stream, and what else is asked for."""
+    rate = rates.get((model, "full"), usual_rate(model, "full"))
+    yield _trial(params, ARMS[MAIN], model, seed, rate)
+    if seed in (params.sweep_seeds or ()):
+        for factor in params.rate_factors or ():
+            yield _trial(params, ARMS[MAIN], model, seed, factor * usual_rate(model, "full"))
+    if model in (params.ablated or ()):
+        for arm in further_arms(params):
+            own = rates.get((model, arm.tuner), usual_rate(model, arm.tuner))
+            yield _trial(params, arm, model, seed, own)
+
+
+def _untouched(params: Params, model: str, seed: int) -> Trial:
+    """The model before the stream, measured once: R(0). A world model has one for each seed."""
+    from lowres.trial import Recipe
+
+    own = seed if world.is_world_model(model) else 0
+    trial = _trial(params, ARMS[MAIN], model, own, usual_rate(model, "full"))
+    return replace(trial, arm="untouched", recipe=Recipe(), tuner=None, optimisation=None, stream=())
+
+
+def _trial(params: Params, arm: Arm, model: str, seed: int, rate: float) -> Trial:
+    """A trial over the whole stream; its last task is the trial's own."""
+    from lowres import tuners
+    from lowres.trial import Trial
+
+    tasks = tasks_of(params, model)
+    *before, last = tasks[::-1] if arm.reverse else tasks
+    recipe, optimisation = _recipe(params, arm), _optimisation(params, arm, rate)
+    return Trial(
+        study="forgetting",
+        arm=arm.name,
+        model=seeded(model, seed),
+        task=last,
+        recipe=recipe,
+        tuner=tuners.make(arm.tuner),
+        optimisation=optimisation,
+        evaluation=_evaluation(params, model),
+        seed=seed,
+        precision=params.precision,
+        stream=tuple(_stage(task, recipe, optimisation) for task in before),
+    )
+
+
+def _stage(task: str, recipe: Recipe, optimisation: Optimisation) -> Stage:
+    from lowres.trial import Stage
+
+    return Stage(task, recipe, optimisation)
+
+
+def _recipe(params: Params, arm: Arm) -> Recipe:
+    from lowres.trial import Recipe
+
+    tokens = params.task_tokens or 0
+    general = round(tokens * arm.share / (1 - arm.share)) if arm.task else tokens
+    anchor = "hand-written" if arm.anchored else "none"
+    return Recipe(tokens if arm.task else 0, general, anchor, labels=arm.labels)
+
+
+def _optimisation(params: Params, arm: Arm, rate: float) -> Optimisation:
+    """General data come with updates of their own, so that as much of the task is seen with them as without."""
+    from lowres.train import Optimisation
+
+    steps = round((params.steps or 0) / (1 - arm.share))
+    return Optimisation(0.0 if arm.frozen else rate, batch_size=params.batch_size or 1, steps=steps)
+
+
+def _evaluation(params: Params, model: str) -> Evaluation:
+    from lowres.trial import Evaluation
+
+    return Evaluation(items=params.items or 0, probes=probes_of(params, model), probe_items=params.probe_items or 0)
+
+
+# --- budgets ---------------------------------------------------------------------------------------------------------
+
+
+def _insist_on_budgets(params: Params) -> None:
+    """Draw every task once, so that a budget that is larger than the data is refused before anything is pretrained."""
+    from lowres.data import general_pool, load_task, take_tokens
+
+    largest = max((_recipe(params, arm).general_tokens for arm in further_arms(params)), default=0)
+    for model in params.models or ():
+        count = _counter(params, model)
+        if count is None:
+            continue
+        for name in tasks_of(params, model):
+            take_tokens(load_task(name).train, params.task_tokens or 0, count, 0, f"task {name!r}")
+        if largest and model in (params.ablated or ()):
+            pool = general_pool(tasks_of(params, model)[0])
+            take_tokens(pool, largest, count, 0, "the general pool")
+
+
+def _counter(params: Params, model: str) -> Callable[[Example], int] | None:
+    """Tokens of an example for a model; those of a world model are words. None for a Hub model: it may not be here."""
+    from pathlib import Path
+
+    from lowres import models
+    from lowres.trial import token_counter
+
+    if world.is_world_model(model):
+        from lowres.world import vocabulary
+
+        return lambda example: len(vocabulary.encode(example.prompt)) + len(vocabulary.encode(example.target))
+    if model in models.BUNDLED or Path(model).expanduser().is_dir():
+        return token_counter(models.load(model, params.precision))
+    return None
+
+
+# --- learning rates --------------------------------------------------------------------------------------------------
+
+
+def learning_rates(params: Params, tuned: Sequence[Record] = ()) -> dict[tuple[str, str], float]:
+    """The learning rate of each model (without its seed) and tuner.
+
+    A single factor is taken as it is. Several were tried on validation data: the rate under which the targets of the
+    tasks are the likeliest, each right after its own stage, wins. With none, the published tuning of the same model
+    and tuner decides, and where nothing is published the usual rate.
+    """
+    factors = params.rate_factors or ()
+    if len(factors) == 1:
+        pairs = [(model, tuner) for model in params.models or () for tuner in ("full", *(params.tuners or ()))]
+        return {(model, tuner): factors[0] * usual_rate(model, tuner) for model, tuner in pairs}
+    if not tuned and not factors:
+        from lowres.ledger import read_published
+
+        tuned = [record for record in read_published("forgetting") if record.trial["arm"].startswith("tuning ")]
+    return chosen_rates(record for record in tuned if record.status == "done")
+
+
+def chosen_rates(tuned: Iterable[Record]) -> dict[tuple[str, str], float]:
+    """The rate of the best tuning record of each model and tuner, by the likelihood of the validation targets."""
+    found: dict[tuple[str, str], list[Record]] = defaultdict(list)
+    for record in tuned:
+        found[unseeded(record.trial["model"]), record.trial["tuner"]["name"]].append(record)
+    best = {pair: min(records, key=task_loss) for pair, records in found.items()}
+    return {pair: float(record.trial["optimisation"]["learning_rate"]) for pair, record in best.items()}
+
+
+def task_loss(record: Record) -> float:
+    """Nats per target token of the new tasks, each measured right after it was learnt, mean over the tasks."""
+    places = [where for where in record.outcomes if where == "task" or where.endswith(":task")]
+    return sum(record.mean(where, "target_nll") for where in places) / len(places)

@@ -1,0 +1,653 @@
+"""The tables and figures of the forgetting page, each drawn from records or from the paper's own tables."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from lowres import exhibits, world
+from lowres.exhibits import average
+from lowres.markup import Shown, shown_table, shown_text
+from lowres.studies.forgetting import measures, paper
+from lowres.studies.forgetting.arms import ARMS, MAIN, arm_of, task_loss, unseeded
+from lowres.studies.forgetting.claims import ABOVE, DEVIATIONS
+from lowres.studies.forgetting.evidence import (
+    ABILITIES,
+    CORRECTED,
+    FG,
+    KNOWLEDGE,
+    NEUTRAL,
+    SHORT,
+    Evidence,
+    How,
+    Point,
+    ablated,
+    difference,
+    drop,
+    of_kind,
+    rate_curve,
+    table,
+    twins,
+)
+from lowres.studies.forgetting.params import Params
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from pandas import DataFrame
+
+    from lowres.stats import Effect
+    from lowres.trial import Record, Trial
+
+BARS = "95 % intervals over seeds and items"
+HOWS = {"FG (relative to the start)": FG, "corrected for chance": CORRECTED}
+Row = tuple[object, ...]
+
+
+# --- the paper's own numbers -----------------------------------------------------------------------------------------
+
+
+def reread_table() -> Shown:
+    """The paper's Tables 4 and 6: start and end of each group, its FG, and what was lost of the skill above chance."""
+    rows = []
+    for model in paper.MODELS:
+        for group, cell in model.groups.items():
+            skill = cell.start - paper.CHANCE[group]
+            lost = (cell.start - cell.end) / skill
+            rows.append(
+                (f"{model.name}, {SHORT[group]}", cell.start, cell.end, cell.fg, round(skill, 2), f"{lost:.0%}")
+            )
+    header = ("Model and group", "Start", "End", "FG", "Start above chance", "Of that lost in the end")
+    caption = "Tables 4 and 6 of the paper in percent, and what follows from them: more than all is below chance"
+    return shown_table(caption, header, rows, stack=True)
+
+
+def reread_figure() -> Shown:
+    """Domain knowledge of the paper against size: FG, and the share of the skill above chance that was lost."""
+    from lowres.figures import Plot, curve
+
+    rows: list[Row] = []
+    for model in paper.MODELS:
+        cell, chance = model.groups[KNOWLEDGE], paper.CHANCE[KNOWLEDGE]
+        rows.append(("FG (percent)", model.family, model.size, cell.fg))
+        lost = 100 * (cell.start - cell.end) / (cell.start - chance)
+        rows.append(("skill above chance lost (percent)", model.family, model.size, lost))
+    plot = Plot(
+        name="forgetting-reread",
+        alt="Domain knowledge in the paper against model size in billions of parameters. Above: FG, which rises with "
+        "size for BLOOMZ and mT0. Below: the share of the skill above chance that was lost in the end, which does not.",
+        caption="The paper's own numbers for domain knowledge (MMLU), read in two ways.",
+        x="parameters (billions)",
+        x_scale="tokens",
+    )
+    return curve(_frame(_by_panel(rows), "panel", "series", "x", "y"), plot)
+
+
+def _by_panel(rows: Sequence[Row]) -> list[Row]:
+    return sorted(rows, key=lambda row: (str(row[0]), str(row[1]), row[2]))
+
+
+def _frame(rows: Sequence[Row], *columns: str) -> DataFrame:
+    from pandas import DataFrame
+
+    return DataFrame(list(rows), columns=list(columns))
+
+
+# --- the design ------------------------------------------------------------------------------------------------------
+
+
+def arms_table(params: Params) -> Shown:
+    """What each arm does."""
+    names = [*ARMS, *(name for name in params.tuners or ("lora", "loreft") if name not in ARMS)]
+    rows = [("untouched", "the model before the stream: R(0)"), *((name, arm_of(name).meaning) for name in names)]
+    return shown_table("The arms", ("Arm", "What it does"), rows)
+
+
+def trial_table(trials: Sequence[Trial], recorded: Sequence[bool]) -> Shown:
+    """The trials of the live run before they run, and the seconds that trials like them took."""
+    usual = _usual_seconds()
+    rows: dict[tuple[str, str], list[int]] = {}
+    for trial, is_there in zip(trials, recorded, strict=True):
+        row = rows.setdefault((unseeded(trial.model), trial.arm), [0, 0, 0])
+        updates = sum(one.optimisation.steps or 0 for one in trial.stages() if one.optimisation)
+        row[0], row[1], row[2] = row[0] + 1, row[1] + is_there, updates
+    shown = [
+        (f"{model}, {arm}", count, there, updates, usual.get((model, arm), "not known yet"))
+        for (model, arm), (count, there, updates) in rows.items()
+    ]
+    header = ("Model and arm", "Trials", "In the ledger", "Updates each", "Seconds each, when last published")
+    return shown_table(f"The live run: {len(trials)} trials", header, shown, stack=True)
+
+
+def _usual_seconds() -> dict[tuple[str, str], int]:
+    from lowres.ledger import read_published
+
+    found: dict[tuple[str, str], list[float]] = {}
+    for record in read_published("forgetting"):
+        found.setdefault((unseeded(record.trial["model"]), record.trial["arm"]), []).append(record.cost["seconds"])
+    return {name: round(average(seconds)) for name, seconds in found.items()}
+
+
+def live_table(records: Sequence[Record]) -> Shown:
+    """What was just run here: loss on the new tasks when learnt, and each group in the end."""
+    rows = []
+    for record in records:
+        levels = [f"{SHORT[group]} {level:.2f}" for group, level in _end_levels(record).items()]
+        loss, seconds = f"{task_loss(record):.3f}", f"{record.cost['seconds']:.0f} s"
+        rows.append((f"{record.trial['model']}, {record.trial['arm']}", loss, ", ".join(levels), seconds))
+    header = ("Model and arm", "Nats per target token of the tasks", "Accuracy in the end", "Time")
+    return shown_table("The live run on this machine", header, rows, stack=True)
+
+
+def _end_levels(record: Record) -> dict[str, float]:
+    from lowres.studies.forgetting.arms import groups_of
+
+    found = {}
+    for group, probes in groups_of(record.trial["model"]).items():
+        there = [probe for probe in probes if probe in record.outcomes]
+        if there:
+            found[group] = average(record.mean(probe, measures.score_name(probe)) for probe in there)
+    return found
+
+
+def origin(evidence: Evidence) -> Shown:
+    """One sentence on where the evidence of the page comes from."""
+    return exhibits.origin("forgetting", evidence.records, evidence.published)
+
+
+def tuning_table(records: Iterable[Record]) -> Shown:
+    """Every learning rate that was tried, per model and tuner: validation loss of the tasks, and the choice."""
+    tried = [record for record in records if record.trial["arm"].startswith("tuning ") and record.status == "done"]
+    tried = list({record.key: record for record in tried}.values())
+    best = {}
+    for record in sorted(tried, key=task_loss, reverse=True):
+        best[record.trial["model"], record.trial["arm"]] = record.key
+    rows = []
+    for record in sorted(
+        tried, key=lambda r: (r.trial["model"], r.trial["arm"], r.trial["optimisation"]["learning_rate"])
+    ):
+        model, arm, rate = record.trial["model"], record.trial["arm"], record.trial["optimisation"]["learning_rate"]
+        choice = "chosen" if best[model, arm] == record.key else ""
+        rows.append((f"{model}, {arm.removeprefix('tuning ')}", f"{rate:g}", task_loss(record), choice))
+    note = f"Learning rates on validation data: {len(tried)} trials" if tried else "No tuning was run"
+    return shown_table(note, ("Model and tuner", "Learning rate", "Nats per target token", "Choice"), rows, stack=True)
+
+
+# --- levels and drops ------------------------------------------------------------------------------------------------
+
+
+def groups_table(evidence: Evidence) -> Shown:
+    """Main arm, per model and group: start, accuracy after each task, FG and its relatives, likelihood."""
+    rows = []
+    for model in evidence.models:
+        point = evidence.at(model)
+        for group in (*ABILITIES, "bias"):
+            row = _group_row(evidence, point, group)
+            if row:
+                rows.append(row)
+    header = (
+        "Model and group",
+        "Start",
+        "After each task",
+        "FG",
+        "Drop",
+        "Corrected",
+        "Corrected, end",
+        "Nats: start, end",
+    )
+    caption = (
+        "The main arm, means over seeds. FG, drop and corrected drop are means over all checkpoints; corrected means "
+        f"over probes that start {ABOVE:.2f} above chance or more"
+    )
+    return shown_table(caption, header, rows, stack=True)
+
+
+def _group_row(evidence: Evidence, point: Point, group: str) -> Row | None:
+    courses = evidence.courses(point, group)
+    if not courses:
+        return None
+    import numpy as np
+
+    levels = np.mean([course.levels.mean(axis=0) for course in courses], axis=0)
+    after = " ".join(f"{level:.2f}" for level in levels[1:])
+    nats = [_nats(evidence, point, group, end) for end in (False, True)]
+    return (
+        f"{point.model}, {SHORT[group]}",
+        float(levels[0]),
+        after,
+        _percent(drop(evidence, point, group)),
+        f"{levels[0] - levels[1:].mean():.3f}",
+        _percent(drop(evidence, point, group, CORRECTED)),
+        _percent(drop(evidence, point, group, How(corrected=True, final=True))),
+        f"{nats[0]:.2f}, {nats[1]:.2f}",
+    )
+
+
+def _percent(effect: Effect | None) -> str:
+    return "starts at chance" if effect is None else effect.text(percent=True)
+
+
+def _nats(evidence: Evidence, point: Point, group: str, end: bool) -> float:
+    """Nats per token of the right option, before the stream or after it."""
+    records = [pair[end] for pair in evidence.pairs(point).values()]
+    probes = [probe for probe in evidence.probes(point, group) if probe in records[0].outcomes]
+    return average(record.mean(probe, "target_nll") for record in records for probe in probes)
+
+
+def starts_table(evidence: Evidence) -> Shown:
+    """R(0) of every probe and model beside chance; what is at chance cannot show forgetting."""
+    probes = dict.fromkeys(probe for model in evidence.models for probe in _probes_of(evidence, model))
+    rows = []
+    for probe in probes:
+        cells = []
+        for model in evidence.models:
+            found = evidence.courses(evidence.at(model), probe)
+            mark = "" if not found or found[0].is_above_chance() else " (at chance)"
+            cells.append(f"{found[0].starts.mean():.2f}{mark}" if found else "-")
+        rows.append((probe, *cells))
+    caption = (
+        f"Start of every probe; at chance means that a seed is less than {ABOVE:.2f} above it, nothing can be lost"
+    )
+    return shown_table(caption, ("Probe", *evidence.models), rows)
+
+
+def _probes_of(evidence: Evidence, model: str) -> tuple[str, ...]:
+    point = evidence.at(model)
+    return (*evidence.probes(point, "abilities"), *evidence.probes(point, "bias"))
+
+
+def trajectories(evidence: Evidence) -> Shown:
+    """Accuracy per group before the stream and after each task, one line per model of the main arm."""
+    from lowres.figures import Plot, curve
+    from lowres.stats import mean_interval
+
+    models = [model for model in evidence.models if world.is_world_model(model)]
+    models = of_kind(evidence) or models
+    rows: list[Row] = []
+    for group in ABILITIES:
+        for model in models:
+            for step, scores in enumerate(_steps(evidence, evidence.at(model), group)):
+                effect = mean_interval(scores)
+                rows.append((SHORT[group], model, step, effect.estimate, *effect.interval))
+    if not rows:
+        return shown_text("No trajectory: no model went through the stream.")
+    plot = Plot(
+        name="forgetting-trajectories",
+        alt=f"Accuracy on {len(ABILITIES)} groups of probes before the stream and after each of its tasks, for "
+        f"{', '.join(models)}. {_fall(evidence, models)}",
+        caption="Base decoders over the stream. 0 is before it.",
+        x="tasks learnt",
+        error=BARS,
+        size=(7, 3.4),
+    )
+    return curve(_frame(rows, "panel", "series", "x", "y", "low", "high"), plot)
+
+
+def _steps(evidence: Evidence, point: Point, group: str) -> list[NDArray]:
+    """Scores [seeds, slots] of a group at every checkpoint, the start first."""
+    import numpy as np
+
+    courses, slots = evidence.courses(point, group), evidence.slots
+    if not courses:
+        return []
+    tables = [[one.before, *np.moveaxis(one.after, 1, 0)] for one in courses]
+    return [np.mean([measures.spread(scores, slots) for scores in step], axis=0) for step in zip(*tables, strict=True)]
+
+
+def _fall(evidence: Evidence, models: Sequence[str]) -> str:
+    parts = []
+    for model in models:
+        courses = evidence.courses(evidence.at(model), "abilities")
+        start, end = (average(float(c.levels[:, at].mean()) for c in courses) for at in (0, -1))
+        parts.append(f"{model} falls from {start:.2f} to {end:.2f}")
+    return "Over all probes " + "; ".join(parts) + "."
+
+
+def against_size(evidence: Evidence, group: str = KNOWLEDGE) -> Shown:
+    """FG and the corrected drop of a group against parameters: decoders trained to the end, and stopped at a level."""
+    from lowres.figures import Plot, curve
+
+    rows: list[Row] = []
+    sets = {
+        "trained to the end": of_kind(evidence),
+        "stopped at one level": of_kind(evidence, matched=True),
+        "encoder-decoder, stopped at one level": of_kind(evidence, encdec=True, matched=True),
+    }
+    for panel, how in HOWS.items():
+        for name, models in sets.items():
+            for model in models:
+                effect = drop(evidence, evidence.at(model), group, how)
+                if effect:
+                    rows.append((panel, name, evidence.parameters(model), effect.estimate, *effect.interval))
+    if not rows:
+        return shown_text("No figure of sizes: no base model went through the stream.")
+    plot = Plot(
+        name=f"forgetting-size-{SHORT[group]}",
+        alt=f"What was lost of {group} against the number of parameters, {len({row[2] for row in rows})} sizes; above "
+        f"relative to the start (FG), below corrected for chance. {_trend(evidence, group)}",
+        caption=f"Size and the forgetting of {group}, mean over all checkpoints.",
+        x="parameters",
+        error=BARS,
+        x_scale="tokens",
+    )
+    return curve(_frame(rows, "panel", "series", "x", "y", "low", "high"), plot)
+
+
+def _trend(evidence: Evidence, group: str) -> str:
+    models = of_kind(evidence)
+    if len(models) < 2:
+        return ""
+    parts = []
+    for name, how in HOWS.items():
+        effect = difference(evidence, evidence.at(models[-1]), evidence.at(models[0]), group, how)
+        if effect:
+            parts.append(f"{name}: {effect.text()}")
+    return f"Largest minus smallest model trained to the end, {'; '.join(parts)}." if parts else ""
+
+
+def at_task_loss(evidence: Evidence) -> Shown:
+    """Corrected drop of all abilities against the loss on the new tasks: one line per model, one point per rate."""
+    from lowres.figures import Plot, curve
+    from lowres.stats import mean_interval
+
+    rows: list[Row] = []
+    for model in (*of_kind(evidence), *of_kind(evidence, matched=True)):
+        for loss, lost in sorted(rate_curve(evidence, model, "abilities").items()):
+            effect = mean_interval(lost)
+            rows.append((model, loss, effect.estimate, *effect.interval))
+    if len(rows) == len({row[0] for row in rows}):
+        return shown_text("No curve: every model was tuned at one learning rate only.")
+    plot = Plot(
+        name="forgetting-task-loss",
+        alt=f"Corrected drop over all abilities against the loss on the new tasks when they were learnt, for "
+        f"{len({row[0] for row in rows})} models at several learning rates each.",
+        caption="Forgetting at equal mastery: compare models at the same place of the horizontal axis. Each point is a "
+        "learning rate; left is better learnt.",
+        x="nats per target token of the new tasks",
+        y="corrected drop",
+        error=BARS,
+    )
+    return curve(_frame(rows, "series", "x", "y", "low", "high"), plot)
+
+
+def beside_paper(evidence: Evidence) -> Shown:
+    """FG of the paper's Tables 4 and 6 and of the models here, in percent, against parameters."""
+    from lowres.figures import Plot, curve
+
+    rows: list[Row] = []
+    for group in ABILITIES:
+        for model in paper.MODELS:
+            kind = "paper, encoder-decoder" if model.family == "mT0" else "paper, decoder"
+            value = model.groups[group].fg
+            rows.append((SHORT[group], kind, model.size * 1e9, value, value, value))
+        for kind, models in (("here, decoder", of_kind(evidence)), ("here, encoder-decoder", _encdecs(evidence))):
+            for one in models:
+                effect = drop(evidence, evidence.at(one), group)
+                if effect:
+                    ends = (100 * end for end in effect.interval)
+                    rows.append((SHORT[group], kind, evidence.parameters(one), 100 * effect.estimate, *ends))
+    plot = Plot(
+        name="forgetting-beside-paper",
+        alt=f"FG in percent against parameters for {len(ABILITIES)} groups: {len(paper.MODELS)} models of the paper "
+        f"with billions of parameters, and {len(of_kind(evidence)) + len(_encdecs(evidence))} of this page with "
+        "thousands to millions.",
+        caption="FG in the paper and here. The models are orders of magnitude apart: compare directions, not sizes.",
+        x="parameters",
+        error=f"{BARS} (the paper gives none)",
+        x_scale="tokens",
+        size=(7, 3.4),
+    )
+    columns = ("panel", "series", "x", "y", "low", "high")
+    return curve(_frame(_by_panel(rows), *columns), plot)
+
+
+def _encdecs(evidence: Evidence) -> list[str]:
+    return of_kind(evidence, encdec=True) or of_kind(evidence, encdec=True, matched=True)
+
+
+# --- pairs of models, arms -------------------------------------------------------------------------------------------
+
+
+def pairs_figure(evidence: Evidence, kind: str) -> Shown:
+    """How much more one twin forgets; `kind` is "encdec" (encoder-decoder - decoder) or "instruct" (base - tuned)."""
+    from lowres.figures import Plot, forest
+
+    chosen = twins(evidence, encdec=kind == "encdec", instruct=kind == "instruct")
+    rows: list[tuple[str, str, float, float, float]] = []
+    for plain, other in chosen:
+        more, less = (other, plain) if kind == "encdec" else (plain, other)
+        for group in ABILITIES:
+            for series, how in HOWS.items():
+                effect = difference(evidence, evidence.at(more), evidence.at(less), group, how)
+                if effect:
+                    rows.append((f"{plain}, {SHORT[group]}", series, effect.estimate, *effect.interval))
+    words = "encoder-decoder minus decoder" if kind == "encdec" else "base minus instruction-tuned"
+    if not rows:
+        return shown_text(f"No comparison ({words}): no size was run both ways.")
+    above = sum(row[3] > 0 for row in rows)
+    plot = Plot(
+        name=f"forgetting-{kind}",
+        alt=f"Forgetting, {words}, per size and group, relative to the start and corrected for chance: {above} of "
+        f"{len(rows)} intervals lie wholly above zero.",
+        caption=f"How much more is forgotten: {words}, same seeds and items.",
+        x="difference in what was lost (share)",
+        error=BARS,
+    )
+    return forest(_frame(rows, "row", "series", "estimate", "low", "high"), plot, marks={"no difference": 0.0})
+
+
+def shares_figure(evidence: Evidence) -> Shown:
+    """FG per group, and the loss on the new tasks, against the share of general data."""
+    from lowres.figures import Plot, curve
+    from lowres.stats import mean_interval
+
+    rows: list[Row] = []
+    for model in ablated(evidence)[:1]:
+        for series, arms in (("bare", (MAIN, "mixed")), ("with TELL's anchor", ("anchor", "mixed+anchor"))):
+            for point in _shares(evidence, model, arms):
+                lost = table(evidence, point, "abilities")
+                if lost is not None:
+                    effect = mean_interval(lost)
+                    rows.append(("FG over all abilities", series, point.share, effect.estimate, *effect.interval))
+                    loss = average(task_loss(record) for record in evidence.points[point].values())
+                    rows.append(("nats per target token", series, point.share, loss, loss, loss))
+    if len({row[2] for row in rows}) < 2:
+        return shown_text("No curve of shares: no general data were mixed in.")
+    plot = Plot(
+        name="forgetting-shares",
+        alt=f"FG over all abilities and the loss on the new tasks against {len({row[2] for row in rows})} shares of "
+        f"general data, with and without an anchor before the task inputs, on {ablated(evidence)[0]}.",
+        caption="General data mixed into every task. The same number of task examples is seen at every share.",
+        x="share of general data",
+        error=f"{BARS} (none for the loss)",
+    )
+    return curve(_frame(_by_panel(rows), "panel", "series", "x", "y", "low", "high"), plot)
+
+
+def _shares(evidence: Evidence, model: str, arms: Sequence[str]) -> list[Point]:
+    rate = evidence.at(model).rate
+    found = [p for p in evidence.points if p.model == model and p.arm in arms and p.rate == rate and evidence.pairs(p)]
+    return sorted(found, key=lambda point: point.share)
+
+
+def arms_effects(evidence: Evidence) -> Shown:
+    """Every further arm: mastery of the new tasks beside what was lost of each group."""
+    rows = []
+    for model in ablated(evidence):
+        points = [point for point in evidence.points if point.model == model and point.arm != "untouched"]
+        for point in points:
+            runs = evidence.pairs(point)
+            if not runs or point != evidence.at(model, point.arm, point.share):
+                continue
+            ends = [end for _, end in runs.values()]
+            score, loss = average(map(_task_score, ends)), average(map(task_loss, ends))
+            trained = max(end.counts.get("trained_parameters", 0) for end in ends)
+            lost = [_percent(drop(evidence, point, group)) for group in ABILITIES]
+            name = f"{model}, {point.arm}" + (f" {point.share:.0%}" if point.share else "")
+            rows.append((name, trained, len(runs), f"{score:.3f}", f"{loss:.3f}", *lost))
+    header = (
+        "Model and arm",
+        "Trained parameters",
+        "Seeds",
+        "Task score",
+        "Nats",
+        *(f"FG {SHORT[g]}" for g in ABILITIES),
+    )
+    caption = "All arms of one model: how well the new tasks were learnt, and what it cost"
+    return shown_table(caption, header, rows, stack=True)
+
+
+def _task_score(record: Record) -> float:
+    """Token F1 over the tasks, each when it was learnt."""
+    return average(record.mean(p + "task", "token_f1") for p in measures.prefixes(record))
+
+
+def mastery_table(evidence: Evidence) -> Shown:
+    """How well each model learnt each task, measured right after it."""
+    rows = []
+    for model in evidence.models:
+        ends = [end for _, end in evidence.pairs(evidence.at(model)).values()]
+        names = [*(stage["task"] for stage in ends[0].trial.get("stream", ())), ends[0].trial["task"]]
+        for prefix, name in zip(measures.prefixes(ends[0]), names, strict=True):
+            score, loss = (average(end.mean(prefix + "task", m) for end in ends) for m in ("token_f1", "target_nll"))
+            rows.append((f"{model}, {name}", f"{score:.3f}", f"{loss:.3f}"))
+    header = ("Model and task", "Token F1", "Nats per target token")
+    return shown_table("The new tasks, each right after it was learnt", header, rows, stack=True)
+
+
+def options_table(evidence: Evidence) -> Shown:
+    """Which option is chosen, before and after: one that is always chosen is a format that broke, not a fact lost."""
+    rows = []
+    for model in evidence.models:
+        point = evidence.at(model)
+        pairs = list(evidence.pairs(point).values())
+        for group in ABILITIES:
+            for probe in [p for p in evidence.probes(point, group) if p in pairs[0][0].outcomes][:1]:
+                before, after = (_options(records, probe) for records in zip(*pairs, strict=True))
+                rows.append((f"{model}, {probe}", before, after))
+    header = ("Model and probe", "Before", "After the stream")
+    caption = "Share of items on which the first, second, ... option was chosen (right ones are spread evenly)"
+    return shown_table(caption, header, rows, stack=True)
+
+
+def _options(records: Sequence[Record], probe: str) -> str:
+    counts = Counter(int(choice) for record in records for choice in record.outcomes[probe]["chosen"])
+    total = sum(counts.values())
+    return " ".join(f"{counts[option] / total:.2f}" for option in range(max(counts) + 1))
+
+
+def bias_table(evidence: Evidence) -> Shown:
+    """Preference for the stereotype before and after, beside neutral choices between two."""
+    from lowres.stats import mean_interval
+
+    rows = []
+    for model in evidence.models:
+        point = evidence.at(model)
+        for probe in ("bias", *NEUTRAL):
+            for course in evidence.courses(point, probe):
+                lost = table(evidence, point, probe, CORRECTED)
+                effect = None if lost is None else mean_interval(lost)
+                levels = course.levels.mean(axis=0)
+                rows.append((f"{model}, {course.probe}", float(levels[0]), float(levels[-1]), _percent(effect)))
+    header = ("Model and probe", "Start", "End", "Corrected drop, all checkpoints")
+    return shown_table("Bias, and choices between two that have nothing to do with it", header, rows, stack=True)
+
+
+# --- controls and cost -----------------------------------------------------------------------------------------------
+
+
+def controls(evidence: Evidence) -> Shown:
+    """What has to hold if the measurement is sound: each control, what it must show, what it showed."""
+    rows = [row for model in ablated(evidence) for row in _controls_of(evidence, model)]
+    header = ("Control", "Must show", "Outcome", "Measured")
+    return shown_table("Controls", header, rows or [("none", "", "not run", "")], stack=True)
+
+
+def _controls_of(evidence: Evidence, model: str) -> list[Row]:
+    main = evidence.at(model)
+    nothing = drop(evidence, evidence.at(model, "no-op"), "abilities")
+    general = difference(evidence, main, evidence.at(model, "general-only"), "abilities")
+    random = difference(evidence, main, evidence.at(model, "random-labels"), "abilities")
+    learnt = _loss_difference(evidence, evidence.at(model, "random-labels"), main)
+    still = None if nothing is None else abs(nothing.estimate) < 1e-9
+    return [
+        _control("No update, nothing lost", "FG of the stream at a rate of zero is zero", still, nothing),
+        _control("General data are not what harms", "stream minus general data alone is above zero", None, general),
+        _control(
+            "Shuffled targets are not learnt", "their loss minus that of true targets is above zero", None, learnt
+        ),
+        _control("Does it take a task to forget?", "open: stream minus shuffled targets", None, random),
+    ]
+
+
+def _control(name: str, must: str, holds: bool | None, effect: Effect | None) -> Row:
+    if effect is None:
+        return (name, must, "not run", "")
+    if holds is None:
+        low, high = effect.interval
+        holds_word = "holds" if low > 0 else "fails" if high < 0 else "cannot tell"
+    else:
+        holds_word = "holds" if holds else "fails"
+    return (name, must, "open question" if must.startswith("open") else holds_word, effect.text())
+
+
+def _loss_difference(evidence: Evidence, more: Point, less: Point) -> Effect | None:
+    """Nats per target token of the tasks, on common seeds and items."""
+    import numpy as np
+
+    from lowres.stats import paired_effect
+
+    runs = [evidence.pairs(point) for point in (more, less)]
+    seeds = sorted(set(runs[0]) & set(runs[1]))
+    if not seeds:
+        return None
+    sides = [
+        np.array(
+            [np.mean([end.outcomes[p + "task"]["target_nll"] for p in measures.prefixes(end)], axis=0) for end in ends]
+        )
+        for ends in ([run[seed][1] for seed in seeds] for run in runs)
+    ]
+    return paired_effect(*sides)
+
+
+def drift(live: Sequence[Record]) -> Shown:
+    """The live run against the published records of the very same trials."""
+    return exhibits.drift("forgetting", live)
+
+
+def verification() -> Shown:
+    """The last verification of published records."""
+    return exhibits.verification("forgetting")
+
+
+def deviations() -> Shown:
+    """Original, here, expected direction of the bias."""
+    return exhibits.deviations(DEVIATIONS)
+
+
+def cost_table(evidence: Evidence) -> Shown:
+    """Per model of the main arm: seconds, tokens per second, memory; pretraining is not counted."""
+    rows = []
+    for model in evidence.models:
+        records = [end for _, end in evidence.pairs(evidence.at(model)).values()]
+        seconds, training = (average(r.cost.get(key, 0) for r in records) for key in ("seconds", "training_seconds"))
+        speed = average(record.cost.get("tokens_per_second", 0) for record in records)
+        memory = max(record.cost["peak_memory_bytes"] for record in records) / 2**30
+        numbers = (evidence.parameters(model), len(records), round(seconds), round(training), round(speed))
+        rows.append((model, *numbers, f"{memory:.1f} GiB"))
+    header = (
+        "Model",
+        "Parameters",
+        "Trials",
+        "Seconds each",
+        "of which training",
+        "Tokens/s in training",
+        "Peak memory",
+    )
+    where = exhibits.machines(evidence.records)
+    return shown_table(f"Cost of one stream, pretraining not counted ({where})", header, rows, stack=True)
+
+
+def parameters_table(params: Params) -> Shown:
+    """The values in force, those of the tier filled in."""
+    return exhibits.parameters_table(params)

@@ -1,0 +1,144 @@
+"""Parameters of the forgetting study: what a reader may change, and what each tier runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lowres import data, world
+from lowres import models as language_models
+from lowres import tuners as ways
+from lowres.params import parameter
+from lowres.studies.forgetting.paper import HUB_MODELS
+
+TIERS = ("smoke", "laptop", "gpu", "paper")
+ORDERS = ("forward", "reverse")
+CONTROLS = ("random-labels", "no-op", "general-only")
+REAL_STREAM = ("legal-summary", "consoling-reply", "question-asking", "explanation", "headline")
+REAL_GROUPS = {
+    "domain knowledge": ("wiki-know",),
+    "reasoning": ("siqa", "commonsenseqa", "openbookqa", "disambiguation-qa", "piqa"),
+    "reading comprehension": ("wiki-continuation",),
+    "bias": ("stereoset", "crows-pairs"),
+}
+LANGUAGE = ("stereoset-lms", "wiki-nll")  # is it still a language model?
+
+_MATCHED = ("world-xs~0.70", "world-s~0.70", "world-xs-encdec~0.70", "world-s-encdec~0.70")
+_LARGE = ("world-s", "world-m", "world-l", "world-xl", "world-s-instruct", "world-m-instruct", "world-m-encdec")
+
+
+def _tiers(smoke: object, laptop: object, gpu: object, paper: object) -> dict[str, object]:
+    return {"smoke": smoke, "laptop": laptop, "gpu": gpu, "paper": paper}
+
+
+@dataclass(frozen=True)
+class Params:
+    """One run of the study. None means: as the tier says, or for tasks and probes: as the model's kind asks."""
+
+    tier: str = parameter("laptop", "how much is run", choices=TIERS)
+    models: tuple[str, ...] | None = parameter(
+        None,
+        "models that go through the stream, without a seed - world models, bundled ones, folders or Hub ids",
+        tiers=_tiers(("world-xs~0.35",), _MATCHED, (*_LARGE, "smollm2-135m-instruct"), tuple(HUB_MODELS)),
+    )
+    ablated: tuple[str, ...] | None = parameter(
+        None,
+        "those of the models on which the further arms run - orders, shares, tuners, controls",
+        may_be_empty=True,
+        tiers=_tiers(("world-xs~0.35",), (), ("world-m", "smollm2-135m-instruct"), ()),
+    )
+    seeds: tuple[int, ...] | None = parameter(
+        None,
+        "seeds of the pretraining of world models and, with it, of subset, shuffle and initialisation",
+        low=0,
+        tiers=_tiers((0,), (0, 1), (0, 1, 2, 3, 4), (0,)),
+    )
+    tasks: tuple[str, ...] | None = parameter(
+        None, "the stream in its order; none - the five tasks that go with the model (the world's, or real ones)"
+    )
+    orders: tuple[str, ...] | None = parameter(
+        None, "orders of the stream", choices=ORDERS, tiers=_tiers(("forward",), ("forward",), ORDERS, ("forward",))
+    )
+    general_shares: tuple[float, ...] | None = parameter(
+        None,
+        "shares of general data in what is trained on, for the arms that mix",
+        above=0,
+        high=0.9,
+        may_be_empty=True,
+        tiers=_tiers((0.3,), (), (0.1, 0.2, 0.3), ()),
+    )
+    anchor: bool | None = parameter(
+        None,
+        "also with TELL's anchor before every input, alone and with the largest share of general data",
+        tiers=_tiers(False, False, True, False),
+    )
+    tuners: tuple[str, ...] | None = parameter(
+        None,
+        "ways of tuning besides full tuning",
+        choices=ways.tuner_names,
+        may_be_empty=True,
+        tiers=_tiers((), (), ("lora", "loreft"), ()),
+    )
+    controls: tuple[str, ...] | None = parameter(
+        None,
+        "streams that must not teach anything",
+        choices=CONTROLS,
+        may_be_empty=True,
+        tiers=_tiers((), (), CONTROLS, ()),
+    )
+    rate_factors: tuple[float, ...] | None = parameter(
+        None,
+        "candidate learning rates as multiples of the usual one of model and tuner, tried on validation data; none - "
+        "the rates chosen in the published records",
+        above=0,
+        may_be_empty=True,
+        tiers=_tiers((1.0,), (), (0.3, 1.0, 3.0), (1.0,)),
+    )
+    sweep_seeds: tuple[int, ...] | None = parameter(
+        None,
+        "seeds for which the stream is also run at every candidate rate (forgetting against task loss)",
+        low=0,
+        may_be_empty=True,
+        tiers=_tiers((), (), (0, 1, 2), ()),
+    )
+    task_tokens: int | None = parameter(
+        None,
+        "budget of each task of the stream",
+        low=1,
+        unit="tokens",
+        tiers=_tiers(400, 10_000, 10_000, 10_000_000),
+    )
+    steps: int | None = parameter(None, "updates per task", low=1, tiers=_tiers(4, 60, 60, 9_400))
+    batch_size: int | None = parameter(None, "examples per update", low=1, tiers=_tiers(8, 32, 32, 32))
+    items: int | None = parameter(None, "test examples of each task", low=1, tiers=_tiers(4, 32, 64, 200))
+    probes: tuple[str, ...] | None = parameter(
+        None, "what is measured after every task; none - the groups of the study that go with the model"
+    )
+    probe_items: int | None = parameter(None, "examples per probe", low=2, tiers=_tiers(8, 72, 192, 500))
+    precision: str = parameter("auto", "number format of matrix products", choices=language_models.PRECISIONS)
+
+    def problems(self) -> list[str]:
+        """What contradicts what, and names that are not known."""
+        from lowres.studies.forgetting.arms import TUNING_SEED
+
+        found = [problem for name in self.models or () if (problem := language_models.check_name(name))]
+        found += [
+            f"models must name {name!r} without its seed: seeds says which are run"
+            for name in self.models or ()
+            if world.is_world_model(name) and "@" in name
+        ]
+        found += [
+            f"ablated holds {name!r}, which models leaves out"
+            for name in self.ablated or ()
+            if name not in (self.models or ())
+        ]
+        found += [problem for name in self.tasks or () if (problem := data.check_name(name))]
+        found += [
+            f"probes holds {name!r}, known are {', '.join(data.probe_names())}"
+            for name in self.probes or ()
+            if name not in data.probe_names()
+        ]
+        if TUNING_SEED in (*(self.seeds or ()), *(self.sweep_seeds or ())):
+            found.append(f"seeds must not hold {TUNING_SEED}, the seed of the subset on which learning rates are tuned")
+        left_out = sorted(set(self.sweep_seeds or ()) - set(self.seeds or ()))
+        found += [f"sweep_seeds holds {seed}, which seeds leaves out" for seed in left_out]
+        return found
