@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import ast
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 
-def source_fingerprint(folder: Path) -> str:
-    """Sixteen hex digits over the Python files of a folder, the same on every Python version."""
+def source_fingerprint(folder: Path, names: Sequence[str] = ("",)) -> str:
+    """Sixteen hex digits over the Python files of a folder, the same on every Python version.
+
+    Args:
+        names: files and folders in it to which it is confined; what is not there is passed over.
+    """
     digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*.py")):
-        digest.update(f"{path.relative_to(folder).as_posix()}\n".encode())
-        digest.update(_shape(ast.parse(path.read_text(encoding="utf-8"))).encode())
+    for name in names:
+        place = folder / name
+        for path in sorted(place.rglob("*.py")) if place.is_dir() else [place] * place.is_file():
+            digest.update(f"{path.relative_to(folder).as_posix()}\n".encode())
+            digest.update(_shape(ast.parse(path.read_text(encoding="utf-8"))).encode())
     return digest.hexdigest()[:16]
 
 

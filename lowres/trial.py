@@ -7,7 +7,6 @@ and the code of the modules below.
 
 from __future__ import annotations
 
-import ast
 import functools
 import hashlib
 import json
@@ -26,6 +25,7 @@ from lowres.data.mixing import mix, random_labels, take_tokens
 from lowres.models import Encoded, LanguageModel
 from lowres.params import InputError
 from lowres.provenance import provenance
+from lowres.syntax import source_fingerprint
 from lowres.train import NO_TRAINING, Optimisation, TrainingLog, train
 from lowres.tuners import Tuner
 
@@ -200,28 +200,7 @@ def _pool_fingerprint(task: str) -> str:
 @functools.cache
 def code_fingerprint() -> str:
     """Hash over the modules that can change a result. Comments and docstrings cannot, so they do not count."""
-    digest = hashlib.sha256()
-    for name in RESULT_MODULES:
-        place = PACKAGE / name
-        for path in sorted(place.rglob("*.py")) if place.is_dir() else [place] * place.is_file():
-            digest.update(f"{path.relative_to(PACKAGE).as_posix()}\n".encode())
-            digest.update(_shape(ast.parse(path.read_text(encoding="utf-8"))).encode())
-    return digest.hexdigest()[:16]
-
-
-def _shape(node: object) -> str:
-    """A syntax tree as text, the same on every Python version, without docstrings and positions."""
-    if isinstance(node, list):
-        return "[" + ",".join(_shape(part) for part in node if not _is_docstring(part)) + "]"
-    if not isinstance(node, ast.AST):
-        return repr(node)
-    fields = ((name, value) for name, value in ast.iter_fields(node) if name not in ("kind", "ctx", "type_comment"))
-    inside = ",".join(f"{name}={_shape(value)}" for name, value in fields if value not in (None, []))
-    return f"{type(node).__name__}({inside})"
-
-
-def _is_docstring(node: object) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+    return source_fingerprint(PACKAGE, RESULT_MODULES)
 
 
 # --- running ---------------------------------------------------------------------------------------------------------

@@ -152,7 +152,7 @@ def test_the_code_fingerprint_sees_code_only(tmp_path: Path, monkeypatch: pytest
         }
         assert first not in changed
         assert len(changed) == 4
-        (package / "world").mkdir()
+        (package / "world").mkdir(exist_ok=True)
         (package / "world" / "towns.py").write_text("SIZE = 3\n")
         trial.code_fingerprint.cache_clear()
         assert trial.code_fingerprint() != first
