@@ -17,7 +17,7 @@ from lowres.models import LanguageModel, end_tokens, precision_context
 from lowres.precision import cast_once
 
 SHARED = 8  # tokens that all prompts must begin with for it to pay to read them once
-ROOM = 1024  # prompt tokens at a time on a CPU: larger batches scored no faster, and are padded more
+ROOM = 1024  # prompt tokens at a time on a CPU: larger batches hold rows of more unequal length
 ROOM_TO_GENERATE = 8192  # prompt tokens kept on a CPU, to be continued at a time: a step reads all weights
 ROOM_ON_GPU = 65536
 
