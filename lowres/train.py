@@ -28,7 +28,9 @@ from lowres.models import Encoded, LanguageModel, logits_only_at, precision_cont
 from lowres.precision import cast_once
 from lowres.tuners import prompt_at
 
-PADDING_SLACK = 16  # tokens by which rows of one micro-batch may differ before it is cut on a CPU
+# On a CPU: tokens in a micro-batch, and how many of them may be padding before it is cut. Each micro-batch lays out
+# all weights anew for its products, which costs as much as some hundred tokens.
+ROOM, PADDING = 1536, 192
 
 
 @dataclass(frozen=True)
@@ -186,13 +188,14 @@ def _base(model: nn.Module) -> Any:
 
 
 def micro_batches(batch: Sequence[Encoded], device: str) -> list[list[Encoded]]:
-    """Sort by length and cut where padding would cost more than it saves (CPU) or memory would run out (GPU)."""
-    room, slack = (1024, PADDING_SLACK) if device == "cpu" else (32768, 10**9)
+    """Sort by length and cut where padding would cost more than a cut does (CPU) or memory would run out (GPU)."""
+    room, most = (ROOM, PADDING) if device == "cpu" else (32768, 10**9)
     groups: list[list[Encoded]] = []
     for example in sorted(batch, key=lambda row: len(row.ids)):
         length = len(example.ids)
         last = groups[-1] if groups else []
-        if last and (len(last) + 1) * length <= room and length - len(last[0].ids) <= slack:
+        padding = sum(length - len(row.ids) for row in last)
+        if last and (len(last) + 1) * length <= room and padding <= most:
             last.append(example)
         else:
             groups.append([example])

@@ -141,11 +141,11 @@ def test_the_code_fingerprint_sees_code_only(tmp_path: Path, monkeypatch: pytest
         trial.code_fingerprint.cache_clear()
         first = trial.code_fingerprint()
         assert after("train.py", '"""The one training loop.', '"""Another opening.') == first
-        assert after("train.py", "PADDING_SLACK = 16  #", "PADDING_SLACK = 16   # with other words,") == first
+        assert after("train.py", "# On a CPU: tokens", "# With other words: tokens") == first
         assert after("evaluate/metrics.py", "    return float(normalise(", "\n\n    return float(normalise(") == first
         assert after("ledger.py", "def _lock(", "SOMETHING = 1\n\n\ndef _lock(") == first
         changed = {
-            after("train.py", "PADDING_SLACK = 16", "PADDING_SLACK = 17"),
+            after("train.py", "ROOM, PADDING = 1536, 192", "ROOM, PADDING = 1536, 193"),
             after("data/mixing.py", "FILLED = 0.9", "FILLED = 0.95"),
             after("tuners/configurations.py", "rank: int = 8", "rank: int = 16"),
             after("trial.py", "SCHEMA = 1", "SCHEMA = True"),
