@@ -131,7 +131,7 @@ def test_rates_are_tuned_per_model_and_tuner_with_the_same_number_of_tries():
     tried = Counter((trial.model, trial.arm) for trial in found)
     assert tried == {("world-xs", "tuning full"): 3, ("world-s", "tuning full"): 3, ("world-s", "tuning lora"): 3}
     assert {(t.seed, t.evaluation.split, t.evaluation.probes) for t in found} == {(arms.TUNING_SEED, "validation", ())}
-    losses = [3.0, 1.0, 2.0] * 3
+    losses = [3.0] * 3 + [1.0] * 3 + [2.0] * 3
     records = [
         Record(str(i), "done", trial.spec(), {}, {w: {"target_nll": [loss]} for w in ("1:task", "task")})
         for i, (trial, loss) in enumerate(zip(found, losses, strict=True))

@@ -5,6 +5,7 @@ A study exposes
     Params                            its parameters, a frozen dataclass (see `lowres.params`)
     tuning(params) -> trials          what has to run first to choose settings on validation data; may be empty
     trials(params, tuned) -> trials   the study itself, given the records of the tuning
+    plan(params, ledger) -> text      optional: what it would cost, where that cannot be measured on the models
     CLAIMS, DEVIATIONS                what it tests and where it departs from the paper
 and imports nothing heavy when it is imported.
 """

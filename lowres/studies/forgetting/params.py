@@ -23,7 +23,12 @@ REAL_GROUPS = {
 LANGUAGE = ("stereoset-lms", "wiki-nll")  # is it still a language model?
 
 _MATCHED = ("world-xs~0.70", "world-s~0.70", "world-xs-encdec~0.70", "world-s-encdec~0.70")
-_LARGE = ("world-s", "world-m", "world-l", "world-xl", "world-s-instruct", "world-m-instruct", "world-m-encdec")
+_GRID = (
+    *("world-xs", "world-s", "world-m"),
+    *("world-xs~0.70", "world-s~0.70", "world-m~0.70"),
+    *("world-xs-encdec~0.70", "world-s-encdec~0.70", "world-m-encdec~0.70"),
+    "world-s-instruct",
+)
 
 
 def _tiers(smoke: object, laptop: object, gpu: object, paper: object) -> dict[str, object]:
@@ -38,13 +43,13 @@ class Params:
     models: tuple[str, ...] | None = parameter(
         None,
         "models that go through the stream, without a seed - world models, bundled ones, folders or Hub ids",
-        tiers=_tiers(("world-xs~0.35",), _MATCHED, (*_LARGE, "smollm2-135m-instruct"), tuple(HUB_MODELS)),
+        tiers=_tiers(("world-xs~0.35",), _MATCHED, (*_GRID, "world-l", "world-l~0.70", "world-xl"), tuple(HUB_MODELS)),
     )
     ablated: tuple[str, ...] | None = parameter(
         None,
         "those of the models on which the further arms run - orders, shares, tuners, controls",
         may_be_empty=True,
-        tiers=_tiers(("world-xs~0.35",), (), ("world-m", "smollm2-135m-instruct"), ()),
+        tiers=_tiers(("world-xs~0.35",), (), ("world-s",), ()),
     )
     seeds: tuple[int, ...] | None = parameter(
         None,
@@ -105,9 +110,9 @@ class Params:
         "budget of each task of the stream",
         low=1,
         unit="tokens",
-        tiers=_tiers(400, 10_000, 10_000, 10_000_000),
+        tiers=_tiers(400, 10_000, 10_000, 50_000),
     )
-    steps: int | None = parameter(None, "updates per task", low=1, tiers=_tiers(4, 60, 60, 9_400))
+    steps: int | None = parameter(None, "updates per task", low=1, tiers=_tiers(4, 60, 60, 300))
     batch_size: int | None = parameter(None, "examples per update", low=1, tiers=_tiers(8, 32, 32, 32))
     items: int | None = parameter(None, "test examples of each task", low=1, tiers=_tiers(4, 32, 64, 200))
     probes: tuple[str, ...] | None = parameter(
