@@ -244,7 +244,7 @@ def test_too_few_groups(tmp_path):
 
 def test_bad_metrics(tmp_path):
     path = write(tmp_path / "x.jsonl", rows(12))
-    assert "allowed: token_f1, exact_match, rouge_l, accuracy" in problems(path, metric="bleu")[0]
+    assert "allowed: token_f1, exact_match, rouge_l" in problems(path, metric="meteor")[0]
     assert "needs a field with choices" in problems(path, metric="accuracy")[0]
     assert load(path, metric="rouge_l").metric == "rouge_l"
     mixed = [*rows(12), {"prompt": "p", "target": "a", "choices": ["a", "b"]}]

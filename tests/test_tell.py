@@ -61,7 +61,7 @@ def by_arm(found: list[Trial]) -> dict[str, list[Trial]]:
         ({"task": "bolq"}, "unknown task 'bolq': did you mean 'boolq'"),
         ({"task": "jsonl:/nowhere/at/all"}, "there is no such file or folder"),
         ({"model": "smollm2-135m-instuct"}, "unknown model .* Did you mean 'smollm2-135m-instruct'"),
-        ({"tuner": "lroa"}, r'tuner must be one of "full", "lora".*did you mean "lora"'),
+        ({"tuner": "lorra"}, r'tuner must be one of "full", "bitfit", "lora".*did you mean "lora"'),
         ({"probes": ["sqia"]}, r'probes\[0\] must be one of .*did you mean "siqa"'),
         ({"arms": ["tel"]}, r'arms\[0\] must be one of .*did you mean "tell"'),
         ({"tier": "laptp"}, 'did you mean "laptop"'),
@@ -79,7 +79,7 @@ def by_arm(found: list[Trial]) -> dict[str, list[Trial]]:
         ({"seeds": [arms.TUNING_SEED]}, f"seeds must not hold {arms.TUNING_SEED}"),
         ({"epochs": 0}, "epochs must be at least 1"),
         ({"batch_size": 1.5}, "batch_size must be an integer"),
-        ({"metric": "bleu"}, "metric must be one of"),
+        ({"metric": "meteor"}, "metric must be one of"),
         ({"anchor": "mine"}, "anchor must be one of"),
     ],
 )
