@@ -394,7 +394,7 @@ def beside_paper(evidence: Evidence) -> Shown:
         caption="FG in the paper and here. The models are orders of magnitude apart: compare directions, not sizes.",
         x="parameters",
         error=f"{BARS} (the paper gives none)",
-        x_scale="tokens",
+        x_scale="log",
         size=(7, 3.4),
     )
     columns = ("panel", "series", "x", "y", "low", "high")
@@ -612,7 +612,7 @@ def _loss_difference(evidence: Evidence, more: Point, less: Point) -> Effect | N
 
 def drift(live: Sequence[Record]) -> Shown:
     """The live run against the published records of the very same trials."""
-    return exhibits.drift("forgetting", live)
+    return exhibits.drift_by_trial("forgetting", live)
 
 
 def verification() -> Shown:
