@@ -11,6 +11,7 @@ from lowres.markup import Shown, shown_table, shown_text
 from lowres.params import literal
 
 if TYPE_CHECKING:
+    from lowres.engine.verification import Comparison
     from lowres.studies import Deviation
     from lowres.trial import Record
 
@@ -49,19 +50,45 @@ def origin(study: str, records: Sequence[Record], published: bool) -> Shown:
 def drift(study: str, live: Sequence[Record]) -> Shown:
     """The live run against the published records of the very same trials: equal bit for bit, or how far apart."""
     from lowres.engine.verification import compare
+
+    pairs = _published_twins(study, live)
+    rows = [row for before, now in pairs for row in compare(before, now)]
+    if not rows:
+        return shown_text(NOT_PUBLISHED)
+    shown = [(row.arm, row.seed, row.outcome, row.recorded, row.here, row.agreement) for row in rows]
+    caption = f"{len(pairs)} live trials against their published records: {_agreements(rows)}"
+    return shown_table(caption, ("Arm", "Seed", "Outcome", "Recorded", "Here", "Agreement"), shown, stack=True)
+
+
+def drift_by_trial(study: str, live: Sequence[Record]) -> Shown:
+    """As `drift`, one line per trial, for trials with hundreds of outcomes: how many agree, and the largest gap."""
+    from lowres.engine.verification import compare
+
+    pairs = _published_twins(study, live)
+    compared = [(now, compare(before, now)) for before, now in pairs]
+    if not compared:
+        return shown_text(NOT_PUBLISHED)
+    shown = [
+        (f"{now.trial['model']}, {now.trial['arm']}", _agreements(rows), max(abs(r.recorded - r.here) for r in rows))
+        for now, rows in compared
+    ]
+    caption = f"{len(pairs)} live trials against their published records"
+    return shown_table(caption, ("Model and arm", "Outcomes that agree", "Largest difference"), shown, stack=True)
+
+
+NOT_PUBLISHED = "None of the live trials has been published, so there is nothing to compare them with."
+
+
+def _published_twins(study: str, live: Sequence[Record]) -> list[tuple[Record, Record]]:
+    """Each finished live record behind the published one of the same trial."""
     from lowres.ledger import read_published, trial_name
 
     stored = {trial_name(record): record for record in read_published(study)}
-    pairs = [(stored[trial_name(r)], r) for r in live if r.status == "done" and trial_name(r) in stored]
-    rows = [row for before, now in pairs for row in compare(before, now)]
-    if not rows:
-        text = "None of the live trials has been published, so there is nothing to compare them with."
-        return shown_text(text)
-    agreement = Counter(row.agreement for row in rows)
-    note = ", ".join(f"{count} {word}" for word, count in agreement.most_common())
-    shown = [(row.arm, row.seed, row.outcome, row.recorded, row.here, row.agreement) for row in rows]
-    caption = f"{len(pairs)} live trials against their published records: {note}"
-    return shown_table(caption, ("Arm", "Seed", "Outcome", "Recorded", "Here", "Agreement"), shown, stack=True)
+    return [(stored[trial_name(r)], r) for r in live if r.status == "done" and trial_name(r) in stored]
+
+
+def _agreements(rows: Sequence[Comparison]) -> str:
+    return ", ".join(f"{count} {word}" for word, count in Counter(row.agreement for row in rows).most_common())
 
 
 def verification(study: str) -> Shown:

@@ -59,7 +59,7 @@ class Plot:
     x: str = ""
     y: str = ""
     error: str = ""
-    x_scale: Literal["linear", "tokens", "ratio"] = "linear"
+    x_scale: Literal["linear", "tokens", "ratio", "log"] = "linear"
     size: tuple[float, float] = (7, 4)
 
 
@@ -67,7 +67,7 @@ class Plot:
 
 
 def curve(data: DataFrame, plot: Plot) -> Shown:
-    """Lines over an axis: a learning curve (`x_scale="tokens"`), a ratio sweep (`x_scale="ratio"`), a training curve.
+    """Lines over an axis: a learning curve (`x_scale="tokens"`), a ratio sweep ("ratio"), sizes ("log"), and so on.
 
     data: columns x and y, and optionally low and high (error bars), series (one line each), panel (one plot each, one
     above the other, with the panel's name on the y axis). Raises ValueError for missing columns and unlabelled bars.
@@ -241,10 +241,15 @@ def _dots(ax: Axes, part: DataFrame, places: list[float], label: str, index: int
 
 
 def _scale(ax: Axes, kind: str, values: list[float]) -> None:
-    """The x axis: linear, or ticks at the measured budgets (log) or ratios (log of 1 + ratio)."""
-    from matplotlib.ticker import NullLocator
+    """The x axis: linear, ticks at the measured budgets (log) or ratios (log of 1 + ratio), or at powers of ten."""
+    from matplotlib.ticker import FuncFormatter, NullLocator
 
     if kind == "linear":
+        return
+    if kind == "log":
+        ax.set_xscale("log")
+        ax.xaxis.set_minor_locator(NullLocator())
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
         return
     if kind == "tokens":
         ax.set_xscale("log")
@@ -265,8 +270,8 @@ def _one_less_than_power(place: Any) -> Any:
 
 
 def _short(value: float) -> str:
-    """A number for an axis: 300, 3k, 1.5M."""
-    for size, letter in ((1e6, "M"), (1e3, "k")):
+    """A number for an axis: 300, 3k, 1.5M, 7G."""
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if value >= size:
             return f"{value / size:.3g}{letter}"
     return f"{value:g}"

@@ -391,6 +391,16 @@ def test_tables_are_made_from_the_records(monkeypatch: pytest.MonkeyPatch):
     assert "at chance" not in repr(exhibits.starts_table(found)).split("\n", 2)[2]
 
 
+def test_drift_has_one_line_per_trial_with_its_largest_difference(monkeypatch: pytest.MonkeyPatch):
+    stored = [*run("world-s"), *run("world-xs")]
+    monkeypatch.setattr("lowres.ledger.read_published", lambda study: stored)
+    same = repr(exhibits.drift([record("world-s")]))
+    assert "exact" in same
+    assert len(same.splitlines()) == 3
+    assert "differs" in repr(exhibits.drift([record("world-s", fall=0.3)]))
+    assert "nothing to compare" in repr(exhibits.drift([record("world-s", seed=8)]))
+
+
 # --- whole streams ---------------------------------------------------------------------------------------------------
 
 

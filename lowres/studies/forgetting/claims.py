@@ -44,8 +44,8 @@ CLAIMS = (
         source="Luo et al. 2023, Table 4",
         reported="domain knowledge FG of BLOOMZ 1.1b, 1.7b, 3b, 7.1b: 9.54, 10.72, 14.63, 18.37 percent",
         measure="domain knowledge, largest minus smallest base decoder: FG of models trained to the end; corrected "
-        "drop of models stopped at the same level; the same, interpolated over learning rates to the same loss on the "
-        "new tasks",
+        "drop of models stopped at the same level; the same, interpolated over learning rates (up to the one that "
+        "learns best) to the same loss on the new tasks",
         rule="all three above the margin. FG alone above it says that the number grows, not that more of the ability "
         "is lost; then the verdict is partly",
         margin=MARGIN,

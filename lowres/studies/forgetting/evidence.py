@@ -278,24 +278,39 @@ def _size(model: str) -> str:
     return parsed.size
 
 
-def rate_curve(evidence: Evidence, model: str, group: str, how: How = CORRECTED) -> dict[float, NDArray]:
-    """Task loss -> what was lost [seeds, slots], for every rate of the main arm that has the most seeds in common."""
+@dataclass(frozen=True)
+class AtRate:
+    """One learning rate of the main arm of a model: the loss on the new tasks, and what was lost [seeds, slots]."""
+
+    rate: float
+    loss: float
+    lost: NDArray
+
+
+def by_rate(evidence: Evidence, model: str, group: str, how: How = CORRECTED) -> list[AtRate]:
+    """Every rate at which the main arm of a model was run, small ones first, on the seeds that all of them have."""
     points = [point for point in evidence.points if (point.model, point.arm) == (model, MAIN) and evidence.pairs(point)]
     seeds = sorted(set.intersection(*(set(evidence.pairs(point)) for point in points))) if points else []
-    found = {}
-    for point in points:
-        lost = table(evidence, point, group, how, seeds) if seeds else None
-        if lost is not None:
+    found = []
+    for point in sorted(points, key=lambda point: point.rate or 0.0) if seeds else []:
+        lost = table(evidence, point, group, how, seeds)
+        if lost is not None and point.rate:
             losses = [task_loss(evidence.points[point][seed]) for seed in seeds]
-            found[sum(losses) / len(losses)] = lost
+            found.append(AtRate(point.rate, sum(losses) / len(losses), lost))
     return found
+
+
+def useful(curve: Sequence[AtRate]) -> dict[float, NDArray]:
+    """Task loss -> what was lost, for the rates up to the best one: beyond it a model learns less and forgets more."""
+    best = min(curve, key=lambda one: one.loss, default=None)
+    return {one.loss: one.lost for one in curve if best and one.rate <= best.rate}
 
 
 def at_equal_loss(evidence: Evidence, small: str, large: str, group: str) -> tuple[float, Effect] | None:
     """How much more the larger model lost than the smaller at the same task loss, and that loss."""
     from lowres.stats import paired_effect
 
-    curves = [rate_curve(evidence, model, group) for model in (large, small)]
+    curves = [useful(by_rate(evidence, model, group)) for model in (large, small)]
     loss = measures.common_loss(curves)
     if loss is None:
         return None

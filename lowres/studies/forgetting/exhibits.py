@@ -23,10 +23,10 @@ from lowres.studies.forgetting.evidence import (
     How,
     Point,
     ablated,
+    by_rate,
     difference,
     drop,
     of_kind,
-    rate_curve,
     table,
     twins,
 )
@@ -75,10 +75,9 @@ def reread_figure() -> Shown:
     plot = Plot(
         name="forgetting-reread",
         alt="Domain knowledge in the paper against model size in billions of parameters. Above: FG, which rises with "
-        "size for BLOOMZ and mT0. Below: the share of the skill above chance that was lost in the end, which does not.",
+        "size within BLOOMZ and mT0. Below: the share of the skill above chance lost in the end; it falls within both.",
         caption="The paper's own numbers for domain knowledge (MMLU), read in two ways.",
         x="parameters (billions)",
-        x_scale="tokens",
     )
     return curve(_frame(_by_panel(rows), "panel", "series", "x", "y"), plot)
 
@@ -352,9 +351,9 @@ def at_task_loss(evidence: Evidence) -> Shown:
 
     rows: list[Row] = []
     for model in (*of_kind(evidence), *of_kind(evidence, matched=True)):
-        for loss, lost in sorted(rate_curve(evidence, model, "abilities").items()):
-            effect = mean_interval(lost)
-            rows.append((model, loss, effect.estimate, *effect.interval))
+        for one in by_rate(evidence, model, "abilities"):
+            effect = mean_interval(one.lost)
+            rows.append((model, one.loss, effect.estimate, *effect.interval))
     if len(rows) == len({row[0] for row in rows}):
         return shown_text("No curve: every model was tuned at one learning rate only.")
     plot = Plot(
@@ -362,7 +361,7 @@ def at_task_loss(evidence: Evidence) -> Shown:
         alt=f"Corrected drop over all abilities against the loss on the new tasks when they were learnt, for "
         f"{len({row[0] for row in rows})} models at several learning rates each.",
         caption="Forgetting at equal mastery: compare models at the same place of the horizontal axis. Each point is a "
-        "learning rate; left is better learnt.",
+        "learning rate, along the line from small to large ones; left is better learnt.",
         x="nats per target token of the new tasks",
         y="corrected drop",
         error=BARS,
@@ -377,9 +376,8 @@ def beside_paper(evidence: Evidence) -> Shown:
     rows: list[Row] = []
     for group in ABILITIES:
         for model in paper.MODELS:
-            kind = "paper, encoder-decoder" if model.family == "mT0" else "paper, decoder"
             value = model.groups[group].fg
-            rows.append((SHORT[group], kind, model.size * 1e9, value, value, value))
+            rows.append((SHORT[group], f"paper, {model.family}", model.size * 1e9, value, value, value))
         for kind, models in (("here, decoder", of_kind(evidence)), ("here, encoder-decoder", _encdecs(evidence))):
             for one in models:
                 effect = drop(evidence, evidence.at(one), group)
@@ -394,7 +392,7 @@ def beside_paper(evidence: Evidence) -> Shown:
         caption="FG in the paper and here. The models are orders of magnitude apart: compare directions, not sizes.",
         x="parameters",
         error=f"{BARS} (the paper gives none)",
-        x_scale="tokens",
+        x_scale="log",
         size=(7, 3.4),
     )
     columns = ("panel", "series", "x", "y", "low", "high")
@@ -612,7 +610,7 @@ def _loss_difference(evidence: Evidence, more: Point, less: Point) -> Effect | N
 
 def drift(live: Sequence[Record]) -> Shown:
     """The live run against the published records of the very same trials."""
-    return exhibits.drift("forgetting", live)
+    return exhibits.drift_by_trial("forgetting", live)
 
 
 def verification() -> Shown:

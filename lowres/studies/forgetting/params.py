@@ -22,11 +22,11 @@ REAL_GROUPS = {
 }
 LANGUAGE = ("stereoset-lms", "wiki-nll")  # is it still a language model?
 
-_MATCHED = ("world-xs~0.70", "world-s~0.70", "world-xs-encdec~0.70", "world-s-encdec~0.70")
+_MATCHED = ("world-xs~0.50", "world-s~0.50", "world-s-encdec~0.50")
 _GRID = (
     *("world-xs", "world-s", "world-m"),
-    *("world-xs~0.70", "world-s~0.70", "world-m~0.70"),
-    *("world-xs-encdec~0.70", "world-s-encdec~0.70", "world-m-encdec~0.70"),
+    *("world-xs~0.50", "world-s~0.50", "world-m~0.50"),
+    *("world-xs-encdec~0.50", "world-s-encdec~0.50", "world-m-encdec~0.50"),
     "world-s-instruct",
 )
 
@@ -43,7 +43,7 @@ class Params:
     models: tuple[str, ...] | None = parameter(
         None,
         "models that go through the stream, without a seed - world models, bundled ones, folders or Hub ids",
-        tiers=_tiers(("world-xs~0.35",), _MATCHED, (*_GRID, "world-l", "world-l~0.70", "world-xl"), tuple(HUB_MODELS)),
+        tiers=_tiers(("world-xs~0.35",), _MATCHED, (*_GRID, "world-l", "world-l~0.50", "world-xl"), tuple(HUB_MODELS)),
     )
     ablated: tuple[str, ...] | None = parameter(
         None,

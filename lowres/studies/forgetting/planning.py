@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 # Seconds of one core (AMD EPYC, one thread): pretraining to the end, and one stream of five times 60 updates of 32
 # examples with its evaluation. An encoder-decoder takes about as long; instruction tuning 0.4 of the pretraining more.
 WORLD_SECONDS = {
-    "xs": (60, 9),
+    "xs": (65, 9),
     "s": (125, 15),
     "m": (260, 30),
     "l": (1500, 110),
