@@ -37,7 +37,7 @@ def frozen_blocks(model: nn.Module) -> int:
     place = {id(part): index for index, block in enumerate(blocks) for part in block.parameters()}
     edits = edits_of(model)
     if edits is not None:
-        place |= {id(part): edits.layers[0] + 1 for part in edits.parameters()}
+        place |= {id(part): edits.frozen_blocks for part in edits.parameters()}
     trained = [place.get(id(part), 0) for part in model.parameters() if part.requires_grad]
     lowest = min(trained, default=0)
     drops = (part.p for block in blocks[:lowest] for part in block.modules() if isinstance(part, nn.Dropout))

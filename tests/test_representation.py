@@ -69,6 +69,8 @@ def test_each_edit_follows_its_equation(chat_model: LanguageModel, name: str):
     edits, h = edits_of(model), torch.randn(5, tiny.HIDDEN)
     columns = edits.directions()[0]  # R^T, or W2^T
     b = edits.bias[0]
+    if edits.size is not None:
+        edits.size.data.fill_(0.7)
     w = None if edits.source is None else edits.source[0]
     expected = {
         "loreft": lambda: h + ((h @ w.T + b) - h @ columns) @ columns.T,
@@ -77,10 +79,51 @@ def test_each_edit_follows_its_equation(chat_model: LanguageModel, name: str):
         "loreft-constant": lambda: h + (b - h @ columns) @ columns.T,
         "loreft-bias-only": lambda: h + b @ columns.T,
         "direft": lambda: h + (h @ w.T + b) @ columns.T,
+        "loreft-frozen-rotation": lambda: h + ((h @ w.T + b) - h @ columns) @ columns.T,
+        "loreft-random-direction": lambda: h + 0.7 * ((h @ w.T + b) - h @ columns) @ columns.T,
     }[name]()
     torch.testing.assert_close(h + edits.shift(h, 0, columns), expected)
     orthonormal = torch.allclose(columns.T @ columns, torch.eye(3), atol=1e-5)
     assert orthonormal == (name not in ("direft", "loreft-non-orthogonal"))
+
+
+def test_controls_train_what_they_say(chat_model: LanguageModel):
+    def trained(name: str) -> set[str]:
+        model, _ = edited(chat_model, tuners.make(name, rank=3))
+        return {part.split(".", 2)[2] for part, each in model.named_parameters() if each.requires_grad}
+
+    assert trained("loreft") == {"rotation.turned", "source", "bias"}
+    assert trained("loreft-frozen-rotation") == {"source", "bias"}
+    assert trained("loreft-random-direction") == {"size"}
+
+
+def test_lora_at_every_position_is_pefts_lora(chat_model: LanguageModel):
+    """An even prompt whose halves are both edited whole: LoRA on the attention outputs, with the same matrices."""
+    import peft
+
+    model, _ = edited(chat_model, tuners.make("lora-at-positions", rank=4, positions="p99+s99"))
+    edits, ids = edits_of(model), torch.arange(4, 24)[None]
+    with torch.no_grad():
+        assert torch.equal(model(input_ids=ids).logits, chat_model.model(input_ids=ids).logits)
+        edits.projection.normal_(generator=torch.Generator().manual_seed(2))
+    config = peft.LoraConfig(r=4, lora_alpha=8, target_modules=["o_proj"], task_type="CAUSAL_LM")
+    theirs = peft.get_peft_model(models.fresh(chat_model).model, config).eval()
+    with torch.no_grad():
+        for layer, block in enumerate(theirs.base_model.model.model.layers):
+            block.self_attn.o_proj.lora_A["default"].weight.copy_(edits.source[layer])
+            block.self_attn.o_proj.lora_B["default"].weight.copy_(edits.projection[layer].T)
+        torch.testing.assert_close(model(input_ids=ids).logits, theirs(input_ids=ids).logits, rtol=1e-4, atol=1e-5)
+
+
+def test_lora_at_positions_leaves_the_rest_of_the_prompt_alone(chat_model: LanguageModel):
+    """In the first layer alone: what stands before the edited end of the prompt is as it was, the end is not."""
+    model, own = edited(chat_model, tuners.make("lora-at-positions", rank=4, positions="s3", layers="0"))
+    edits_of(model).projection.data.normal_(generator=torch.Generator().manual_seed(2))
+    ids = torch.arange(4, 24)[None]
+    with torch.no_grad():
+        ours, plain = (each(input_ids=ids).logits[0] for each in (model, chat_model.model))
+    assert torch.equal(ours[:-3], plain[:-3])
+    assert not torch.isclose(ours[-3:], plain[-3:]).all(-1).any()
 
 
 def test_r_stays_orthonormal_through_training(chat_model: LanguageModel):

@@ -139,6 +139,9 @@ PER_LAYER = {  # trained parameters of one layer of the tiny model, by hand
     "loreft": 2 * 32 * 8 + 8,
     "direft": 2 * 32 * 8 + 8,
     "loreft-constant": 32 * 8 + 8,
+    "loreft-frozen-rotation": 32 * 8 + 8,
+    "loreft-random-direction": 1,
+    "lora-at-positions": 2 * 32 * 8,
     "loreft-pyreft": 2 * 32 * 8 + 8,
 }
 

@@ -179,6 +179,31 @@ class LoReFTBiasOnly(LoReFT):
 
 
 @dataclass(frozen=True)
+class LoReFTFrozenRotation(LoReFT):
+    """LoReFT with R left as it was drawn at random: a control that tells what it is worth to learn where to edit."""
+
+    name: ClassVar[str] = "loreft-frozen-rotation"
+
+
+@dataclass(frozen=True)
+class LoReFTRandomDirection(LoReFT):
+    """h + s R^T (W h + b - R h), R, W and b random, only the size s (zero at the start) trained: a control to fail."""
+
+    name: ClassVar[str] = "loreft-random-direction"
+
+
+@dataclass(frozen=True)
+class LoRAAtPositions(LoReFT):
+    """y + 2 B A x at the attention output y = W x of chosen layers, at LoReFT's prompt positions only; B = 0 at first.
+
+    LoRA (alpha twice the rank) with the reach of LoReFT and, where attention is as wide as the model, all but its
+    number of parameters: rank (width + width) against rank (width + width + 1).
+    """
+
+    name: ClassVar[str] = "lora-at-positions"
+
+
+@dataclass(frozen=True)
 class LoReFTPyreft(LoReFT):
     """LoReFT computed by the pyreft library, to hold the book's own against it."""
 
@@ -215,6 +240,9 @@ KINDS = (
     LoReFTNonOrthogonal,
     LoReFTConstant,
     LoReFTBiasOnly,
+    LoReFTFrozenRotation,
+    LoReFTRandomDirection,
+    LoRAAtPositions,
     LoReFTPyreft,
     DiReFTPyreft,
 )

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -25,15 +26,22 @@ from torch import nn
 from lowres.models import LanguageModel
 from lowres.params import InputError
 from lowres.tuners.configurations import (
+    DiReFT,
+    LoRAAtPositions,
     LoReFT,
     LoReFTBiasOnly,
     LoReFTConstant,
+    LoReFTFrozenRotation,
     LoReFTNonOrthogonal,
     LoReFTNoSubtraction,
+    LoReFTRandomDirection,
 )
 
 ATTRIBUTE = "representation_edits"  # where the edits hang on the model that they edit
-ORTHONORMAL = (LoReFTNoSubtraction, LoReFTConstant, LoReFTBiasOnly)
+WITHOUT_SUBTRACTION = (DiReFT, LoReFTNoSubtraction, LoReFTBiasOnly, LoRAAtPositions)
+NOT_ORTHONORMAL = (DiReFT, LoReFTNonOrthogonal, LoRAAtPositions)
+ATTENTION_OUTPUTS = ("o_proj", "out_proj", "dense", "o")  # Llama, Gemma, Qwen ...; OPT; GPT-NeoX, Bloom; T5
+LORA_SCALE = 2.0
 _POSITIONS = re.compile(r"(?:p(?P<first>\d+))?\+?(?:s(?P<last>\d+))?")
 
 
@@ -50,11 +58,12 @@ def apply_representation(tuner: LoReFT, language_model: LanguageModel, seed: int
     if not 1 <= tuner.rank <= width:
         raise InputError(f"{tuner.name}: rank is {tuner.rank}; allowed: 1 to {width}, the width of the model")
     device = next(model.parameters()).device
+    places = [_attention_output(blocks[layer], model) for layer in layers] if isinstance(tuner, LoRAAtPositions) else []
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         torch.manual_seed(seed)
-        edits = Edits(tuner, width, layers)
+        edits = Edits(tuner, width, layers, places[0].in_features if places else width)
     setattr(model, ATTRIBUTE, edits.to(device))
-    edits.attach(stack, blocks)
+    edits.attach(stack, places or [blocks[layer] for layer in layers])
     return RepresentationModel(model)
 
 
@@ -75,6 +84,17 @@ def blocks_of(model: nn.Module) -> tuple[nn.Module, nn.ModuleList]:
             if isinstance(part, nn.ModuleList) and len(part) == layers:
                 return stack, part
     raise InputError(f"{type(model).__name__} has no list of {layers} blocks, so its representations cannot be edited")
+
+
+def _attention_output(block: nn.Module, model: nn.Module) -> nn.Linear:
+    """The linear layer that attention ends in."""
+    for path, part in block.named_modules():
+        if path.split(".")[-1] in ATTENTION_OUTPUTS and isinstance(part, nn.Linear):
+            return part
+    raise InputError(
+        f"{LoRAAtPositions.name} is not defined for {type(model).__name__}: its blocks have no linear layer named "
+        f"{', '.join(ATTENTION_OUTPUTS)}"
+    )
 
 
 def chosen_layers(named: str, count: int) -> tuple[int, ...]:
@@ -164,33 +184,46 @@ class Orthonormal(nn.Module):
 class Edits(nn.Module):
     """The edits of all chosen layers, one per layer, or one per layer and side where the sides are untied.
 
-    `source` [count, rank, width] is W (or W1), `bias` [count, rank] is b, `rotation` makes R^T; where nothing is
-    orthonormal, `projection` [count, rank, width] is W2.
+    `source` [count, rank, width] is W (or W1, or A, which reads `given` wide vectors), `bias` [count, rank] is b,
+    `rotation` makes R^T; where nothing is orthonormal, `projection` [count, rank, width] is W2 (or B^T).
     """
 
-    def __init__(self, tuner: LoReFT, width: int, layers: tuple[int, ...]) -> None:
+    bias: torch.Tensor | None
+    source: torch.Tensor | None
+
+    def __init__(self, tuner: LoReFT, width: int, layers: tuple[int, ...], given: int) -> None:
         super().__init__()
         self.tuner, self.width, self.layers = tuner, width, layers
         self.first, self.last = position_counts(tuner.positions)
         self.sides = 2 if not tuner.tied and self.first and self.last else 1
         count, rank = len(layers) * self.sides, tuner.rank
-        constant = isinstance(tuner, LoReFTConstant | LoReFTBiasOnly)
-        orthonormal = isinstance(tuner, ORTHONORMAL) or type(tuner) is LoReFT
+        constant, fixed = isinstance(tuner, LoReFTConstant | LoReFTBiasOnly), isinstance(tuner, LoReFTRandomDirection)
+        beside = isinstance(tuner, LoRAAtPositions)
+        orthonormal, bound = not isinstance(tuner, NOT_ORTHONORMAL), given**-0.5
         self.rotation = Orthonormal(count, width, rank) if orthonormal else None
-        self.projection = None if orthonormal else nn.Parameter(_uniform(count, rank, width, bound=width**-0.5))
-        self.source = None if constant else nn.Parameter(_uniform(count, rank, width, bound=width**-0.5))
-        bias = torch.rand(count, rank) if constant else _uniform(count, rank, bound=width**-0.5)
-        self.bias = nn.Parameter(bias)
-        self.subtracts = type(tuner) in (LoReFT, LoReFTNonOrthogonal, LoReFTConstant)
+        self.projection = None
+        if not orthonormal:
+            self.projection = nn.Parameter(_uniform(count, rank, width, bound=0.0 if beside else bound))
+        self.source = None if constant else nn.Parameter(_uniform(count, rank, given, bound=bound))
+        bias = torch.rand(count, rank) if constant else _uniform(count, rank, bound=bound)
+        self.bias = None if beside else nn.Parameter(bias)
+        if self.rotation is not None and isinstance(tuner, LoReFTFrozenRotation | LoReFTRandomDirection):
+            self.rotation.turned.requires_grad_(False)
+        self.size = nn.Parameter(torch.zeros(count)) if fixed else None
+        for name in ("source", "bias") if fixed else ():
+            _make_buffer(self, name)
+        self.subtracts = not isinstance(tuner, WITHOUT_SUBTRACTION)
+        self.frozen_blocks = layers[0] + (not beside)  # whose own work no training changes
         self.declared: torch.Tensor | None = None
         self._now: _Now | None = None
 
-    def attach(self, stack: nn.Module, blocks: nn.ModuleList) -> None:
-        """Hook into the forward pass of the stack and of each chosen block."""
+    def attach(self, stack: nn.Module, places: Sequence[nn.Module]) -> None:
+        """Hook into the forward pass of the stack and of the place of each edit: a block, or its attention's output."""
         stack.register_forward_pre_hook(self._before, with_kwargs=True)
         stack.register_forward_hook(self._after, always_call=True)
-        for place, layer in enumerate(self.layers):
-            blocks[layer].register_forward_hook(functools.partial(_edit_block, self, place))
+        hook = _add_to_output if isinstance(self.tuner, LoRAAtPositions) else _edit_block
+        for place, module in enumerate(places):
+            module.register_forward_hook(functools.partial(hook, self, place))
 
     def _before(self, _: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
         prompt = self.declared if self.declared is not None else _attended_first(arguments, named)
@@ -199,8 +232,11 @@ class Edits(nn.Module):
     def _after(self, *_: Any) -> None:
         self._now = None
 
-    def edit(self, hidden: torch.Tensor, place: int) -> torch.Tensor:
-        """The output [batch, length, width] of the chosen layer number `place`, edited at the prompt's positions."""
+    def edit(self, hidden: torch.Tensor, place: int, given: torch.Tensor | None = None) -> torch.Tensor:
+        """Vectors [batch, length, width] with the edit number `place` made at the prompt's positions.
+
+        The edit is computed from the vectors themselves, or from `given` [batch, length, its own width].
+        """
         now = self._now
         if now is None:
             return hidden
@@ -209,17 +245,25 @@ class Edits(nn.Module):
             for side, rows in enumerate(now.rows):
                 which = place * self.sides + side
                 old = flat.index_select(0, rows).float()
-                new = old + self.shift(old, which, now.directions[which])
+                read = old if given is None else given.reshape(-1, given.shape[-1]).index_select(0, rows).float()
+                new = old + self.shift(read, which, now.directions[which])
                 new = nn.functional.dropout(new, self.tuner.dropout, self.training)
                 flat = flat.index_copy(0, rows, new.to(flat.dtype))
         return flat.view_as(hidden)
 
     def shift(self, hidden: torch.Tensor, which: int, directions: torch.Tensor) -> torch.Tensor:
-        """What is added to hidden states [rows, width] by one edit; directions [width, rank] are R^T or W2^T."""
-        value = self.bias[which] if self.source is None else hidden @ self.source[which].T + self.bias[which]
+        """What is added to hidden states [rows, width] by one edit; directions [width, rank] are R^T, W2^T or B."""
+        if self.source is None:
+            assert self.bias is not None
+            value = self.bias[which]  # of a constant: [rank], the same for every row
+        else:
+            value = hidden @ self.source[which].T
+            value = value * LORA_SCALE if self.bias is None else value + self.bias[which]
         if self.subtracts:
             value = value - hidden @ directions
-        return value @ directions.T  # of a constant: [width], the same for every row
+        if self.size is not None:
+            value = value * self.size[which]
+        return value @ directions.T
 
     def directions(self) -> torch.Tensor:
         """R^T of every edit, or W2^T: [count, width, rank]."""
@@ -244,6 +288,17 @@ def _edit_block(edits: Edits, place: int, _: nn.Module, __: Any, output: Any) ->
     if isinstance(output, tuple):
         return (edits.edit(output[0], place), *output[1:])
     return edits.edit(output, place)
+
+
+def _add_to_output(edits: Edits, place: int, _: nn.Module, given: tuple[Any, ...], output: torch.Tensor) -> Any:
+    return edits.edit(output, place, given[0])
+
+
+def _make_buffer(module: nn.Module, name: str) -> None:
+    """Turn a parameter into a buffer, which is kept and not trained."""
+    value = getattr(module, name).detach()
+    delattr(module, name)
+    module.register_buffer(name, value)
 
 
 def _attended_first(arguments: tuple[Any, ...], named: dict[str, Any]) -> torch.Tensor | None:
