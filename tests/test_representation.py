@@ -117,7 +117,7 @@ def test_lora_at_every_position_is_pefts_lora(chat_model: LanguageModel):
 
 def test_lora_at_positions_leaves_the_rest_of_the_prompt_alone(chat_model: LanguageModel):
     """In the first layer alone: what stands before the edited end of the prompt is as it was, the end is not."""
-    model, own = edited(chat_model, tuners.make("lora-at-positions", rank=4, positions="s3", layers="0"))
+    model, _ = edited(chat_model, tuners.make("lora-at-positions", rank=4, positions="s3", layers="0"))
     edits_of(model).projection.data.normal_(generator=torch.Generator().manual_seed(2))
     ids = torch.arange(4, 24)[None]
     with torch.no_grad():
