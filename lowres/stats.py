@@ -413,6 +413,25 @@ def _bic(squares: float, total: float, points: int, parameters: int) -> float:
     return points * math.log(share / points) + parameters * math.log(points)
 
 
+def spread(values: ArrayLike, slots: int) -> Scores:
+    """Values [seeds, items] over at least as many slots: same mean, and the same variance of that mean.
+
+    So tables of different items can be subtracted. The slots without an item hold the seed's mean; the deviations of
+    the others grow by slots / items to make up.
+
+    Raises:
+        ValueError: fewer slots than items.
+    """
+    scores = _table("values", values)
+    items = scores.shape[1]
+    if items > slots:
+        raise ValueError(f"{items} items do not fit into {slots} slots")
+    middle = scores.mean(axis=1, keepdims=True)
+    table = np.repeat(middle, slots, axis=1)
+    table[:, :items] += (scores - middle) * slots / items
+    return table
+
+
 def crossing(tokens: Sequence[float], scores: Sequence[float], level: float) -> float:
     """Tokens at which a learning curve first reaches `level`, by a straight line between log tokens.
 

@@ -176,13 +176,6 @@ def test_what_starts_at_chance_has_no_corrected_drop_and_what_starts_at_zero_no_
     assert measures.lost([none], 20) is None
 
 
-def test_items_spread_over_more_slots_keep_their_mean_and_the_variance_of_it():
-    values = np.random.default_rng(0).normal(2, 1, (3, 25))
-    spread = measures.spread(values, 100)
-    assert spread.mean(axis=1) == pytest.approx(values.mean(axis=1))
-    assert spread.var(axis=1) / 100 == pytest.approx(values.var(axis=1) / 25)
-
-
 def test_tables_are_interpolated_to_a_loss_that_all_models_reach():
     one = {1.0: np.array([[0.4]]), 2.0: np.array([[0.2]])}
     other = {1.5: np.array([[0.9]]), 3.0: np.array([[0.1]])}

@@ -21,6 +21,7 @@ from lowres.stats import (
     mean_interval,
     paired_effect,
     seeds_needed,
+    spread,
     token_saving,
 )
 
@@ -428,3 +429,12 @@ def test_forgetting_refuses_what_means_nothing():
     with pytest.raises(ValueError, match=r"seed 0, item 0|after"):
         forgetting([1.0], [[math.nan]])
     assert math.isnan(forgetting([0.25], [[0.2]], chance=0.25).corrected)
+
+
+def test_items_spread_over_more_slots_keep_their_mean_and_the_variance_of_it():
+    values = np.random.default_rng(0).normal(2, 1, (3, 25))
+    found = spread(values, 100)
+    assert found.mean(axis=1) == pytest.approx(values.mean(axis=1))
+    assert found.var(axis=1) / 100 == pytest.approx(values.var(axis=1) / 25)
+    with pytest.raises(ValueError, match="25 items do not fit into 20 slots"):
+        spread(values, 20)

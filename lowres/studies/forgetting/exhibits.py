@@ -286,11 +286,13 @@ def _steps(evidence: Evidence, point: Point, group: str) -> list[NDArray]:
     """Scores [seeds, slots] of a group at every checkpoint, the start first."""
     import numpy as np
 
+    from lowres import stats
+
     courses, slots = evidence.courses(point, group), evidence.slots
     if not courses:
         return []
     tables = [[one.before, *np.moveaxis(one.after, 1, 0)] for one in courses]
-    return [np.mean([measures.spread(scores, slots) for scores in step], axis=0) for step in zip(*tables, strict=True)]
+    return [np.mean([stats.spread(scores, slots) for scores in step], axis=0) for step in zip(*tables, strict=True)]
 
 
 def _fall(evidence: Evidence, models: Sequence[str]) -> str:

@@ -77,6 +77,8 @@ def lost(courses: Sequence[Course], slots: int, corrected: bool = False, final: 
     """
     import numpy as np
 
+    from lowres.stats import spread
+
     usable = [c for c in courses if (c.is_above_chance() if corrected else (c.starts > 0).all())]
     if not usable:
         return None
@@ -86,21 +88,6 @@ def lost(courses: Sequence[Course], slots: int, corrected: bool = False, final: 
         base = one.starts - (one.chance if corrected else 0.0)
         tables.append(spread((one.before - after) / base[:, None], slots))
     return np.mean(tables, axis=0)
-
-
-def spread(values: NDArray, slots: int) -> NDArray:
-    """Values [seeds, items] over at least as many slots: same mean, and the same variance of that mean.
-
-    The slots without an item hold the seed's mean; the deviations of the others grow by slots / items to make up.
-    """
-    import numpy as np
-
-    items = values.shape[1]
-    assert items <= slots, f"{items} items in {slots} slots"
-    middle = values.mean(axis=1, keepdims=True)
-    table = np.repeat(middle, slots, axis=1)
-    table[:, :items] += (values - middle) * slots / items
-    return table
 
 
 def at_loss(tables: Mapping[float, NDArray], loss: float) -> NDArray:

@@ -1,0 +1,30 @@
+"""LoReFT (Wu et al. 2024, arXiv 2404.03592): edits of hidden states against the usual ways of tuning few parameters.
+
+lowres plan loreft -p tier=gpu
+lowres run loreft -p 'arms=[untouched, lora, dora, loreft]' -p 'seeds=[0, 1, 2]' --workers 2
+"""
+
+from lowres.studies.loreft import exhibits
+from lowres.studies.loreft.arms import ARMS, Arm, trials, tuning
+from lowres.studies.loreft.claims import CLAIMS, DEVIATIONS
+from lowres.studies.loreft.evidence import Evidence, gather, verdicts
+from lowres.studies.loreft.params import Params
+
+TITLE = "LoReFT: which tuner for which budget"
+NOTEBOOK = "notebooks/04_loreft.ipynb"
+
+__all__ = [
+    "ARMS",
+    "CLAIMS",
+    "DEVIATIONS",
+    "NOTEBOOK",
+    "TITLE",
+    "Arm",
+    "Evidence",
+    "Params",
+    "exhibits",
+    "gather",
+    "trials",
+    "tuning",
+    "verdicts",
+]

@@ -1,0 +1,340 @@
+"""The arms of the LoReFT study and the trials that follow from its parameters."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lowres.studies.loreft.params import Params
+    from lowres.trial import Record, Trial
+
+TUNING_SEED = 1000  # a subset of its own: a rate is not chosen on the very examples that a trial trains on
+# The middle of the rates tried: of world models, of others.
+USUAL_RATES = {
+    "full": (3e-3, 5e-5),
+    "bitfit": (1e-2, 1e-3),
+    "lora": (1e-2, 1e-3),
+    "dora": (1e-2, 1e-3),
+    "ia3": (3e-2, 1e-2),
+    "prefix": (3e-2, 1e-2),
+    "prompt": (3e-2, 1e-2),
+    "vera": (3e-2, 1e-2),
+    "road": (1e-2, 3e-3),
+    "series-adapter": (1e-2, 1e-3),
+    "parallel-adapter": (1e-2, 1e-3),
+    "red": (1e-2, 3e-3),
+}
+OTHER_RATES = (1e-2, 1e-3)  # of representation tuning in all its forms
+MIDDLE = "middle"  # in place of a layer's index
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way of tuning. `rate_of` names the arm whose learning rate it takes over; empty: it has its own."""
+
+    name: str
+    meaning: str
+    tuner: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    kind: str = "tuner"
+    rate_of: str = ""
+    labels: str = "true"
+    epochs: float = 1.0
+
+
+def _edit(name: str, meaning: str, tuner: str = "loreft", **options: Any) -> Arm:
+    return Arm(name, meaning, tuner, options)
+
+
+def _ablation(tuner: str, meaning: str) -> Arm:
+    return Arm(tuner, meaning, tuner, kind="ablation")
+
+
+_ALL = (
+    Arm("untouched", "the model as it is"),
+    Arm("full", "every parameter", "full"),
+    Arm("bitfit", "biases alone", "bitfit"),
+    Arm("lora", "rank 8 beside every linear layer", "lora"),
+    Arm("lora-small", "rank 1 beside every linear layer", "lora", {"rank": 1, "alpha": 4}),
+    Arm("dora", "LoRA of direction, and a magnitude", "dora"),
+    Arm("ia3", "keys, values and the inside of feed-forward layers rescaled", "ia3"),
+    Arm("prefix", "8 learned keys and values in every layer", "prefix"),
+    Arm("prompt", "8 learned input vectors", "prompt"),
+    Arm("series-adapter", "a bottleneck behind every feed-forward layer", "series-adapter", {"width": 16}),
+    Arm("parallel-adapter", "a bottleneck beside every feed-forward layer", "parallel-adapter", {"width": 16}),
+    Arm("vera", "shared random matrices, learned scales", "vera"),
+    Arm("road", "outputs rotated in pairs", "road"),
+    Arm("red", "feed-forward outputs scaled and shifted", "red"),
+    _edit("direft", "edits of 14 prompt positions in all layers, not orthogonal", "direft"),
+    _edit("loreft", "edits of 14 prompt positions in all layers, rank 8"),
+    Arm(
+        "lora-at-positions",
+        "LoRA beside attention outputs, as many parameters and the same positions as loreft",
+        "lora-at-positions",
+        kind="control",
+    ),
+    Arm(
+        "lora-matched",
+        "LoRA beside attention outputs, as many parameters as loreft, at all positions",
+        "lora",
+        {"rank": 8, "alpha": 16, "targets": "o_proj"},
+        kind="control",
+    ),
+    Arm("loreft-frozen-rotation", "loreft in a random subspace that stays", "loreft-frozen-rotation", kind="control"),
+    Arm(
+        "loreft-random-direction",
+        "a random edit of which only the size is learned",
+        "loreft-random-direction",
+        kind="control",
+    ),
+    Arm(
+        "loreft-random-labels",
+        "loreft, targets shuffled among the inputs",
+        "loreft",
+        kind="control",
+        rate_of="loreft",
+        labels="random",
+    ),
+    Arm("loreft-pyreft", "loreft computed by the pyreft library", "loreft-pyreft", kind="control", rate_of="loreft"),
+    _ablation("loreft-no-subtraction", "h + R'(W h + b)"),
+    _ablation("loreft-non-orthogonal", "R need not be orthonormal"),
+    _ablation("loreft-constant", "h + R'(b - R h): the same target whatever the input"),
+    _ablation("loreft-bias-only", "h + R' b: the same shift whatever the input"),
+    Arm(
+        "loreft-untied", "rank 4, an edit for each end of the prompt", "loreft", {"rank": 4, "tied": False}, "ablation"
+    ),
+    Arm("loreft-half-rank", "rank 4", "loreft", {"rank": 4}, "ablation"),
+    Arm(
+        "recall",
+        "one shift of rank 1, at the last position of the middle layer, for a single text (see recitation-*)",
+        "loreft-bias-only",
+        {"rank": 1, "positions": "s1", "layers": MIDDLE},
+        "ablation",
+    ),
+    Arm("loreft-half-epochs", "half as many updates", "loreft", kind="ablation", rate_of="loreft", epochs=0.5),
+)
+ARMS = {arm.name: arm for arm in _ALL}
+RANKS = (1, 2, 4, 16, 32)
+POSITIONS = ("p1+s1", "p3+s3", "s7", "p7", "s1", "p15+s15")
+DATA_SHARES = (1 / 8, 1 / 4, 1 / 2)
+DATA_ARMS = ("loreft", "lora")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """An arm with a budget of task tokens, and where a curve varies LoReFT, what it varies."""
+
+    arm: str
+    task_tokens: int
+    options: tuple[tuple[str, Any], ...] = ()
+
+
+def settings(params: Params, layers: int, longest: int) -> list[Setting]:
+    """Everything that is to be run for each seed: the arms, then the curves.
+
+    Args:
+        layers: blocks of the model, of which the curve edits some.
+        longest: tokens of the task's longest prompt; the curve leaves out positions beyond it.
+    """
+    tokens, chosen = params.task_tokens or 0, params.curves or ()
+    found = [Setting(name, tokens) for name in params.arms or ()]
+    varied: list[dict[str, Any]] = []
+    varied += [{"rank": rank} for rank in RANKS] if "ranks" in chosen else []
+    varied += [{"positions": named} for named in POSITIONS if reach(named) <= longest] if "positions" in chosen else []
+    varied += [{"layers": named} for named in layer_sets(layers)] if "layers" in chosen else []
+    found += [Setting("loreft", tokens, tuple(options.items())) for options in varied]
+    if "data" in chosen:
+        found += [Setting(arm, round(share * tokens)) for share in DATA_SHARES for arm in DATA_ARMS]
+    return found
+
+
+def reach(positions: str) -> int:
+    """Tokens that the longer side of "p7+s7" needs."""
+    return max(map(int, re.findall(r"\d+", positions)), default=0)
+
+
+def layer_sets(layers: int) -> tuple[str, ...]:
+    """Sets of layers to edit: one in the middle, the last, each half, a few spread out evenly."""
+    middle, spread = layers // 2, sorted({layers // 8, 3 * layers // 8, 5 * layers // 8, 7 * layers // 8})
+    listed = ([middle], [layers - 1], range(middle), range(middle, layers), spread)
+    return tuple(dict.fromkeys(",".join(map(str, one)) for one in listed))
+
+
+# --- trials ----------------------------------------------------------------------------------------------------------
+
+
+def seeded(model: str, seed: int) -> str:
+    """The model of a seed: a world model is pretrained from it too, any other model there is but once."""
+    from lowres import world
+
+    return f"{model}@{seed}" if world.is_world_model(model) and seed else model
+
+
+def tuning(params: Params) -> list[Trial]:
+    """One trial per arm and candidate rate, judged on validation data; as many tries for every arm."""
+    factors = params.rate_factors or ()
+    if len(factors) < 2:
+        return []
+    arms = [ARMS[name] for name in params.arms or () if ARMS[name].tuner and not ARMS[name].rate_of]
+    if params.curves and all(arm.name != "loreft" for arm in arms):
+        arms.append(ARMS["loreft"])
+    setting = {arm.name: Setting(arm.name, params.task_tokens or 0) for arm in arms}
+    return [
+        _tuning_trial(params, setting[arm.name], factor * usual_rate(params.model or "", arm.tuner))
+        for factor in factors
+        for arm in arms
+    ]
+
+
+def _tuning_trial(params: Params, setting: Setting, rate: float) -> Trial:
+    trial = _trial(params, setting, TUNING_SEED, rate)
+    evaluation = replace(trial.evaluation, split="validation", items=params.tuning_items, probes=())
+    first = seeded(params.model or "", min(params.seeds or (0,)))
+    return replace(trial, arm=f"tuning {setting.arm}", model=first, evaluation=evaluation)
+
+
+def trials(params: Params, tuned: Sequence[Record] = ()) -> list[Trial]:
+    """All trials, seed by seed, the arms before the curves.
+
+    Args:
+        tuned: records of `tuning`; without any, the published ones decide.
+
+    Raises:
+        InputError: a budget, a rank, a layer or a number of positions that data or model do not have.
+    """
+    from lowres.studies.loreft.checks import insist_on_possible, layer_count, longest_prompt
+
+    rates = learning_rates(params, tuned)
+    wanted = settings(params, layer_count(params.model or ""), longest_prompt(params))
+    found = [
+        (place, _trial(params, setting, seed, _rate(params, setting.arm, rates)))
+        for setting in wanted
+        for place, seed in enumerate(_seeds(params, ARMS[setting.arm]))
+    ]
+    made = [trial for _, trial in sorted(found, key=lambda one: one[0])]  # the order within a seed stays
+    insist_on_possible(params, made)
+    return list(dict.fromkeys(made))
+
+
+def _seeds(params: Params, arm: Arm) -> tuple[int, ...]:
+    """An untouched model has no randomness but that of a world model's pretraining."""
+    from lowres import world
+
+    seeds = params.seeds or ()
+    return seeds if arm.tuner or world.is_world_model(params.model or "") else (0,)
+
+
+def _trial(params: Params, setting: Setting, seed: int, rate: float) -> Trial:
+    from lowres import tuners
+    from lowres.train import Optimisation
+    from lowres.trial import Evaluation, Recipe, Trial
+
+    arm = ARMS[setting.arm]
+    evaluation = Evaluation(
+        items=params.items or 0, probes=tuple(params.probes or ()), probe_items=params.probe_items or 0
+    )
+    trial = Trial(
+        study="loreft",
+        arm=arm.name,
+        model=seeded(params.model or "", seed),
+        task=params.task or "",
+        recipe=Recipe(task_tokens=setting.task_tokens, labels=arm.labels) if arm.tuner else Recipe(),
+        tuner=tuners.make(arm.tuner, **_options(params, setting)) if arm.tuner else None,
+        optimisation=None,
+        evaluation=evaluation,
+        seed=seed,
+        precision=params.precision,
+    )
+    if not arm.tuner:
+        return trial
+    optimisation = Optimisation(rate, epochs=params.epochs, batch_size=params.batch_size)
+    if arm.epochs != 1.0:
+        optimisation = replace(optimisation, steps=_updates(trial, params, arm.epochs))
+    return replace(trial, optimisation=optimisation)
+
+
+def _options(params: Params, setting: Setting) -> dict[str, Any]:
+    """The tuner's options, the middle layer by its index."""
+    from lowres.studies.loreft.checks import layer_count
+
+    found = {**ARMS[setting.arm].options, **dict(setting.options)}
+    if found.get("layers") == MIDDLE:
+        found["layers"] = str(layer_count(params.model or "") // 2)
+    return found
+
+
+def _updates(trial: Trial, params: Params, share: float) -> int:
+    """A share of the updates that the usual number of epochs makes."""
+    from lowres.data import load_task, take_tokens
+    from lowres.studies.loreft.checks import counter
+    from lowres.trial import derived_seed
+
+    train, tokens, seed = load_task(trial.task).train, trial.recipe.task_tokens, derived_seed(trial.seed, "subset")
+    drawn = take_tokens(train, tokens, counter(params.model or "", params.precision), seed, f"task {trial.task!r}")
+    return max(1, math.ceil(share * len(drawn) * params.epochs / params.batch_size))
+
+
+# --- learning rates --------------------------------------------------------------------------------------------------
+
+
+def usual_rate(model: str, tuner: str) -> float:
+    """A rate that is about right: the middle of what is tried."""
+    from lowres import world
+
+    small, large = USUAL_RATES.get(tuner, OTHER_RATES)
+    return small if world.is_world_model(model) else large
+
+
+def _rate(params: Params, name: str, rates: Mapping[str, float]) -> float:
+    own = ARMS[name].rate_of or name
+    tuner = ARMS[own].tuner
+    return rates.get(own, usual_rate(params.model or "", tuner)) if tuner else 0.0
+
+
+def learning_rates(params: Params, tuned: Sequence[Record] = ()) -> dict[str, float]:
+    """The learning rate of each arm.
+
+    A single factor is taken as it is. Several were tried on validation data: the rate under which the targets are the
+    likeliest wins. With none, the published tuning of the same model and task decides, and where nothing is published
+    the usual rate.
+    """
+    factors, model = params.rate_factors or (), params.model or ""
+    if len(factors) == 1:
+        return {name: factors[0] * usual_rate(model, arm.tuner) for name, arm in ARMS.items() if arm.tuner}
+    if not tuned and not factors:
+        from lowres.ledger import read_published
+
+        tuned = [record for record in read_published("loreft") if is_about(record, model, params.task or "")]
+    return chosen_rates(record for record in tuned if record.trial["arm"].startswith("tuning "))
+
+
+def chosen_rates(tuned: Iterable[Record]) -> dict[str, float]:
+    """The rate of each arm's best tuning record, by the likelihood of the validation targets; failed runs never win."""
+    by_arm: dict[str, list[Record]] = defaultdict(list)
+    for record in tuned:
+        if record.status == "done":
+            by_arm[record.trial["arm"].removeprefix("tuning ")].append(record)
+    best = {name: min(records, key=validation_loss) for name, records in by_arm.items()}
+    return {name: float(record.trial["optimisation"]["learning_rate"]) for name, record in best.items()}
+
+
+def validation_loss(record: Record) -> float:
+    """Nats per target token on the validation items."""
+    return record.mean("task", "target_nll")
+
+
+def unseeded(model: str) -> str:
+    """A world model without its seed; the inverse of `seeded`."""
+    from lowres import world
+
+    return model.partition("@")[0] if world.is_world_model(model) else model
+
+
+def is_about(record: Record, model: str, task: str) -> bool:
+    """Whether a record is of this model (whatever its seed) and task."""
+    return (unseeded(record.trial["model"]), record.trial["task"]) == (model, task)

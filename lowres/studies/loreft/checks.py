@@ -1,0 +1,99 @@
+"""What is refused before anything runs: budgets, ranks, layers and positions that data or model do not have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from lowres.params import InputError
+
+if TYPE_CHECKING:
+    from lowres.data import Example
+    from lowres.studies.loreft.params import Params
+    from lowres.trial import Trial
+
+PROMPTS_LOOKED_AT = 200
+
+
+def insist_on_possible(params: Params, trials: Sequence[Trial]) -> None:
+    """Refuse what cannot be run.
+
+    Raises:
+        InputError: a budget larger than the data; a tuner that the architecture, its width or its layers do not allow;
+            more positions than any prompt of the task has.
+    """
+    from lowres.data import load_task, take_tokens
+
+    tuned = [trial for trial in trials if trial.tuner is not None]
+    if not tuned:
+        return
+    task = load_task(params.task or "")
+    count = counter(params.model or "", params.precision)
+    largest = max(trial.recipe.task_tokens for trial in tuned)
+    take_tokens(task.train, largest, count, 0, f"task {task.name!r}")
+    _insist_on_architecture(params.model or "", tuned)
+    _insist_on_positions(params, tuned)
+
+
+def counter(model: str, precision: str) -> Callable[[Example], int]:
+    """Tokens of an example's prompt and target for a model; those of a world model are words."""
+    from lowres import models, world
+    from lowres.trial import token_counter
+
+    if world.is_world_model(model):
+        from lowres.world import vocabulary
+
+        return lambda example: len(vocabulary.encode(example.prompt)) + len(vocabulary.encode(example.target))
+    return token_counter(models.load(model, precision))
+
+
+def layer_count(model: str) -> int:
+    """Blocks of a model: those of its encoder where it has one."""
+    from lowres import world
+    from lowres.tuners.counting import configuration
+
+    if world.is_world_model(model):
+        parsed = world.parse(model)
+        assert not isinstance(parsed, str), parsed
+        size = world.SIZES[parsed.size]
+        return size.encoder_layers if parsed.encdec else size.layers
+    return int(configuration(model).num_hidden_layers)
+
+
+def _insist_on_architecture(model: str, trials: Sequence[Trial]) -> None:
+    """Build each tuner on the model's architecture without weights; a world model's is known to take them all."""
+    from lowres import world
+    from lowres.tuners.counting import count
+
+    if world.is_world_model(model):
+        return
+    different = {trial.tuner: trial for trial in trials if trial.tuner is not None}
+    for counted in count(model, list(different)):
+        if counted.problem:
+            raise InputError(f"arm {different[counted.tuner].arm!r}: {counted.problem}")
+
+
+def _insist_on_positions(params: Params, trials: Sequence[Trial]) -> None:
+    from lowres.studies.loreft.arms import reach
+    from lowres.tuners.configurations import LoReFT
+
+    longest = longest_prompt(params)
+    for trial in trials:
+        if isinstance(trial.tuner, LoReFT) and reach(trial.tuner.positions) > longest:
+            raise InputError(
+                f"arm {trial.arm!r}: positions {trial.tuner.positions!r} are longer than any prompt of "
+                f"{params.task!r}: the longest of {PROMPTS_LOOKED_AT} has {longest} tokens; allowed: up to "
+                f"p{longest}+s{longest} (in a shorter prompt either side is cut to half of it)"
+            )
+
+
+def longest_prompt(params: Params) -> int:
+    """Tokens of the longest of the first prompts of the task, chat format included; of a world model's, the words."""
+    from lowres import models, world
+    from lowres.data import load_task
+
+    model, examples = params.model or "", load_task(params.task or "").train[:PROMPTS_LOOKED_AT]
+    if world.is_world_model(model):
+        return max(len(example.prompt.split()) + 1 for example in examples)
+    loaded = models.load(model, params.precision)
+    return max(len(models.prompt_ids(loaded, example.prompt)) for example in examples)

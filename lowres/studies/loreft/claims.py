@@ -1,0 +1,180 @@
+"""The claims of the LoReFT paper, and the rule that decides each, written down before anything was run.
+
+Scores are the tasks' own metrics (accuracy, share of right numbers, share of met constraints), from 0 to 1; an effect
+is the difference of two arms on the same seeds and test items. A rule looks at the 95 % interval of an effect (see
+`lowres.claims`): wholly beyond the boundary is a yes, wholly short of it a no, anything else unclear. Every arm has had
+the same number of tries for its learning rate on validation data. Several tasks of a kind count as one table, one
+after the other; a task counts where both arms of a comparison were run.
+"""
+
+from __future__ import annotations
+
+from lowres.claims import Claim
+from lowres.studies import Deviation
+
+MARGIN = 0.02  # of a score
+COMMONSENSE = ("commonsense", "siqa-csqa")
+LONG_ANSWERS = ("arithmetic-steps",)
+SHORT_ANSWERS = ("siqa-csqa", "arithmetic")
+CLASSIFICATION = ("wiki-topic", "boolq", "privacy-qa", "factual-consistency")
+INSTRUCTIONS = ("instruction-following",)
+RECITED = "recitation-"
+
+CLAIMS = (
+    Claim(
+        name="loreft-1",
+        study="loreft",
+        statement="On commonsense questions LoReFT beats LoRA with a small part of its parameters.",
+        source="Wu et al. 2024, Table 1",
+        reported="LLaMA-7B, mean of eight sets: LoReFT 80.2 with 0.031 %, LoRA 74.7 with 0.826 % (copied, not re-run)",
+        measure="accuracy of loreft minus that of lora; and minus that of LoRA with as many parameters at the same "
+        "positions",
+        rule="both above the margin: a tuned LoRA that keeps up, or one of equal size and reach, refutes it",
+        margin=MARGIN,
+    ),
+    Claim(
+        name="loreft-2",
+        study="loreft",
+        statement="Long generation is its weakness: an edit of the prompt alone is diluted.",
+        source="Wu et al. 2024, Table 2 and section 4.3",
+        reported="arithmetic with worked steps, LLaMA-7B: LoReFT 42.6, LoRA 46.9, prefix tuning 35.0",
+        measure="share of right numbers after worked steps: lora minus loreft; loreft minus prefix tuning; and the "
+        "first difference minus the same on tasks with short answers",
+        rule="all three above zero",
+        margin=0.0,
+    ),
+    Claim(
+        name="loreft-3",
+        study="loreft",
+        statement="In following instructions LoReFT is ahead of LoRA, RED and full tuning.",
+        source="Wu et al. 2024, Table 3",
+        reported="win rate on Alpaca-Eval: LoReFT 85.60, RED 81.69, LoRA 81.48, full tuning 80.93 (a model judged)",
+        measure="share of met constraints (no judge): loreft minus each of the three",
+        rule="all three above zero",
+        margin=0.0,
+    ),
+    Claim(
+        name="loreft-4",
+        study="loreft",
+        statement="Half of the rank, or a small part of the data, loses little.",
+        source="Wu et al. 2024, Table 3",
+        reported="win rate 85.60; at half rank 84.12; with 1,000 examples instead of tens of thousands 81.91",
+        measure="accuracy on commonsense: loreft at rank 4 minus loreft; loreft with half of the data minus loreft",
+        rule="neither below the margin",
+        margin=MARGIN,
+    ),
+    Claim(
+        name="loreft-5",
+        study="loreft",
+        statement="On classification LoReFT is on a par with LoRA, not better.",
+        source="Wu et al. 2024, Table 4",
+        reported="GLUE, RoBERTa-base: LoReFT 84.2, LoRA 84.7; RoBERTa-large: 88.2 and 88.1",
+        measure="accuracy on classification tasks: loreft minus lora",
+        rule="within the margin of zero",
+        margin=MARGIN,
+    ),
+    Claim(
+        name="loreft-6",
+        study="loreft",
+        statement="DiReFT is slightly worse than LoReFT everywhere.",
+        source="Wu et al. 2024, Tables 1 to 4",
+        reported="commonsense 79.0 against 80.2, arithmetic 40.6 against 42.6, GLUE 83.2 against 84.2 (RoBERTa-base)",
+        measure="score of loreft minus that of direft, on every real task where both were run, and on the world's",
+        rule="all above zero",
+        margin=0.0,
+    ),
+    Claim(
+        name="loreft-7",
+        study="loreft",
+        statement="The gain does not come from training longer.",
+        source="Wu et al. 2024, Tables 14 and 15",
+        reported="with 3 instead of 6 epochs commonsense 79.5 instead of 80.2, still above LoRA's 74.7",
+        measure="accuracy on commonsense: loreft with half as many updates minus lora",
+        rule="above the margin",
+        margin=MARGIN,
+    ),
+    Claim(
+        name="loreft-8",
+        study="loreft",
+        statement="The parametrisation hardly matters; that the edit depends on its input does.",
+        source="Wu et al. 2024, Table 17 (LLaMA-7B, arithmetic)",
+        reported="LoReFT 42.6, no subtraction 42.9, not orthogonal 42.4, constant 37.1, bias only 31.3",
+        measure="score on the world's task, five seeds: loreft minus no subtraction, minus not orthogonal; loreft "
+        "minus constant, minus bias only",
+        rule="the first two within the margin of zero, the others above it",
+        margin=MARGIN,
+    ),
+    Claim(
+        name="loreft-9",
+        study="loreft",
+        statement="The larger the model, the closer LoReFT comes to LoRA where it is behind.",
+        source="Wu et al. 2024, Table 2 (difference computed here)",
+        reported="arithmetic: LoRA ahead by 4.3 points at 7B, by 1.5 at 13B",
+        measure="lora minus loreft on the world's task: the smallest base decoder's difference minus the largest's",
+        rule="above zero",
+        margin=0.0,
+    ),
+    Claim(
+        name="loreft-10",
+        study="loreft",
+        statement="One edit of rank 1 at one position of one layer recalls a long text; of random words much less.",
+        source="Wu et al. 2024, appendix F",
+        reported="LLaMA-7B: 2,048 tokens of Alice in Wonderland, random tokens up to 128",
+        measure="share of the text recited word by word (ROUGE-L): text at 32 words; text minus random words at 32",
+        rule="the first above 0.9, the second above the margin",
+        margin=MARGIN,
+    ),
+)
+
+DEVIATIONS = (
+    Deviation(
+        "LLaMA 7B and 13B, Llama-2, Llama-3; RoBERTa for classification",
+        "SmolLM2-135M-Instruct, and world models of some ten thousand to some hundred thousand parameters",
+        "unknown; the paper's own account (scale helps) lets expect less of LoReFT here",
+    ),
+    Deviation(
+        "170,000 commonsense questions, eight test sets",
+        "SIQA and CommonsenseQA, some hundred questions for training (`laptop`), five sources at most (`gpu`)",
+        "towards tuners with few parameters: little data punishes the others more",
+    ),
+    Deviation(
+        "MATH10K with written-out reasoning; GSM8K, AQuA, MAWPS, SVAMP",
+        "ASDiv for short answers, a generator of problems in several steps for long ones",
+        "none that is known: generated steps are easier to learn than GSM8K's",
+    ),
+    Deviation(
+        "Alpaca-Eval, judged by GPT-4",
+        "constraints that can be checked, and the likelihood of held-out answers",
+        "unknown: form is only a part of following instructions",
+    ),
+    Deviation(
+        "GLUE",
+        "BoolQ, PrivacyQA, topics of encyclopaedia articles, factual consistency of summaries",
+        "none that is known",
+    ),
+    Deviation(
+        "Answers generated, compared as strings",
+        "choices scored by their likelihood where a task has choices",
+        "towards arms that learn the form of an answer last: form does not count here",
+    ),
+    Deviation(
+        "Baselines copied from other papers, with their recipes and their tuning",
+        "every arm run here, with the same number of candidate rates on validation data",
+        "towards the baselines",
+    ),
+    Deviation(
+        "Hyper-parameters of LoReFT chosen on the last 300 training rows of GSM8K with a large grid",
+        "rank, positions and layers as the paper has them; only the rate is chosen, for every arm",
+        "against LoReFT, whose ranks and positions are not tuned here (the curves show what there was to gain)",
+    ),
+    Deviation(
+        "Positions counted in prompts of a plain template",
+        "prompts in the model's chat format: the first positions stand on the same system text in every prompt",
+        "against LoReFT: edits of constant tokens are constant",
+    ),
+    Deviation(
+        "Three seeds of training on one subset",
+        "three seeds or more, each with its own subset, order and initialisation; in the world its own model too",
+        "none; intervals are wider and honest",
+    ),
+)

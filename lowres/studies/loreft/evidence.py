@@ -1,0 +1,445 @@
+"""From records to what the page shows: scores, effects and verdicts of the LoReFT study.
+
+Verdicts rest on all published records, whatever their model and task; without any, on the live run.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from lowres import world
+from lowres.claims import Claim, Part, Rule, Verdict, at_tier, judge_parts, with_holm
+from lowres.exhibits import process_hours
+from lowres.studies.loreft import claims
+from lowres.studies.loreft.arms import ARMS, MIDDLE, chosen_rates, unseeded
+from lowres.studies.loreft.claims import CLAIMS, MARGIN
+from lowres.studies.loreft.params import Params
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from lowres.stats import Effect, Saving
+    from lowres.trial import Record
+
+PAGE = "notebooks/04_loreft.html"
+
+
+@dataclass(frozen=True)
+class Where:
+    """A model (without its seed) and a task."""
+
+    model: str
+    task: str
+
+    @property
+    def is_world(self) -> bool:
+        """Whether the model is one of the generated world's."""
+        return world.is_world_model(self.model)
+
+
+@dataclass(frozen=True)
+class Point:
+    """One arm at one budget: what a mean is taken over the seeds of. `options` are those that differ from the arm's."""
+
+    where: Where
+    arm: str
+    task_tokens: int
+    options: tuple[tuple[str, Any], ...] = ()
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The records that figures and verdicts draw on, grouped by point, those of the tuning, and their origin."""
+
+    params: Params
+    points: Mapping[Point, Mapping[int, Record]]
+    tuned: Sequence[Record]
+    published: bool
+
+    @property
+    def records(self) -> list[Record]:
+        """All records of the study itself, point by point."""
+        return [record for seeds in self.points.values() for record in seeds.values()]
+
+    @property
+    def main(self) -> Where:
+        """The model and task that the page was asked for."""
+        return Where(self.params.model or "", self.params.task or "")
+
+    @property
+    def places(self) -> list[Where]:
+        """Every model and task that something was run on."""
+        return list(dict.fromkeys(point.where for point in self.points))
+
+    def budget(self, where: Where) -> int:
+        """The largest budget of task tokens at a place: that of its arms; the curve over data has smaller ones."""
+        return max((point.task_tokens for point in self.points if point.where == where), default=0)
+
+    def at(self, where: Where, arm: str, share: float = 1.0, **options: Any) -> Point:
+        """The point of an arm at a place, with a share of its budget."""
+        tokens = round(share * self.budget(where)) if ARMS[arm].tuner else 0
+        return Point(where, arm, tokens, tuple(options.items()))
+
+    def scores(self, point: Point, outcome: str = "task", measure: str = "") -> NDArray | None:
+        """Outcomes of shape [seeds, items], seeds in ascending order; None where the point was not run."""
+        return self._scores(point, sorted(self.points.get(point, {})), outcome, measure)
+
+    def _scores(self, point: Point, seeds: Sequence[int], outcome: str, measure: str) -> NDArray | None:
+        import numpy as np
+
+        records, name = self._by_seed(point), measure or metric(point.where.task)
+        rows = [records[seed].outcomes.get(outcome, {}).get(name) for seed in seeds if seed in records]
+        return np.array(rows) if rows and all(row is not None for row in rows) else None
+
+    def _by_seed(self, point: Point) -> Mapping[int, Record]:
+        """Records by seed; an untouched model that has no seeds stands beside every seed."""
+        found = self.points.get(point, {})
+        if point.arm == "untouched" and not point.where.is_world and found:
+            seeds = {seed for other, records in self.points.items() if other.where == point.where for seed in records}
+            return dict.fromkeys(seeds, next(iter(found.values())))
+        return found
+
+    def pair(
+        self, more: Point, less: Point, outcome: str = "task", measure: str = ""
+    ) -> tuple[NDArray, NDArray] | None:
+        """Outcomes of two points on the seeds that both have, each [seeds, items]; None where there are none."""
+        seeds = sorted(set(self._by_seed(more)) & set(self._by_seed(less)))
+        found = [self._scores(point, seeds, outcome, measure) for point in (more, less)]
+        return (found[0], found[1]) if found[0] is not None and found[1] is not None else None
+
+    def effect(self, more: Point, less: Point, outcome: str = "task", measure: str = "") -> Effect | None:
+        """The first minus the second on the same seeds and items; None where either was not run."""
+        from lowres.stats import paired_effect
+
+        pair = self.pair(more, less, outcome, measure)
+        return paired_effect(*pair) if pair else None
+
+
+def metric(task: str) -> str:
+    """The measure that counts on a task."""
+    from lowres.data import load_task
+
+    return load_task(task).metric
+
+
+# --- gathering -------------------------------------------------------------------------------------------------------
+
+
+def gather(params: Params, live: Sequence[Record]) -> Evidence:
+    """The published records; the live ones too where nothing is published about their model and task."""
+    from lowres.ledger import read_published
+
+    stored = [record for record in read_published("loreft") if record.status == "done"]
+    known = {where_of(record) for record in stored}
+    chosen = stored + [r for r in live if r.status == "done" and where_of(r) not in known]
+    tested = [record for record in chosen if record.trial["evaluation"]["split"] == "test"]
+    points: dict[Point, dict[int, Record]] = defaultdict(dict)
+    for record in _comparable(tested):
+        points[point_of(record)][record.trial["seed"]] = record
+    tuned = [record for record in chosen if record.trial["arm"].startswith("tuning ")]
+    return Evidence(params, dict(points), tuned, bool(stored))
+
+
+def where_of(record: Record) -> Where:
+    """Model and task of a record."""
+    return Where(unseeded(record.trial["model"]), record.trial["task"])
+
+
+def point_of(record: Record) -> Point:
+    """Where a record belongs."""
+    from lowres import tuners
+
+    trial = record.trial
+    arm, options = ARMS[trial["arm"]], dict(trial["tuner"] or {})
+    usual = tuners.make(arm.tuner, **arm.options) if arm.tuner else None
+    differing = {
+        name: value
+        for name, value in options.items()
+        if name != "name" and value != getattr(usual, name) and getattr(usual, name) != MIDDLE
+    }
+    return Point(where_of(record), arm.name, trial["recipe"]["task_tokens"], tuple(differing.items()))
+
+
+def _comparable(records: Sequence[Record]) -> list[Record]:
+    """Only records made and measured alike can be compared: the most frequent setting at each place."""
+    found = []
+    for where in dict.fromkeys(map(where_of, records)):
+        group = [record for record in records if where_of(record) == where]
+        measured = Counter(json.dumps(r.trial["evaluation"]) for r in group if r.trial["tuner"])
+        trained = Counter(_training(record) for record in group if record.trial["tuner"])
+        if trained:
+            evaluation, training = measured.most_common(1)[0][0], trained.most_common(1)[0][0]
+            group = [r for r in group if json.dumps(r.trial["evaluation"]) == evaluation]
+            group = [r for r in group if not r.trial["tuner"] or _training(r) == training]
+        found += group
+    return found
+
+
+def _training(record: Record) -> tuple[Any, ...]:
+    optimisation = record.trial["optimisation"]
+    return optimisation["epochs"], optimisation["batch_size"], record.provenance.get("precision", "")
+
+
+def rates(evidence: Evidence, where: Where) -> dict[str, float]:
+    """The chosen learning rate of each arm at a place."""
+    return chosen_rates(record for record in evidence.tuned if where_of(record) == where)
+
+
+# --- contrasts over places -------------------------------------------------------------------------------------------
+
+
+def on_tasks(evidence: Evidence, tasks: Iterable[str]) -> list[Where]:
+    """The places of real models whose task is among these."""
+    listed = tuple(tasks)
+    return [where for where in evidence.places if where.task in listed and not where.is_world]
+
+
+def in_worlds(evidence: Evidence) -> list[Where]:
+    """The places of world models, small ones first; encoder-decoders and instruction-tuned ones are left out."""
+    sizes = list(world.SIZES)
+    found = []
+    for where in evidence.places:
+        parsed = world.parse(where.model) if where.is_world else "no world model"
+        if not isinstance(parsed, str) and not parsed.encdec and not parsed.instruct and parsed.level is None:
+            found.append((sizes.index(parsed.size), where))
+    return [where for _, where in sorted(found, key=lambda one: one[0])]
+
+
+Choose = Callable[[Evidence, Where], tuple[Point, Point]]
+
+
+def arms(more: str, less: str) -> Choose:
+    """Chooses two arms at a place."""
+    return lambda evidence, where: (evidence.at(where, more), evidence.at(where, less))
+
+
+def contrast(evidence: Evidence, places: Sequence[Where], choose: Choose) -> Effect | None:
+    """The first of two points minus the second, over the items of all places where both were run, on common seeds."""
+    from lowres.stats import paired_effect
+
+    table = difference_table(evidence, places, choose)
+    return None if table is None else paired_effect(*table)
+
+
+def difference_table(evidence: Evidence, places: Sequence[Where], choose: Choose) -> tuple[NDArray, NDArray] | None:
+    """Both sides [seeds, items of all places]; the first seeds of a place count where places have different numbers."""
+    import numpy as np
+
+    found = [pair for where in places if (pair := evidence.pair(*choose(evidence, where))) is not None]
+    if not found:
+        return None
+    seeds = min(len(pair[0]) for pair in found)
+    first, second = (np.concatenate([pair[side][:seeds] for pair in found], axis=1) for side in (0, 1))
+    return first, second
+
+
+# --- verdicts --------------------------------------------------------------------------------------------------------
+
+
+def verdicts(evidence: Evidence) -> list[Verdict]:
+    """One verdict per claim, corrected for their number (Holm); a live smoke run never gives one."""
+    by_name = {claim.name: claim for claim in CLAIMS}
+    found = [decider(evidence, by_name[name]) for name, decider in DECIDERS.items()]
+    tier = "published" if evidence.published else evidence.params.tier or "smoke"
+    return with_holm([at_tier(verdict, tier) for verdict in found])
+
+
+def scale(evidence: Evidence, places: Sequence[Where]) -> str:
+    """At which scale a verdict was reached, in words."""
+    words = []
+    for where in places:
+        runs = {point: seeds for point, seeds in evidence.points.items() if point.where == where}
+        seeds = max(map(len, runs.values()), default=0)
+        example = next((record for found in runs.values() for record in found.values() if record.counts), None)
+        if example is not None:
+            examples, items = example.counts.get("task_examples", 0), len(next(iter(example.outcomes["task"].values())))
+            words.append(
+                f"{where.model} on {where.task} ({examples} examples, {items} test items, up to {seeds} "
+                f"{'seed' if seeds == 1 else 'seeds'})"
+            )
+    return "; ".join(words) or "nothing of the kind was run"
+
+
+def _verdict(
+    evidence: Evidence,
+    claim: Claim,
+    places: Sequence[Where],
+    parts: Sequence[Part],
+    context: Mapping[str, Effect | None] | None = None,
+) -> Verdict:
+    records = [record for point, seeds in evidence.points.items() if point.where in places for record in seeds.values()]
+    beside: dict[str, Effect | Saving] = {name: one for name, one in (context or {}).items() if one is not None}
+    return judge_parts(claim, parts, beside, scale(evidence, places), process_hours(records), PAGE)
+
+
+def _commonsense(evidence: Evidence, claim: Claim) -> Verdict:
+    places, worlds = on_tasks(evidence, claims.COMMONSENSE), in_worlds(evidence)
+    rivals = {"LoReFT - LoRA": "lora", "LoReFT - LoRA of equal size and reach": "lora-at-positions"}
+    rule = Rule("above", MARGIN)
+    parts = [Part(name, contrast(evidence, places, arms("loreft", arm)), rule) for name, arm in rivals.items()]
+    context = {f"{name}, world": contrast(evidence, worlds, arms("loreft", arm)) for name, arm in rivals.items()}
+    return _verdict(evidence, claim, places, parts, context)
+
+
+def _long_answers(evidence: Evidence, claim: Claim) -> Verdict:
+    from lowres.stats import paired_effect, spread
+
+    long, short = on_tasks(evidence, claims.LONG_ANSWERS), on_tasks(evidence, claims.SHORT_ANSWERS)
+    leads = [_lead(evidence, places) for places in (long, short)]
+    beyond = None
+    if leads[0] is not None and leads[1] is not None:
+        seeds, slots = min(len(leads[0]), len(leads[1])), max(leads[0].shape[1], leads[1].shape[1])
+        beyond = paired_effect(spread(leads[0][:seeds], slots), spread(leads[1][:seeds], slots))
+    rule = Rule("above", 0.0)
+    parts = [
+        Part("LoRA - LoReFT, long answers", contrast(evidence, long, arms("lora", "loreft")), rule),
+        Part("LoReFT - prefix tuning, long answers", contrast(evidence, long, arms("loreft", "prefix")), rule),
+        Part("LoRA's lead, long - short answers", beyond, rule),
+    ]
+    return _verdict(evidence, claim, [*long, *short], parts)
+
+
+def _lead(evidence: Evidence, places: Sequence[Where]) -> NDArray | None:
+    """By how much LoRA is ahead of LoReFT, [seeds, items]."""
+    table = difference_table(evidence, places, arms("lora", "loreft"))
+    return None if table is None else table[0] - table[1]
+
+
+def _instructions(evidence: Evidence, claim: Claim) -> Verdict:
+    places, rule = on_tasks(evidence, claims.INSTRUCTIONS), Rule("above", 0.0)
+    names = {"LoRA": "lora", "RED": "red", "full tuning": "full"}
+    parts = [
+        Part(f"LoReFT - {name}", contrast(evidence, places, arms("loreft", arm)), rule) for name, arm in names.items()
+    ]
+    return _verdict(evidence, claim, places, parts)
+
+
+def _small_suffices(evidence: Evidence, claim: Claim) -> Verdict:
+    places, worlds, rule = on_tasks(evidence, claims.COMMONSENSE), in_worlds(evidence), Rule("above", -MARGIN)
+
+    def less_data(evidence: Evidence, where: Where) -> tuple[Point, Point]:
+        return evidence.at(where, "loreft", share=0.5), evidence.at(where, "loreft")
+
+    choices = {"half the rank - LoReFT": arms("loreft-half-rank", "loreft"), "half the data - LoReFT": less_data}
+    parts = [Part(name, contrast(evidence, places, choose), rule) for name, choose in choices.items()]
+    context = {f"{name}, world": contrast(evidence, worlds, choose) for name, choose in choices.items()}
+    return _verdict(evidence, claim, places, parts, context)
+
+
+def _classification(evidence: Evidence, claim: Claim) -> Verdict:
+    places = on_tasks(evidence, claims.CLASSIFICATION)
+    effect = contrast(evidence, places, arms("loreft", "lora"))
+    return _verdict(evidence, claim, places, [Part("LoReFT - LoRA", effect, Rule("within", MARGIN))])
+
+
+def _direft(evidence: Evidence, claim: Claim) -> Verdict:
+    real = [where for where in evidence.places if not where.is_world]
+    named = {f"{where.task}, {where.model}": [where] for where in real} | {"the world's task": in_worlds(evidence)}
+    effects = {name: contrast(evidence, places, arms("loreft", "direft")) for name, places in named.items()}
+    rule = Rule("above", 0.0)
+    parts = [Part(f"LoReFT - DiReFT, {name}", effect, rule) for name, effect in effects.items() if effect is not None]
+    return _verdict(evidence, claim, [*real, *in_worlds(evidence)], parts)
+
+
+def _half_as_long(evidence: Evidence, claim: Claim) -> Verdict:
+    places, worlds = on_tasks(evidence, claims.COMMONSENSE), in_worlds(evidence)
+    effect = contrast(evidence, places, arms("loreft-half-epochs", "lora"))
+    choices = {
+        "half as many updates - LoReFT": arms("loreft-half-epochs", "loreft"),
+        "LoReFT - LoRA": arms("loreft", "lora"),
+    }
+    context = {name: contrast(evidence, places, choose) for name, choose in choices.items()}
+    context |= {f"{name}, world": contrast(evidence, worlds, choose) for name, choose in choices.items()}
+    part = Part("LoReFT with half as many updates - LoRA", effect, Rule("above", MARGIN))
+    return _verdict(evidence, claim, places, [part], context)
+
+
+PARAMETRISATIONS = {"no-subtraction": "within", "non-orthogonal": "within", "constant": "above", "bias-only": "above"}
+
+
+def _parametrisation(evidence: Evidence, claim: Claim) -> Verdict:
+    places = in_worlds(evidence)
+    parts = [
+        Part(f"LoReFT - {name}", contrast(evidence, places, arms("loreft", f"loreft-{name}")), Rule(kind, MARGIN))  # type: ignore[arg-type]
+        for name, kind in PARAMETRISATIONS.items()
+    ]
+    context = {
+        f"LoReFT - {name}, likelihood of the targets": likelihood_gain(evidence, places, f"loreft-{name}")
+        for name in PARAMETRISATIONS
+    }
+    return _verdict(evidence, claim, places, parts, context)
+
+
+def likelihood_gain(evidence: Evidence, places: Sequence[Where], arm: str) -> Effect | None:
+    """By how many nats per token targets are likelier under LoReFT than under an arm; a measure without ceiling."""
+    import numpy as np
+
+    from lowres.stats import paired_effect
+
+    pairs = [
+        pair
+        for where in places
+        if (pair := evidence.pair(evidence.at(where, arm), evidence.at(where, "loreft"), measure="target_nll"))
+    ]
+    if not pairs:
+        return None
+    seeds = min(len(pair[0]) for pair in pairs)
+    return paired_effect(*(np.concatenate([pair[side][:seeds] for pair in pairs], axis=1) for side in (0, 1)))
+
+
+def _with_scale(evidence: Evidence, claim: Claim) -> Verdict:
+    from lowres.stats import paired_effect
+
+    places = in_worlds(evidence)
+    gaps = [lead for where in places if (lead := _lead(evidence, [where])) is not None]
+    effect = None
+    if len(gaps) > 1:
+        seeds = min(len(gaps[0]), len(gaps[-1]))
+        effect = paired_effect(gaps[0][:seeds], gaps[-1][:seeds])
+    context = {f"LoRA - LoReFT, {where.model}": contrast(evidence, [where], arms("lora", "loreft")) for where in places}
+    part = Part("LoRA's lead, smallest - largest", effect, Rule("above", 0.0))
+    return _verdict(evidence, claim, places, [part], context)
+
+
+RECITED_WORDS = 32
+
+
+def _memory(evidence: Evidence, claim: Claim) -> Verdict:
+    from lowres.stats import mean_interval
+
+    found = {}
+    for name, kind in (("text", ""), ("random words", "random-")):
+        places = on_tasks(evidence, [f"{claims.RECITED}{kind}{RECITED_WORDS}"])
+        scores = evidence.scores(evidence.at(places[0], "recall")) if places else None
+        found[name] = scores
+    text, noise = found["text"], found["random words"]
+    both = None
+    if text is not None and noise is not None:
+        from lowres.stats import paired_effect
+
+        seeds = min(len(text), len(noise))
+        both = paired_effect(text[:seeds], noise[:seeds])
+    parts = [
+        Part(f"text of {RECITED_WORDS} words", None if text is None else mean_interval(text), Rule("above", 0.9)),
+        Part("text - random words", both, Rule("above", MARGIN)),
+    ]
+    places = [where for where in evidence.places if where.task.startswith(claims.RECITED)]
+    return _verdict(evidence, claim, places, parts)
+
+
+DECIDERS: dict[str, Callable[[Evidence, Claim], Verdict]] = {
+    "loreft-1": _commonsense,
+    "loreft-2": _long_answers,
+    "loreft-3": _instructions,
+    "loreft-4": _small_suffices,
+    "loreft-5": _classification,
+    "loreft-6": _direft,
+    "loreft-7": _half_as_long,
+    "loreft-8": _parametrisation,
+    "loreft-9": _with_scale,
+    "loreft-10": _memory,
+}

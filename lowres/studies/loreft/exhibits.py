@@ -1,0 +1,1 @@
+"""The tables and figures of the LoReFT page, each drawn from records."""
