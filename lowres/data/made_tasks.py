@@ -50,7 +50,8 @@ LENGTHS = (16, 32, 64, 128, 256)  # words
 @functools.cache
 def arithmetic_steps() -> Task:
     """A story of two to four steps -> one short sentence per step and the answer. Made from templates."""
-    random, found = Random("arithmetic-steps"), {}
+    random = Random("arithmetic-steps")
+    found: dict[str, Example] = {}
     while len(found) < sum(STEP_SIZES.values()):
         example = _story(random)
         found.setdefault(example.id, example)
