@@ -23,6 +23,7 @@ MEASURES = {
     "bleu": "BLEU",
     "sari": "SARI",
     "number": "number",
+    "constraint": "form is met",
     "accuracy": "accuracy",
     "nll": "nats per token",
 }

@@ -173,6 +173,36 @@ def test_every_metric_of_a_task_can_be_measured():
     assert set(METRICS) - {"accuracy"} == set(metrics.MEASURES)
 
 
+# --- form ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("prediction", "gold", "score"),
+    [
+        ("PARIS", "THE HAGUE", 1),
+        ("Paris", "THE HAGUE", 0),
+        ("1998", "THE HAGUE", 0),  # has no letters
+        ("[Paris]", "[Rome]", 1),
+        ("[]", "[Rome]", 0),
+        ("[Paris] in France", "[Rome]", 0),
+        ("Answer: Paris", "Answer: Rome", 1),
+        ("The Answer: Paris", "Answer: Rome", 0),
+        ("Answer:", "Answer: Rome", 0),
+        ("Paris done.", "Rome done.", 1),
+        ("done.", "Rome done.", 0),
+        ("Paris is done", "Rome done.", 0),
+        ("in 1998 paris", "rome", 1),
+        ("paris.", "rome", 0),
+        ("Paris", "rome", 0),
+        ("", "rome", 0),
+        ("the Rome", "Rome", 1),  # a gold answer of no form
+        ("Paris", "Rome", 0),
+    ],
+)
+def test_the_form_of_an_answer(prediction: str, gold: str, score: float):
+    assert metrics.constraint_met(prediction, gold) == score
+
+
 # --- numbers and letters ---------------------------------------------------------------------------------------------
 
 

@@ -1,5 +1,6 @@
 """Examples, tasks, probes, the general pool and mixing. Nothing is read before it is asked for."""
 
+from lowres.data.adaptation_tasks import shares_items
 from lowres.data.bundled import WheelRow, wheels
 from lowres.data.catalogue import CatalogueRow, catalogue
 from lowres.data.examples import METRICS, SPLITS, Example, Probe, Task
@@ -31,6 +32,7 @@ __all__ = [
     "pool_sources",
     "probe_names",
     "random_labels",
+    "shares_items",
     "take_tokens",
     "task_names",
     "touches_probe",

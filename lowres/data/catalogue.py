@@ -1,6 +1,7 @@
 """The table of everything that is trained on or measured, for the page on data."""
 
 from dataclasses import dataclass
+from statistics import fmean
 
 from lowres.data.load import load_probe, load_task, probe_names, task_names
 from lowres.data.pool import pool_sources
@@ -31,7 +32,7 @@ def _task_rows() -> list[CatalogueRow]:
     found = []
     for task in map(load_task, task_names()):
         sizes = (len(task.train), len(task.validation), len(task.test))
-        chance = 1 / len(task.test[0].choices) if task.test[0].choices else None
+        chance = fmean(1 / len(item.choices) for item in task.test) if task.test[0].choices else None
         about = (task.metric, task.source, task.licence, task.note)
         found.append(CatalogueRow(task.name, "task", *sizes, chance, *about))
     return found

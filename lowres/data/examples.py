@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import astuple, dataclass
 
-METRICS = ("token_f1", "exact_match", "rouge_l", "rouge_1", "bleu", "sari", "number", "accuracy")
+METRICS = ("token_f1", "exact_match", "rouge_l", "rouge_1", "bleu", "sari", "number", "constraint", "accuracy")
 SPLITS = ("train", "validation", "test")
 
 

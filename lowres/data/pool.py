@@ -12,6 +12,7 @@ from pathlib import Path
 from lowres import world
 from lowres.data import bundled, tasks, wiki
 from lowres.data.examples import Example, Task, digest, in_hash_order, normalise, without_repeats
+from lowres.data.made_tasks import CONSTRAINT_SOURCES, RECITATIONS
 from lowres.data.overlap import unseen_in_probes
 from lowres.data.stream_tasks import STREAM
 from lowres.data.text import first_literal, lettered, one_line
@@ -22,6 +23,14 @@ MOST_ANSWERS = 3  # of NQ-open: more than that are lists, not wordings of one an
 
 # What a stream tests after each of its stages must be in the mixture of none of them.
 STREAM_SOURCES = ("multilexsum", "quac", "fiqa", "wiki-description")
+# Parts of the pool that a task is made from although it has another name.
+TASK_SOURCES = {
+    "commonsense": ("boolq",),
+    "instruction-following": CONSTRAINT_SOURCES,
+    "privacy-qa": ("privacyqa",),
+    "wiki-topic": ("wiki-description",),
+    **dict.fromkeys(RECITATIONS, ("wiki-description",)),
+}
 
 Pair = tuple[str, str]  # body of the prompt, target
 
@@ -62,7 +71,7 @@ def general_pool(exclude_task: str = "") -> tuple[Example, ...]:
     """
     if exclude_task in world.TASKS:
         return world.world_pool()
-    excluded = STREAM_SOURCES if exclude_task in STREAM else (exclude_task,)
+    excluded = STREAM_SOURCES if exclude_task in STREAM else TASK_SOURCES.get(exclude_task, (exclude_task,))
     parts = (_part(source.name)[0] for source in SOURCES if source.name not in excluded)
     return in_hash_order(example for part in parts for example in part)
 

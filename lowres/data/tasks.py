@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Callable
 
-from lowres.data import bundled, stream_tasks, wiki
+from lowres.data import adaptation_tasks, bundled, made_tasks, stream_tasks, wiki
 from lowres.data.examples import Example, Task, in_hash_order, normalise, split_by_hash, without_repeats
 from lowres.data.splits import content_id, parts, three_ways, tidy
 from lowres.data.text import detokenise, lettered, one_line, opening
@@ -101,12 +101,27 @@ def boolq() -> Task:
     )
 
 
+@functools.cache
+def commonsense() -> Task:
+    """Five sources of questions with choices, boolq among them."""
+    return adaptation_tasks.commonsense(boolq)
+
+
 TASKS: dict[str, Callable[[], Task]] = {
     "disflqa": disflqa,
     "wiki-description": wiki_description,
     "abstract-narrative": abstract_narrative,
     "boolq": boolq,
     **stream_tasks.TASKS,
+    "commonsense": commonsense,
+    "siqa-csqa": adaptation_tasks.siqa_csqa,
+    "arithmetic": adaptation_tasks.arithmetic,
+    "arithmetic-steps": made_tasks.arithmetic_steps,
+    "instruction-following": made_tasks.instruction_following,
+    "privacy-qa": adaptation_tasks.privacy_qa,
+    "wiki-topic": adaptation_tasks.wiki_topic,
+    "factual-consistency": adaptation_tasks.factual_consistency,
+    **made_tasks.RECITATIONS,
 }
 
 

@@ -169,6 +169,33 @@ def chosen_letter(text: str, letters: str = "ABCDE") -> str:
     return ""
 
 
+# --- form ------------------------------------------------------------------------------------------------------------
+
+# How an answer of a form is told, and what a text of that form is; the first that fits an accepted answer counts.
+_FORMS: tuple[tuple[Callable[[str], bool], Callable[[str], bool]], ...] = (
+    (lambda gold: gold[:1] == "[" and gold[-1:] == "]", lambda text: bool(re.fullmatch(r"\[[^][]*\w[^][]*\]", text))),
+    (lambda gold: gold.startswith("Answer:"), lambda text: bool(re.match(r"Answer:.*\w", text, re.DOTALL))),
+    (lambda gold: gold.endswith(" done."), lambda text: bool(re.fullmatch(r".*\w.*\sdone\.", text, re.DOTALL))),
+    (str.isupper, str.isupper),
+    (lambda gold: _is_plain(gold), lambda text: _is_plain(text)),
+)
+
+
+def _is_plain(text: str) -> bool:
+    return text.islower() and all(character.isalnum() or character.isspace() for character in text)
+
+
+def constraint_met(prediction: str, gold: str) -> float:
+    """1.0 when a text has the form of the accepted answer, whatever it says; exact match where that has none.
+
+    Forms: in square brackets, after "Answer:", before " done.", in capitals, in lower case without punctuation.
+    """
+    for tells, fits in _FORMS:
+        if tells(gold):
+            return float(fits(prediction.strip()))
+    return exact_match(prediction, gold)
+
+
 # --- by name ---------------------------------------------------------------------------------------------------------
 
 
@@ -187,6 +214,7 @@ MEASURES: dict[str, Callable[[str, str, Sequence[str]], float]] = {
     "rouge_l": _best(rouge_l),
     "rouge_1": _best(rouge_1),
     "number": _best(number_match),
+    "constraint": _best(constraint_met),
     "bleu": lambda prompt, prediction, answers: bleu(prediction, answers),
     "sari": lambda prompt, prediction, answers: sari(source_of(prompt), prediction, answers),
 }

