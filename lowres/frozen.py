@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from lowres.models import Encoded
+from lowres.models import Encoded, inner_model
 from lowres.params import InputError
 from lowres.tuners.representation import blocks_of, edits_of
 
@@ -27,7 +27,7 @@ def frozen_blocks(model: nn.Module) -> int:
 
     An edit changes what a block puts out, so the block itself still counts as frozen.
     """
-    base = _base(model)
+    base = inner_model(model)
     if base.config.is_encoder_decoder or getattr(base.config, "attention_dropout", 0.0):
         return 0
     try:
@@ -44,15 +44,11 @@ def frozen_blocks(model: nn.Module) -> int:
     return 0 if any(drops) else lowest
 
 
-def _base(model: nn.Module) -> Any:
-    return model.get_base_model() if hasattr(model, "get_base_model") else model  # type: ignore[operator]
-
-
 class FrozenBeginning:
     """Keeps the output of the last frozen block, per example."""
 
     def __init__(self, model: nn.Module, sequence: Sequence[Encoded]) -> None:
-        base = _base(model)
+        base = inner_model(model)
         count, different = frozen_blocks(model), set(sequence)
         size = 4 * base.config.hidden_size * sum(len(row.ids) for row in different)
         worth = count >= FEWEST and len(different) < len(sequence) and size <= MOST_BYTES

@@ -32,6 +32,7 @@ from lowres.syntax import source_fingerprint
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
@@ -458,6 +459,11 @@ def shorten(language_model: LanguageModel, prompt: str, room: int) -> str:
         prompt = str(tokenizer.decode(ids[surplus:])).lstrip("\ufffd") if surplus < len(ids) else ""
         surplus = len(prompt_ids(language_model, prompt)) - room if prompt else 0
     return prompt
+
+
+def inner_model(model: nn.Module) -> Any:
+    """The transformers model inside a tuner's wrapper, or the model itself."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model  # type: ignore[operator]
 
 
 def precision_context(language_model: LanguageModel) -> contextlib.AbstractContextManager[Any]:

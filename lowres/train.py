@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from lowres.attention import short_attention
 from lowres.frozen import FrozenBeginning
-from lowres.models import Encoded, LanguageModel, logits_only_at, precision_context
+from lowres.models import Encoded, LanguageModel, inner_model, logits_only_at, precision_context
 from lowres.precision import cast_once
 from lowres.tuners import prompt_at
 
@@ -104,7 +104,7 @@ def train(
     model.train()
     beginning = FrozenBeginning(model, _seen(sequence, steps, optimisation))
     progress = tqdm(total=steps, desc=title or "train", unit="step", leave=False, mininterval=1.0)
-    with progress as bar, short_attention(_base(model)), cast_once(model, language_model, training=True):
+    with progress as bar, short_attention(inner_model(model)), cast_once(model, language_model, training=True):
         for step in range(steps):
             batch = _batch(sequence, step, optimisation)
             loss = _accumulate(model, language_model, batch, beginning)
@@ -175,16 +175,11 @@ def _accumulate(
 
 def _target_loss(model: nn.Module, language_model: LanguageModel, rows: Sequence[Encoded]) -> torch.Tensor:
     """Negative log-likelihood of the rows' targets, summed, in nats."""
-    tensors = _separate if _base(model).config.is_encoder_decoder else _joined
+    tensors = _separate if inner_model(model).config.is_encoder_decoder else _joined
     inputs, prompt, positions, labels = tensors(rows, language_model)
     with precision_context(language_model), prompt_at(model, prompt), logits_only_at(model, positions):
         logits = model(**inputs, use_cache=False).logits
     return nn.functional.cross_entropy(logits.float(), labels, reduction="sum")
-
-
-def _base(model: nn.Module) -> Any:
-    """The transformers model inside a tuner's wrapper, or the model itself."""
-    return model.get_base_model() if hasattr(model, "get_base_model") else model  # type: ignore[operator]
 
 
 def micro_batches(batch: Sequence[Encoded], device: str) -> list[list[Encoded]]:

@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 
 from lowres import tuners
 from lowres.evaluate import passes
-from lowres.models import LanguageModel, end_tokens, precision_context
+from lowres.models import LanguageModel, end_tokens, inner_model, precision_context
 from lowres.precision import cast_once
 
 SHARED = 8  # tokens that all prompts must begin with for it to pay to read them once
@@ -321,7 +321,7 @@ class EncodedContexts(Contexts):
         config: Any = language_model.model.config
         ids, prompt = padded(contexts, int(language_model.tokenizer.pad_token_id), False, language_model.device)
         with tuners.prompt_at(model, prompt), precision_context(language_model):
-            encoder: Any = passes.inner_model(model).get_encoder()  # type: ignore[operator]
+            encoder: Any = inner_model(model).get_encoder()
             encoded = encoder(input_ids=ids, attention_mask=prompt.long()).last_hidden_state
         start = torch.full_like(ids[:, :1], int(config.decoder_start_token_id))
         mask = torch.ones_like(start, dtype=torch.bool)

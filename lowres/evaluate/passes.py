@@ -14,7 +14,7 @@ from torch import nn
 from transformers import DynamicCache, EncoderDecoderCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
-from lowres.models import LanguageModel, logits_only_at, precision_context
+from lowres.models import LanguageModel, inner_model, logits_only_at, precision_context
 
 # Architectures that take a mask of their own making, [batch, 1, length, length], as it is. Others read the mask as
 # padding (Bloom makes distances of it) or attend in a way that leaves no room for one.
@@ -46,13 +46,6 @@ def _arguments(forward: Callable[..., Any]) -> set[str]:
     """Names of a function's arguments; "any" where it takes any."""
     found = inspect.signature(forward).parameters
     return {*found, *("any" for kind in found.values() if kind.kind is inspect.Parameter.VAR_KEYWORD)}
-
-
-def inner_model(model: nn.Module) -> nn.Module:
-    """The transformers model, where another one stands around it."""
-    if isinstance(model, PreTrainedModel) or not hasattr(model, "get_base_model"):
-        return model
-    return model.get_base_model()  # type: ignore[operator]
 
 
 def is_encoder_decoder(language_model: LanguageModel) -> bool:

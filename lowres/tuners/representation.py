@@ -23,7 +23,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from lowres.models import LanguageModel
+from lowres.models import LanguageModel, inner_model
 from lowres.params import InputError
 from lowres.tuners.configurations import (
     DiReFT,
@@ -361,5 +361,4 @@ class RepresentationModel(nn.Module):
 
 def edits_of(model: nn.Module) -> Edits | None:
     """The edits that hang on a model, if any."""
-    base = model.get_base_model() if hasattr(model, "get_base_model") else model  # type: ignore[operator]
-    return getattr(base, ATTRIBUTE, None)
+    return getattr(inner_model(model), ATTRIBUTE, None)
