@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +12,21 @@ from lowres.params import literal
 
 if TYPE_CHECKING:
     from lowres.engine.verification import Comparison
+    from lowres.stats import Effect
     from lowres.studies import Deviation
     from lowres.trial import Record
+
+
+BARS = "95 % intervals over seeds and items"
+METRICS = {
+    "token_f1": "token F1",
+    "exact_match": "exact match",
+    "rouge_l": "ROUGE-L",
+    "accuracy": "accuracy",
+    "number": "share of right numbers",
+    "constraint": "share of met constraints",
+}
+COST = ("Trials", "Seconds each", "of which training", "Tokens/s in training", "Peak memory")
 
 
 def average(values: Iterable[float]) -> float:
@@ -27,6 +40,43 @@ def process_hours(records: Sequence[Record]) -> str:
     hours = sum(record.cost["seconds"] for record in records) / 3600
     machines = sorted({record.provenance["hardware"] for record in records})
     return f"{len(records)} trials, {hours:.1f} process hours on {'; '.join(machines)}" if machines else ""
+
+
+def cost_cells(records: Sequence[Record]) -> tuple[object, ...]:
+    """What the trials of one line of a table cost: the cells under COST."""
+    seconds, training, speed = (
+        average(record.cost.get(key, 0) for record in records)
+        for key in ("seconds", "training_seconds", "tokens_per_second")
+    )
+    memory = max(record.cost["peak_memory_bytes"] for record in records) / 2**30
+    return (len(records), round(seconds), round(training), round(speed), f"{memory:.1f} GiB")
+
+
+def usual_seconds(study: str, group: Callable[[Record], Hashable]) -> dict[Hashable, int]:
+    """Seconds that a published trial took, on average over each group."""
+    from lowres.ledger import read_published
+
+    found: dict[Hashable, list[float]] = defaultdict(list)
+    for record in read_published(study):
+        if record.status == "done":
+            found[group(record)].append(record.cost["seconds"])
+    return {name: round(average(seconds)) for name, seconds in found.items()}
+
+
+def probes_of(records: Iterable[Record], kind: str) -> list[tuple[str, str]]:
+    """Probes of one kind ("nll" or "choice") that were measured, each with its measure: choices per character."""
+    found: dict[str, str] = {}
+    for record in records:
+        for where, measures in record.outcomes.items():
+            if where != "task" and ("nll" in measures) == (kind == "nll"):
+                found[where] = "nll" if kind == "nll" else "accuracy_per_character"
+    return list(found.items())
+
+
+def holds(effect: Effect) -> str:
+    """What the interval says about a control whose effect has to lie above zero."""
+    low, high = effect.interval
+    return "holds" if low > 0 else "fails" if high < 0 else "cannot tell"
 
 
 def origin(study: str, records: Sequence[Record], published: bool) -> Shown:

@@ -1,8 +1,8 @@
 """Figures that can be read: with alt text, with markers beside colours, with their numbers in a table below.
 
 A figure becomes inline SVG whose text and lines take the colour of the page around them, so that one figure serves the
-light and the dark theme. `curve` and `forest` draw a tidy table; the same table is shown below the figure, so what is
-drawn and what is listed cannot differ. `figure`, `series` and `show` are there for plots of another kind.
+light and the dark theme. `curve`, `forest`, `scatter` and `dots` draw a tidy table; the same table is shown below the
+figure, so what is drawn and what is listed cannot differ. `figure`, `series` and `show` are for other plots.
 """
 
 from __future__ import annotations
@@ -109,6 +109,49 @@ def forest(data: DataFrame, plot: Plot, marks: Mapping[str, float] | None = None
         ax.set_xlabel(_x_label(plot))
         _legend(drawing, ax)
         return show(drawing, plot.alt, _listed(data, {"row": plot.y, "estimate": plot.x}), plot.name, plot.caption)
+
+
+def scatter(data: DataFrame, plot: Plot, marks: Mapping[str, float] | None = None) -> Shown:
+    """Named points over two axes, such as a score against a cost: one colour and marker per series.
+
+    data: columns name, x and y, and optionally low and high (bars of y) and series. marks: horizontal lines by what
+    they mean. Raises ValueError for missing columns and unlabelled bars.
+    """
+    _check(data, plot, ("name", "x", "y"))
+    with figure(plot.size) as (drawing, (ax,)):
+        for place, (meaning, value) in enumerate((marks or {}).items()):
+            ax.axhline(value, color=INK, linewidth=1, linestyle=("--", ":", "-.")[place % 3], label=meaning)
+        for place, (label, part) in enumerate(_groups(data, "series").items()):
+            lengths = _lengths(part["y"], part["low"], part["high"]) if "low" in part else None
+            ax.errorbar(part["x"], part["y"], lengths, label=label, linestyle="none", capsize=3, **_look(place))
+        for place, row in enumerate(data.sort_values("x", kind="stable").itertuples()):
+            above = place % 2 == 0  # neighbours on the axis get their names on different sides
+            ax.annotate(str(row.name), (row.x, row.y), (4, 5 if above else -12), textcoords="offset points", fontsize=9)
+        _scale(ax, plot.x_scale, sorted(set(data["x"])))
+        ax.set_xlabel(plot.x)
+        ax.set_ylabel(f"{plot.y}\nbars: {plot.error}" if plot.error else plot.y)
+        _legend(drawing, ax)
+        names = {"name": "Name", "x": plot.x, "y": plot.y, "series": "Series"}
+        return show(drawing, plot.alt, _listed(data, names), plot.name, plot.caption)
+
+
+def dots(data: DataFrame, plot: Plot) -> Shown:
+    """Dots without intervals, one line per row and one colour and marker per series: many rows in little room.
+
+    data: columns row and x, and optionally series. Raises ValueError for missing columns.
+    """
+    _check(data, plot, ("row", "x"))
+    rows = list(dict.fromkeys(data["row"]))
+    with figure((plot.size[0], 1.5 + 0.3 * len(rows))) as (drawing, (ax,)):
+        for place, (label, part) in enumerate(_groups(data, "series").items()):
+            at = [rows.index(row) for row in part["row"]]
+            ax.plot(part["x"], at, label=label, linestyle="none", **_look(place))
+        ax.set_yticks(range(len(rows)), rows)
+        ax.set_ylim(len(rows) - 0.4, -0.6)
+        ax.grid(axis="y", linewidth=0.4, color=INK, alpha=0.3)
+        ax.set_xlabel(plot.x)
+        _legend(drawing, ax)
+        return show(drawing, plot.alt, _listed(data, {"row": plot.y, "x": plot.x, "series": "Series"}), plot.name)
 
 
 def effects_table(effects: Mapping[str, Effect]) -> DataFrame:

@@ -164,3 +164,15 @@ def shown_table(caption: str, header: Sequence[str], rows: Iterable[Sequence[obj
 def shown_text(text: str) -> Shown:
     """A paragraph as a notebook cell ends in one."""
     return Shown(f"<p>{escape(text)}</p>", text)
+
+
+def joined(parts: Iterable[Shown]) -> Shown:
+    """Several things that a notebook cell ends in, one below the other."""
+    listed = list(parts)
+    return Shown("\n".join(part._html for part in listed), "\n\n".join(part._markdown for part in listed))
+
+
+def folded(summary: str, part: Shown) -> Shown:
+    """Something that opens on a click."""
+    html = f"<details><summary>{escape(summary)}</summary>\n{part._html}\n</details>"
+    return Shown(html, f"{summary}\n\n{part._markdown}")

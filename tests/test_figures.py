@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 import pandas as pd
 import pytest
 
-from lowres.figures import COLOURS, MARKERS, Plot, curve, effects_table, figure, forest, series, show
+from lowres.figures import COLOURS, MARKERS, Plot, curve, dots, effects_table, figure, forest, scatter, series, show
 from lowres.stats import paired_effect
 
 ALT = "Token F1 rises with task tokens for both arms."
@@ -209,3 +209,34 @@ def test_more_arms_than_colours_still_differ() -> None:
 def test_figures_are_light() -> None:
     code = "import lowres.figures, sys; print([m for m in ('numpy', 'pandas', 'matplotlib') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_named_points_stand_over_a_cost_axis_with_their_bars_and_a_level() -> None:
+    data = pd.DataFrame(
+        {
+            "name": ["small", "large"],
+            "x": [1e3, 1e6],
+            "y": [0.4, 0.5],
+            "low": [0.3, 0.45],
+            "high": [0.5, 0.55],
+            "series": ["front", "beaten"],
+        }
+    )
+    plot = replace(PLOT, name="points", x="trained parameters", x_scale="log")
+    html = scatter(data, plot, {"untouched": 0.2})._repr_html_()
+    assert {"small", "large", "front", "beaten", "untouched", "1k", "1M"} <= set(texts(html))
+    assert "bars: 95 % interval" in texts(html)
+    assert "<td" in html
+    assert "0.4500" in html
+    with pytest.raises(ValueError, match="no column"):
+        scatter(data.drop(columns="name"), plot)
+    with pytest.raises(ValueError, match="what the error bars are"):
+        scatter(data, replace(plot, error=""))
+
+
+def test_dots_have_one_line_per_row_and_a_marker_per_series() -> None:
+    data = pd.DataFrame({"row": ["a", "a", "b"], "x": [0.1, 0.2, 0.3], "series": ["one", "two", "one"]})
+    html = dots(data, replace(PLOT, name="tries", error=""))._repr_html_()
+    assert {"a", "b", "one", "two"} <= set(texts(html))
+    with pytest.raises(ValueError, match="no column"):
+        dots(data.drop(columns="x"), PLOT)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from lowres import exhibits, world
-from lowres.exhibits import average
+from lowres.exhibits import BARS, average
 from lowres.markup import Shown, shown_table, shown_text
 from lowres.studies.forgetting import measures, paper
 from lowres.studies.forgetting.arms import ARMS, MAIN, arm_of, task_loss, unseeded
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from lowres.stats import Effect
     from lowres.trial import Record, Trial
 
-BARS = "95 % intervals over seeds and items"
 HOWS = {"FG (relative to the start)": FG, "corrected for chance": CORRECTED}
 Row = tuple[object, ...]
 
@@ -104,7 +103,7 @@ def arms_table(params: Params) -> Shown:
 
 def trial_table(trials: Sequence[Trial], recorded: Sequence[bool]) -> Shown:
     """The trials of the live run before they run, and the seconds that trials like them took."""
-    usual = _usual_seconds()
+    usual = exhibits.usual_seconds("forgetting", lambda r: (unseeded(r.trial["model"]), r.trial["arm"]))
     rows: dict[tuple[str, str], list[int]] = {}
     for trial, is_there in zip(trials, recorded, strict=True):
         row = rows.setdefault((unseeded(trial.model), trial.arm), [0, 0, 0])
@@ -116,15 +115,6 @@ def trial_table(trials: Sequence[Trial], recorded: Sequence[bool]) -> Shown:
     ]
     header = ("Model and arm", "Trials", "In the ledger", "Updates each", "Seconds each, when last published")
     return shown_table(f"The live run: {len(trials)} trials", header, shown, stack=True)
-
-
-def _usual_seconds() -> dict[tuple[str, str], int]:
-    from lowres.ledger import read_published
-
-    found: dict[tuple[str, str], list[float]] = {}
-    for record in read_published("forgetting"):
-        found.setdefault((unseeded(record.trial["model"]), record.trial["arm"]), []).append(record.cost["seconds"])
-    return {name: round(average(seconds)) for name, seconds in found.items()}
 
 
 def live_table(records: Sequence[Record]) -> Shown:
@@ -583,12 +573,8 @@ def _controls_of(evidence: Evidence, model: str) -> list[Row]:
 def _control(name: str, must: str, holds: bool | None, effect: Effect | None) -> Row:
     if effect is None:
         return (name, must, "not run", "")
-    if holds is None:
-        low, high = effect.interval
-        holds_word = "holds" if low > 0 else "fails" if high < 0 else "cannot tell"
-    else:
-        holds_word = "holds" if holds else "fails"
-    return (name, must, "open question" if must.startswith("open") else holds_word, effect.text())
+    word = exhibits.holds(effect) if holds is None else "holds" if holds else "fails"
+    return (name, must, "open question" if must.startswith("open") else word, effect.text())
 
 
 def _loss_difference(evidence: Evidence, more: Point, less: Point) -> Effect | None:
@@ -630,20 +616,8 @@ def cost_table(evidence: Evidence) -> Shown:
     rows = []
     for model in evidence.models:
         records = [end for _, end in evidence.pairs(evidence.at(model)).values()]
-        seconds, training = (average(r.cost.get(key, 0) for r in records) for key in ("seconds", "training_seconds"))
-        speed = average(record.cost.get("tokens_per_second", 0) for record in records)
-        memory = max(record.cost["peak_memory_bytes"] for record in records) / 2**30
-        numbers = (evidence.parameters(model), len(records), round(seconds), round(training), round(speed))
-        rows.append((model, *numbers, f"{memory:.1f} GiB"))
-    header = (
-        "Model",
-        "Parameters",
-        "Trials",
-        "Seconds each",
-        "of which training",
-        "Tokens/s in training",
-        "Peak memory",
-    )
+        rows.append((model, evidence.parameters(model), *exhibits.cost_cells(records)))
+    header = ("Model", "Parameters", *exhibits.COST)
     where = exhibits.machines(evidence.records)
     return shown_table(f"Cost of one stream, pretraining not counted ({where})", header, rows, stack=True)
 

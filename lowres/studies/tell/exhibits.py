@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lowres import exhibits
-from lowres.exhibits import average
+from lowres.exhibits import BARS, average, probes_of
 from lowres.markup import Shown, shown_table, shown_text
 from lowres.studies.tell.arms import ARMS
 from lowres.studies.tell.claims import DEVIATIONS, MARGIN
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from lowres.stats import Effect
     from lowres.trial import Record, Trial
 
-BARS = "95 % intervals over seeds and items"
-NAMES = {"token_f1": "token F1", "exact_match": "exact match", "rouge_l": "ROUGE-L", "accuracy": "accuracy"}
+NAMES = exhibits.METRICS
 
 
 def arms_table(arms: Sequence[str]) -> Shown:
@@ -218,7 +217,7 @@ def retention(evidence: Evidence, kind: str) -> Shown:
     rows = []
     for name in ARMS:
         point = evidence.at(name)
-        for probe, measure in probes_of(evidence, kind):
+        for probe, measure in probes_of(evidence.records, kind):
             effect = evidence.effect(point, evidence.at("untouched"), probe, measure) if name != "untouched" else None
             if effect is not None and ARMS[name].family:
                 rows.append((name, probe, effect.estimate, *effect.interval))
@@ -243,7 +242,7 @@ def retention_table(evidence: Evidence) -> Shown:
     from lowres.stats import drop
 
     rows = []
-    for probe, measure in probes_of(evidence, "choice"):
+    for probe, measure in probes_of(evidence.records, "choice"):
         start, chance = evidence.scores(evidence.at("untouched"), probe, measure), load_probe(probe).chance or 0.0
         for name in (name for name in ARMS if ARMS[name].family):
             after = evidence.scores(evidence.at(name), probe, measure)
@@ -256,22 +255,12 @@ def retention_table(evidence: Evidence) -> Shown:
     return shown_table(caption, header, rows, stack=True)
 
 
-def probes_of(evidence: Evidence, kind: str) -> list[tuple[str, str]]:
-    """Probes of one kind that were measured, each with its measure (choices: per character, as they were chosen)."""
-    found: dict[str, str] = {}
-    for record in evidence.records:
-        for where, measures in record.outcomes.items():
-            if where != "task" and ("nll" in measures) == (kind == "nll"):
-                found[where] = "nll" if kind == "nll" else "accuracy_per_character"
-    return list(found.items())
-
-
 def _levels(evidence: Evidence, kind: str) -> str:
     """Where the untouched model starts, beside chance: a probe at chance cannot show forgetting."""
     from lowres.data import load_probe
 
     parts = []
-    for probe, measure in probes_of(evidence, kind):
+    for probe, measure in probes_of(evidence.records, kind):
         scores = evidence.scores(evidence.at("untouched"), probe, measure)
         if scores is not None:
             chance = load_probe(probe).chance
@@ -339,9 +328,7 @@ def controls(evidence: Evidence) -> Shown:
         if effect is None or loss is None:
             rows.append((name, meaning, "not run", "", ""))
             continue
-        low, high = effect.interval
-        word = "holds" if low > 0 else "fails" if high < 0 else "cannot tell"
-        rows.append((name, meaning, word, effect.text(), loss.text()))
+        rows.append((name, meaning, exhibits.holds(effect), effect.text(), loss.text()))
     header = (
         "Control",
         "Must show",
@@ -364,13 +351,8 @@ def cost_table(evidence: Evidence) -> Shown:
         seeds = evidence.points.get(evidence.at(name), {})
         records = list(seeds.values())
         if records:
-            seconds, training = (
-                average(r.cost.get(key, 0) for r in records) for key in ("seconds", "training_seconds")
-            )
-            speed = average(record.cost.get("tokens_per_second", 0) for record in records)
-            memory = max(record.cost["peak_memory_bytes"] for record in records) / 2**30
-            rows.append((name, len(records), round(seconds), round(training), round(speed), f"{memory:.1f} GiB"))
-    header = ("Arm", "Trials", "Seconds each", "of which training", "Tokens/s in training", "Peak memory")
+            rows.append((name, *exhibits.cost_cells(records)))
+    header = ("Arm", *exhibits.COST)
     return shown_table(f"Cost of a trial ({exhibits.machines(evidence.records)})", header, rows, stack=True)
 
 
