@@ -96,7 +96,7 @@ def _resident() -> int:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-def _growth(work: Callable[[], object]) -> int:
+def growth(work: Callable[[], object]) -> int:
     """The most bytes that `work` added, looked up every two milliseconds."""
     gc.collect()
     before = most = _resident()
@@ -119,4 +119,4 @@ def _growth(work: Callable[[], object]) -> int:
 
 if __name__ == "__main__":
     module, _, function = sys.argv[1].partition(":")
-    print(json.dumps({"bytes": _growth(getattr(importlib.import_module(module), function)(*sys.argv[2:]))}))
+    print(json.dumps({"bytes": growth(getattr(importlib.import_module(module), function)(*sys.argv[2:]))}))

@@ -115,7 +115,8 @@ def scatter(data: DataFrame, plot: Plot, marks: Mapping[str, float] | None = Non
     """Named points over two axes, such as a score against a cost: one colour and marker per series.
 
     data: columns name, x and y, and optionally low and high (bars of y) and series. marks: horizontal lines by what
-    they mean. Raises ValueError for missing columns and unlabelled bars.
+    they mean. A name that finds no room stands in the table alone. Raises ValueError for missing columns and unlabelled
+    bars.
     """
     _check(data, plot, ("name", "x", "y"))
     with figure(plot.size) as (drawing, (ax,)):
@@ -124,13 +125,11 @@ def scatter(data: DataFrame, plot: Plot, marks: Mapping[str, float] | None = Non
         for place, (label, part) in enumerate(_groups(data, "series").items()):
             lengths = _lengths(part["y"], part["low"], part["high"]) if "low" in part else None
             ax.errorbar(part["x"], part["y"], lengths, label=label, linestyle="none", capsize=3, **_look(place))
-        for place, row in enumerate(data.sort_values("x", kind="stable").itertuples()):
-            above = place % 2 == 0  # neighbours on the axis get their names on different sides
-            ax.annotate(str(row.name), (row.x, row.y), (4, 5 if above else -12), textcoords="offset points", fontsize=9)
         _scale(ax, plot.x_scale, sorted(set(data["x"])))
         ax.set_xlabel(plot.x)
         ax.set_ylabel(f"{plot.y}\nbars: {plot.error}" if plot.error else plot.y)
         _legend(drawing, ax)
+        _name_points(drawing, ax, data)
         names = {"name": "Name", "x": plot.x, "y": plot.y, "series": "Series"}
         return show(drawing, plot.alt, _listed(data, names), plot.name, plot.caption)
 
@@ -145,13 +144,15 @@ def dots(data: DataFrame, plot: Plot) -> Shown:
     with figure((plot.size[0], 1.5 + 0.3 * len(rows))) as (drawing, (ax,)):
         for place, (label, part) in enumerate(_groups(data, "series").items()):
             at = [rows.index(row) for row in part["row"]]
-            ax.plot(part["x"], at, label=label, linestyle="none", **_look(place))
+            size = max(5, 10 - 2 * place)  # what lies below stays in sight
+            ax.plot(part["x"], at, label=label, linestyle="none", markersize=size, **_look(place))
         ax.set_yticks(range(len(rows)), rows)
         ax.set_ylim(len(rows) - 0.4, -0.6)
         ax.grid(axis="y", linewidth=0.4, color=INK, alpha=0.3)
         ax.set_xlabel(plot.x)
         _legend(drawing, ax)
-        return show(drawing, plot.alt, _listed(data, {"row": plot.y, "x": plot.x, "series": "Series"}), plot.name)
+        names = {"row": plot.y, "x": plot.x, "series": "Series"}
+        return show(drawing, plot.alt, _listed(data, names), plot.name, plot.caption)
 
 
 def effects_table(effects: Mapping[str, Effect]) -> DataFrame:
@@ -281,6 +282,28 @@ def _dots(ax: Axes, part: DataFrame, places: list[float], label: str, index: int
             ends = part[f"{source}_low"], part[f"{source}_high"]
             name = f"from {source}s" if index == 0 else ""
             ax.hlines(lower, *ends, colors=colour, linestyles=[dash], linewidth=2.5, label=name)
+
+
+def _name_points(drawing: Figure, ax: Axes, data: DataFrame) -> None:
+    """Write each point's name where it covers neither another name nor another point."""
+    drawing.draw_without_rendering()  # settles where the axes are
+    unit = drawing.dpi / 72
+    points = ax.transData.transform(data[["x", "y"]].to_numpy(dtype=float)) / unit
+    frame = [part / unit for part in ax.get_window_extent().extents]
+    taken = [(x - 4, y - 4, x + 4, y + 4) for x, y in points]
+    for name, at, (x, y) in zip(data["name"], data[["x", "y"]].to_numpy(), points, strict=True):
+        width, height = 5.2 * len(str(name)), 10
+        for aside, up in ((6, 4), (6, -12), (-6 - width, 4), (-6 - width, -12), (6, 15), (-6 - width, 15), (6, -23)):
+            box = (x + aside, y + up, x + aside + width, y + up + height)
+            inside = box[0] > frame[0] and box[2] < frame[2] and frame[1] < box[1] < frame[3]
+            if inside and not any(_overlap(box, other) for other in taken):
+                ax.annotate(str(name), tuple(at), (aside, up), textcoords="offset points", fontsize=9)
+                taken.append(box)
+                break
+
+
+def _overlap(one: Sequence[float], other: Sequence[float]) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
 def _scale(ax: Axes, kind: str, values: list[float]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -47,6 +48,7 @@ def counter(model: str, precision: str) -> Callable[[Example], int]:
     return token_counter(models.load(model, precision))
 
 
+@functools.cache
 def layer_count(model: str) -> int:
     """Blocks of a model: those of its encoder where it has one."""
     from lowres import world

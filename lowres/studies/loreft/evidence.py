@@ -112,11 +112,11 @@ class Evidence:
         return (found[0], found[1]) if found[0] is not None and found[1] is not None else None
 
     def effect(self, more: Point, less: Point, outcome: str = "task", measure: str = "") -> Effect | None:
-        """The first minus the second on the same seeds and items; None where either was not run."""
+        """The first minus the second on the same seeds and items; None where either was not run, or for one number."""
         from lowres.stats import paired_effect
 
         pair = self.pair(more, less, outcome, measure)
-        return paired_effect(*pair) if pair else None
+        return paired_effect(*pair) if pair and pair[0].size > 1 else None
 
 
 def metric(task: str) -> str:
@@ -222,7 +222,7 @@ def contrast(evidence: Evidence, places: Sequence[Where], choose: Choose) -> Eff
     from lowres.stats import paired_effect
 
     table = difference_table(evidence, places, choose)
-    return None if table is None else paired_effect(*table)
+    return None if table is None or table[0].size == 1 else paired_effect(*table)
 
 
 def difference_table(evidence: Evidence, places: Sequence[Where], choose: Choose) -> tuple[NDArray, NDArray] | None:
@@ -415,14 +415,14 @@ def _memory(evidence: Evidence, claim: Claim) -> Verdict:
     for name, kind in (("text", ""), ("random words", "random-")):
         places = on_tasks(evidence, [f"{claims.RECITED}{kind}{RECITED_WORDS}"])
         scores = evidence.scores(evidence.at(places[0], "recall")) if places else None
-        found[name] = scores
+        found[name] = None if scores is None or scores.size == 1 else scores  # a single number has no interval
     text, noise = found["text"], found["random words"]
     both = None
     if text is not None and noise is not None:
         from lowres.stats import paired_effect
 
         seeds = min(len(text), len(noise))
-        both = paired_effect(text[:seeds], noise[:seeds])
+        both = paired_effect(text[:seeds], noise[:seeds]) if seeds > 1 else None
     parts = [
         Part(f"text of {RECITED_WORDS} words", None if text is None else mean_interval(text), Rule("above", 0.9)),
         Part("text - random words", both, Rule("above", MARGIN)),

@@ -1,0 +1,146 @@
+"""What the tables and figures of the page share: places, names, intervals, trained parameters."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from lowres.exhibits import METRICS
+from lowres.markup import Shown, folded, joined
+from lowres.studies.loreft.arms import ARMS
+from lowres.studies.loreft.claims import RECITED
+from lowres.studies.loreft.evidence import Evidence, Point, Where, metric
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from pandas import DataFrame
+
+    from lowres.stats import Effect
+    from lowres.trial import Record
+
+Row = tuple[object, ...]
+
+
+def label(where: Where) -> str:
+    """A place in words."""
+    return f"{where.task} with {where.model}"
+
+
+def slug(where: Where) -> str:
+    """A place as a part of a figure's name."""
+    return re.sub("[^a-z0-9]+", "-", f"{where.task}-{where.model}".lower()).strip("-")
+
+
+def measure(where: Where) -> str:
+    """The name of a task's measure."""
+    name = metric(where.task)
+    return METRICS.get(name, name)
+
+
+def places(evidence: Evidence) -> list[Where]:
+    """Where something was tuned, the place that the page was asked for first; recited texts are not counted."""
+    tuned = {point.where for point in evidence.points if ARMS[point.arm].tuner}
+    found = [where for where in evidence.places if where in tuned and not where.task.startswith(RECITED)]
+    return sorted(found, key=lambda where: (where != evidence.main, where.is_world))
+
+
+def per_place(listed: Sequence[Where], draw: Callable[[Where], Shown], otherwise: Shown) -> Shown:
+    """The first place in full, the others folded."""
+    if not listed:
+        return otherwise
+    return joined([draw(listed[0]), *(folded(f"The same for {label(where)}", draw(where)) for where in listed[1:])])
+
+
+def frame(rows: Sequence[Row], *columns: str) -> DataFrame:
+    """The rows under these columns."""
+    from pandas import DataFrame
+
+    return DataFrame(list(rows), columns=list(columns))
+
+
+def interval(scores: NDArray) -> tuple[float, float, float]:
+    """Mean and 95 % interval of scores [seeds, items]; a single number stands alone."""
+    effect = effect_of(scores)
+    middle = float(scores.mean())
+    return (middle, *effect.interval) if effect else (middle, middle, middle)
+
+
+def effect_of(scores: NDArray) -> Effect | None:
+    """Mean with its intervals; None for a single number, which has none."""
+    from lowres.stats import mean_interval
+
+    return mean_interval(scores) if scores.size > 1 else None
+
+
+def spelled(scores: NDArray) -> str:
+    """The mean with its interval in words."""
+    middle, low, high = interval(scores)
+    return f"{middle:.3f} ({low:.3f} to {high:.3f})" if scores.size > 1 else f"{middle:.3f}"
+
+
+def seeds_of(evidence: Evidence, point: Point) -> list[Record]:
+    """The records of a point."""
+    return list(evidence.points.get(point, {}).values())
+
+
+def trained(evidence: Evidence, point: Point) -> int:
+    """Trained parameters of a point; none for the untouched model."""
+    return max((record.counts.get("trained_parameters", 0) for record in seeds_of(evidence, point)), default=0)
+
+
+def contenders(evidence: Evidence, where: Where) -> dict[str, Point]:
+    """What somebody could choose at a place: every arm that is a tuner, and LoReFT of other ranks.
+
+    The two LoRAs that were made to match LoReFT count too; the other controls and the ablations do not.
+    """
+    chosen = [arm.name for arm in ARMS.values() if arm.kind == "tuner" or arm.name in ("lora-matched", LIMITED)]
+    found = {name: evidence.at(where, name) for name in chosen}
+    ranks = [point for point in varied(evidence, where, "loreft") if [name for name, _ in point.options] == ["rank"]]
+    found |= {f"loreft rank {dict(point.options)['rank']}": point for point in ranks}
+    return {name: point for name, point in found.items() if evidence.scores(point) is not None}
+
+
+LIMITED = "lora-at-positions"
+
+
+def varied(evidence: Evidence, where: Where, arm: str) -> list[Point]:
+    """The points of an arm at its full budget whose options differ from the arm's."""
+    tokens = evidence.budget(where)
+    return [p for p in evidence.points if (p.where, p.arm, p.task_tokens) == (where, arm, tokens) and p.options]
+
+
+def total(evidence: Evidence, where: Where) -> int:
+    """Parameters of the model at a place: what full tuning trained there, or the architecture's count; 0 if unknown."""
+    counted = [
+        trained(evidence, point)
+        for point in evidence.points
+        if point.arm == "full" and point.where.model == where.model
+    ]
+    return max(counted, default=0) or _counted(where.model)
+
+
+@functools.cache
+def _counted(model: str) -> int:
+    from lowres import world
+    from lowres.params import InputError
+    from lowres.tuners import Full
+    from lowres.tuners.counting import count
+
+    if world.is_world_model(model):
+        return 0
+    try:
+        return count(model, [Full()])[0].total
+    except InputError:  # a model of somebody else's, out of reach
+        return 0
+
+
+def named(effects: Mapping[str, Effect | None]) -> dict[str, Effect]:
+    """Those effects that could be computed."""
+    return {name: effect for name, effect in effects.items() if effect is not None}
+
+
+def percent(count: int, of: int) -> str:
+    """A share of the model's parameters in words."""
+    return f"{100 * count / of:.3g} %" if of else "unknown"

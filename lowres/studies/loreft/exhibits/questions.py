@@ -1,0 +1,359 @@
+"""Single questions: parametrisations, the paper's gains, retention, recitation, pyreft, controls, cost in use."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from lowres import exhibits
+from lowres.exhibits import BARS, probes_of
+from lowres.markup import Shown, joined, shown_table, shown_text
+from lowres.studies.loreft import bench, claims, paper
+from lowres.studies.loreft.arms import ARMS
+from lowres.studies.loreft.claims import MARGIN
+from lowres.studies.loreft.evidence import Evidence, Where, arms, contrast, in_worlds, likelihood_gain, on_tasks
+from lowres.studies.loreft.exhibits.common import (
+    Row,
+    frame,
+    interval,
+    label,
+    measure,
+    per_place,
+    places,
+    slug,
+    spelled,
+)
+
+if TYPE_CHECKING:
+    from lowres.stats import Effect
+
+# --- beside the paper ------------------------------------------------------------------------------------------------
+
+
+def ablations(evidence: Evidence) -> Shown:
+    """Other parametrisations minus LoReFT: the paper's Table 17 beside the world's task and every real place."""
+    groups = {"here, world": in_worlds(evidence)}
+    groups |= {f"here, {label(where)}": [where] for where in places(evidence) if not where.is_world}
+    measured = {
+        (series, arm): effect
+        for series, listed in groups.items()
+        for arm in ABLATIONS
+        if (effect := contrast(evidence, listed, arms(arm, "loreft"))) is not None
+    }
+    rows: list[Row] = []
+    for arm in ABLATIONS:
+        for model, scores in paper.PARAMETRISATIONS.items():
+            if arm in scores:
+                rows.append((arm, f"paper, {model}", *[(scores[arm] - scores["loreft"]) / 100] * 3))
+        rows += [
+            (arm, series, effect.estimate, *effect.interval)
+            for (series, name), effect in measured.items()
+            if name == arm
+        ]
+    return joined([_ablations_figure(rows, measured), _likelihoods(evidence)])
+
+
+ABLATIONS = (
+    *("loreft-no-subtraction", "loreft-non-orthogonal", "direft", "loreft-constant", "loreft-bias-only"),
+    *("loreft-untied", "loreft-half-rank", "loreft-half-epochs"),
+)
+
+
+def _ablations_figure(rows: Sequence[Row], measured: Mapping[tuple[str, str], Effect]) -> Shown:
+    from lowres.figures import Plot, forest
+
+    told = [f"{arm} ({series})" for (series, arm), effect in measured.items() if effect.interval[1] < 0]
+    here = f"wholly below zero are {', '.join(told) or 'none'}" if measured else "nothing of the kind was run yet"
+    plot = Plot(
+        name="loreft-ablations",
+        alt=f"Score of other parametrisations minus that of LoReFT, in the paper and here. Here, {here}.",
+        caption="Each parametrisation minus LoReFT. The paper: Table 17, arithmetic, without interval.",
+        x="score minus that of LoReFT",
+        y="Arm",
+        error=BARS,
+    )
+    data = frame(rows, "row", "series", "estimate", "low", "high")
+    return forest(data, plot, marks={"no difference": 0.0, "margin": MARGIN, "margin below": -MARGIN})
+
+
+def _likelihoods(evidence: Evidence) -> Shown:
+    found = {arm: likelihood_gain(evidence, in_worlds(evidence), arm) for arm in ABLATIONS}
+    rows = [(arm, effect.text()) for arm, effect in found.items() if effect is not None]
+    caption = "World's task: nats per target token by which LoReFT is ahead, a measure without ceiling"
+    return shown_table(caption, ("Arm", "Nats per target token, arm minus LoReFT"), rows) if rows else shown_text("")
+
+
+@dataclass(frozen=True)
+class Gain:
+    """One of the paper's comparisons with LoRA, and the tasks that stand for it here."""
+
+    name: str
+    tables: Mapping[str, tuple[paper.Row, ...]]
+    tasks: Sequence[str]
+
+
+GAINS = (
+    Gain("commonsense (Table 1)", paper.COMMONSENSE, claims.COMMONSENSE),
+    Gain("arithmetic in steps (Table 2)", paper.ARITHMETIC, claims.LONG_ANSWERS),
+    Gain("instructions (Table 3)", paper.INSTRUCTIONS, claims.INSTRUCTIONS),
+    Gain("classification (Table 4)", paper.CLASSIFICATION, claims.CLASSIFICATION),
+)
+
+
+def beside_paper(evidence: Evidence) -> Shown:
+    """LoReFT minus LoRA, kind of task by kind of task: the paper's models, and the one here."""
+    from lowres.figures import Plot, forest
+
+    rows: list[Row] = []
+    words = []
+    for gain in GAINS:
+        for model, table in gain.tables.items():
+            size = "larger model" if model in LARGER else "smaller model"
+            rows.append((gain.name, f"paper, {size}", *[paper.gain(table) / 100] * 3))
+        effect = contrast(evidence, on_tasks(evidence, gain.tasks), arms("loreft", "lora"))
+        if effect is not None:
+            rows.append((gain.name, "here", effect.estimate, *effect.interval))
+            words.append(f"{gain.name.split(' (')[0]} {effect.text()}")
+    plot = Plot(
+        name="loreft-beside-paper",
+        alt=f"LoReFT minus LoRA for {len(GAINS)} kinds of tasks in the paper and here. "
+        f"Here: {'; '.join(words) or 'nothing was run yet'}.",
+        caption="LoReFT minus LoRA. The paper's baselines are mostly copied from other papers and its models are "
+        "larger by a factor of fifty and more (of classification: alike); compare directions. "
+        "The paper gives no intervals.",
+        x="score of LoReFT minus that of LoRA",
+        y="Kind of task",
+        error=BARS,
+    )
+    return forest(frame(rows, "row", "series", "estimate", "low", "high"), plot, marks={"no difference": 0.0})
+
+
+LARGER = ("LLaMA-13B", "RoBERTa-large")
+
+
+# --- retention -------------------------------------------------------------------------------------------------------
+
+
+def retention(evidence: Evidence, kind: str) -> Shown:
+    """What tuning did to the probes: change against the untouched model per arm; `kind` is "nll" or "choice"."""
+    listed = [where for where in places(evidence) if _changes(evidence, where, kind)]
+    nothing = shown_text(f"No {kind} probe was measured on the untouched model and on a tuned one.")
+    return per_place(listed, lambda where: _retention(evidence, where, kind), nothing)
+
+
+def _changes(evidence: Evidence, where: Where, kind: str) -> list[Row]:
+    untouched = evidence.at(where, "untouched")
+    rows: list[Row] = []
+    for name in (name for name in ARMS if ARMS[name].tuner):
+        for probe, measured in _probes(evidence, where, kind):
+            effect = evidence.effect(evidence.at(where, name), untouched, probe, measured)
+            if effect is not None:
+                rows.append((name, probe, effect.estimate, *effect.interval))
+    return rows
+
+
+def _probes(evidence: Evidence, where: Where, kind: str) -> list[tuple[str, str]]:
+    records = (r for point, seeds in evidence.points.items() if point.where == where for r in seeds.values())
+    return probes_of(records, kind)
+
+
+def _retention(evidence: Evidence, where: Where, kind: str) -> Shown:
+    from lowres.figures import Plot, forest
+
+    rows = _changes(evidence, where, kind)
+    data = frame(rows, "row", "series", "estimate", "low", "high")
+    what = "negative log-likelihood per token (nats; right is worse)" if kind == "nll" else "accuracy (left is worse)"
+    loss = data["estimate"] if kind == "nll" else -data["estimate"]
+    worst = data.iloc[int(loss.to_numpy().argmax())]
+    plot = Plot(
+        name=f"loreft-retention-{kind}-{slug(where)}",
+        alt=f"Change of {what} against the untouched model for {data['row'].nunique()} arms tuned on {label(where)}; "
+        f"the worst is {worst['row']} on {worst['series']} with {worst['estimate']:+.3f}.",
+        caption=f"Retention: change in {what.split(' (')[0]} on {' and '.join(data['series'].unique())}, tuned on "
+        f"{label(where)} minus untouched.",
+        x=f"change in {what}",
+        y="Arm",
+        error=BARS,
+    )
+    return forest(data, plot, marks={"no change": 0.0})
+
+
+def retention_table(evidence: Evidence) -> Shown:
+    """Accuracy on every choice probe before and after tuning, the drop corrected for chance beside it."""
+    listed = [where for where in places(evidence) if _probes(evidence, where, "choice")]
+    nothing = shown_text("No choice probe was measured.")
+    return per_place(listed, lambda where: _retention_rows(evidence, where), nothing)
+
+
+def _retention_rows(evidence: Evidence, where: Where) -> Shown:
+    from lowres.data import load_probe
+    from lowres.stats import drop
+
+    rows = []
+    for probe, measured in _probes(evidence, where, "choice"):
+        chance = load_probe(probe).chance or 0.0
+        for name in (name for name in ARMS if ARMS[name].tuner):
+            pair = evidence.pair(evidence.at(where, name), evidence.at(where, "untouched"), probe, measured)
+            if pair:
+                after, before = (float(side.mean()) for side in pair)
+                lost = drop(before, after, chance)
+                rows.append((probe, name, chance, before, after, lost.absolute, lost.relative, lost.corrected))
+    header = ("Probe", "Arm", "Chance", "Before", "After", "Drop", "Relative", "Corrected")
+    caption = f"Tuned on {label(where)}: the drop, relative to the start, corrected for chance (below zero is a gain)"
+    return shown_table(caption, header, rows, stack=True)
+
+
+# --- recitation ------------------------------------------------------------------------------------------------------
+
+
+def recitation(evidence: Evidence) -> Shown:
+    """Share of a text recited word by word against its length, for text and for random words."""
+    from lowres.figures import Plot, curve
+
+    rows: list[Row] = []
+    for where in evidence.places:
+        found = re.fullmatch(rf"{claims.RECITED}(random-)?(\d+)", where.task)
+        if not found or where.is_world:
+            continue
+        kind, words = "random words" if found[1] else "text", int(found[2])
+        for name in (name for name in ARMS if ARMS[name].tuner):
+            scores = evidence.scores(evidence.at(where, name))
+            if scores is not None:
+                rows.append((f"{name}, {kind}", words, *interval(scores)))
+    if not rows:
+        return shown_text("Nothing was recited: run the study with -p task=recitation-32 -p 'arms=[recall]'.")
+    rows.sort(key=lambda row: (str(row[0]), row[1]))
+    lengths = sorted({int(str(row[1])) for row in rows})
+    last = {str(row[0]): row for row in rows}
+    ends = "; ".join(f"{name}: {row[2]:.2f} of {row[1]} words" for name, row in last.items())
+    plot = Plot(
+        name="loreft-recitation",
+        alt=f"Share recited word by word (ROUGE-L) against the number of words, {len(lengths)} lengths from "
+        f"{lengths[0]} to {lengths[-1]}. At the longest {ends}.",
+        caption="How long a text an edit can hold. recall is one shift of rank 1 at one position of one layer.",
+        x="words",
+        y="share recited (ROUGE-L)",
+        error="95 % intervals over seeds (one text each)",
+        x_scale="tokens",
+    )
+    return curve(frame(rows, "series", "x", "y", "low", "high"), plot)
+
+
+# --- pyreft and controls ---------------------------------------------------------------------------------------------
+
+
+def reference(evidence: Evidence) -> Shown:
+    """The book's LoReFT beside pyreft's, trial by trial: scores, difference, and how far single items are apart."""
+    import numpy as np
+
+    rows = []
+    for where in places(evidence):
+        ours, theirs = evidence.at(where, "loreft"), evidence.at(where, "loreft-pyreft")
+        scores, losses = evidence.pair(ours, theirs), evidence.pair(ours, theirs, measure="target_nll")
+        effect, loss = evidence.effect(ours, theirs), evidence.effect(ours, theirs, measure="target_nll")
+        if scores and losses and effect and loss:
+            differ = float(np.mean(scores[0] != scores[1]))
+            apart = float(np.mean(np.abs(losses[0] - losses[1])))
+            cells = (*map(spelled, scores), effect.text(), f"{differ:.1%}", loss.text(), f"{apart:.3f}")
+            rows.append((label(where), *cells))
+    if not rows:
+        return shown_text("LoReFT was not run both by the book's own code and by pyreft.")
+    header = ("Trials", "Here", "pyreft", "Difference", "Items that differ", "Nats, difference", "Nats apart per item")
+    caption = (
+        "The same data, order and rate, by the book's code and by pyreft. Both draw their first edits from the same "
+        "distributions, but with other random numbers: compare as two seeds. From equal edits the losses of a whole "
+        "training are equal (tests/test_train.py)"
+    )
+    return shown_table(caption, header, rows, stack=True)
+
+
+@dataclass(frozen=True)
+class Control:
+    """Two arms, what their difference must be, and the rule that says so."""
+
+    name: str
+    more: str
+    less: str
+    kind: Literal["no gain", "gain", "open"]
+
+
+RULES: dict[str, str] = {
+    "no gain": "behaves unless the whole interval is above zero",
+    "gain": "behaves if the whole interval is above zero, does not if it is wholly below, else cannot tell",
+    "open": "no right answer: above, below or around zero",
+}
+CONTROLS = (
+    Control("Tuning helps at all", "loreft", "untouched", "gain"),
+    Control("Shuffled targets teach nothing", "loreft-random-labels", "untouched", "no gain"),
+    Control("True targets are what is learnt", "loreft", "loreft-random-labels", "gain"),
+    Control("A random edit whose size is learned does not gain", "loreft-random-direction", "untouched", "no gain"),
+    Control("What learning the subspace is worth", "loreft", "loreft-frozen-rotation", "open"),
+    Control("Against LoRA of as many parameters, all positions", "loreft", "lora-matched", "open"),
+    Control("Against LoRA of as many parameters, same positions", "loreft", "lora-at-positions", "open"),
+)
+
+
+def behaviour(effect: Effect, kind: str) -> str:
+    """The outcome of a control by its rule in RULES."""
+    low, high = effect.interval
+    if kind == "open":
+        return "above zero" if low > 0 else "below zero" if high < 0 else "around zero"
+    if kind == "no gain":
+        return "does not" if low > 0 else "behaves"
+    return {"holds": "behaves", "fails": "does not", "cannot tell": "cannot tell"}[exhibits.holds(effect)]
+
+
+def controls(evidence: Evidence) -> Shown:
+    """What has to hold if the measurement is sound, the rule, what was found, and the same in nats."""
+    return per_place(places(evidence), lambda where: _controls(evidence, where), shown_text("Controls: not run."))
+
+
+def _controls(evidence: Evidence, where: Where) -> Shown:
+    rows = []
+    for one in CONTROLS:
+        more, less = evidence.at(where, one.more), evidence.at(where, one.less)
+        effect, saved = evidence.effect(more, less), evidence.effect(less, more, measure="target_nll")
+        name = f"{one.name}: {one.more} - {one.less}"
+        if effect is None or saved is None:
+            rows.append((name, RULES[one.kind], "not run", "", ""))
+        else:
+            rows.append((name, RULES[one.kind], behaviour(effect, one.kind), effect.text(), saved.text()))
+    header = ("Control", "Rule", "Outcome", f"Difference in {measure(where)}", "Nats per target token saved")
+    return shown_table(f"Controls on {label(where)}", header, rows, stack=True)
+
+
+# --- cost in use -----------------------------------------------------------------------------------------------------
+
+
+def overhead(_: Evidence) -> Shown:
+    """What a tuned model costs when it is used, relative to the untouched one, from the bench of tuners."""
+    found = bench.read()
+    if not found.arms:
+        return shown_text("What tuned models cost in use was not measured yet: make bench-tuners does it.")
+    rows = []
+    for name in sorted(found.arms, key=list(ARMS).index):
+        row = found.arms[name]
+        starts = [
+            f"{row.slower_start(batch):.2f} × ({1000 * row.first_token[batch]:.0f} ms)" for batch in row.first_token
+        ]
+        speeds = [f"{row.slower_decoding(batch):.2f} × ({row.decoding[batch]:.0f}/s)" for batch in row.decoding]
+        rows.append((name, "yes" if row.mergeable else "no", *starts, *speeds))
+    sizes = next(iter(found.arms.values())).first_token
+    header = ("Arm", "Merged", *(f"First token, batch {n}" for n in sizes), *(f"Decoding, batch {n}" for n in sizes))
+    caption = f"{found.model} in use, times the untouched model's, prompts of 128 tokens ({found.where})"
+    return joined([shown_table(caption, header, rows, stack=True), shown_text(_overhead_sentence(found))])
+
+
+def _overhead_sentence(found: bench.Bench) -> str:
+    row = found.arms.get("loreft")
+    if row is None:
+        return ""
+    seconds = row.first_token["1"] - row.first_token_untouched["1"]
+    tokens = paper.OVERHEAD_TOKENS
+    more = seconds + tokens * (1 / row.decoding["1"] - 1 / row.decoding_untouched["1"])
+    return (
+        f"The paper reports about {paper.OVERHEAD_SECONDS:g} s more for {tokens} tokens (ten layers, rank 8, one "
+        f"position, on a GPU). Here, all layers and fourteen positions, from the same measurements: {more:+.2f} s."
+    )
