@@ -22,11 +22,11 @@ REAL_GROUPS = {
 }
 LANGUAGE = ("stereoset-lms", "wiki-nll")  # is it still a language model?
 
-_MATCHED = ("world-xs~0.60", "world-s~0.60", "world-s-encdec~0.60")
+_MATCHED = ("world-xs~0.55", "world-s~0.55", "world-s-encdec~0.55")
 _GRID = (
     *("world-xs", "world-s", "world-m"),
-    *("world-xs~0.60", "world-s~0.60", "world-m~0.60"),
-    *("world-xs-encdec~0.60", "world-s-encdec~0.60", "world-m-encdec~0.60"),
+    *("world-xs~0.55", "world-s~0.55", "world-m~0.55"),
+    *("world-xs-encdec~0.55", "world-s-encdec~0.55", "world-m-encdec~0.55"),
     "world-s-instruct",
 )
 
@@ -43,7 +43,7 @@ class Params:
     models: tuple[str, ...] | None = parameter(
         None,
         "models that go through the stream, without a seed - world models, bundled ones, folders or Hub ids",
-        tiers=_tiers(("world-xs~0.30",), _MATCHED, (*_GRID, "world-l", "world-l~0.60", "world-xl"), tuple(HUB_MODELS)),
+        tiers=_tiers(("world-xs~0.30",), _MATCHED, (*_GRID, "world-l", "world-l~0.55", "world-xl"), tuple(HUB_MODELS)),
     )
     ablated: tuple[str, ...] | None = parameter(
         None,

@@ -34,7 +34,7 @@ class Params:
     model: str | None = parameter(
         None,
         "a bundled model, a world model (without its seed), a local folder or a Hub id",
-        tiers=_tiers("world-xs~0.35", "smollm2-135m-instruct", "smollm2-135m-instruct", "huggyllama/llama-7b"),
+        tiers=_tiers("world-xs~0.30", "smollm2-135m-instruct", "smollm2-135m-instruct", "huggyllama/llama-7b"),
     )
     task: str | None = parameter(
         None,
