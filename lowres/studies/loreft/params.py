@@ -39,7 +39,7 @@ class Params:
     task: str | None = parameter(
         None,
         "a task of the book, jsonl:PATH (your own) or hub:ID",
-        tiers=_tiers("world-two-hop", "siqa-csqa", "commonsense", "commonsense"),
+        tiers=_tiers("world-question", "siqa-csqa", "commonsense", "commonsense"),
     )
     arms: tuple[str, ...] | None = parameter(
         None,
