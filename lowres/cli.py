@@ -228,7 +228,7 @@ _ARGUMENTS: dict[str, dict[str, Any]] = {
         "default": "smollm2-135m-instruct",
         "help": "a model, a folder, a config.json, a Hub id, or llama-7b, llama-13b, llama-3-8b, roberta-base, -large",
     },
-    "models": {"metavar": "MODEL", "nargs": "+", "help": "names like world-s, world-m-encdec, world-m-instruct~0.80@3"},
+    "models": {"metavar": "MODEL", "nargs": "+", "help": "names like world-s, world-m-encdec, world-m-instruct~0.60@3"},
     "--parameter": {
         "metavar": "NAME=VALUE",
         "action": "append",

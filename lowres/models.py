@@ -105,7 +105,7 @@ def check_name(name: str) -> str | None:
         return None
     close = get_close_matches(name, model_names(), 1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
-    known = ", ".join((*BUNDLED, *world.model_names()[:4]))
+    known = ", ".join((*BUNDLED, *world.model_names()[:3]))
     return f"unknown model {name!r}.{hint} Known: {known}, a local folder, or a Hub id like owner/name."
 
 

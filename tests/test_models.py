@@ -27,7 +27,7 @@ from lowres.params import InputError
     ("name", "words"),
     [
         ("smollm2-135m", "unknown model 'smollm2-135m'. Did you mean 'smollm2-135m-instruct'?"),
-        ("gpt", "Known: smollm2-135m-instruct, world-xs, world-s, world-m, world-l, a local folder, or a Hub id like"),
+        ("gpt", "Known: smollm2-135m-instruct, world-xs, world-s, world-m, a local folder, or a Hub id like"),
         ("./nowhere", "no such folder"),
         ("~/nowhere/at/all", "no such folder"),
         ("", "the folder holds no config.json"),

@@ -420,4 +420,8 @@ def test_names_are_known_without_generating_anything():
 def test_probes_are_probes():
     assert all(isinstance(data.load_probe(name), Probe) for group in world.GROUPS.values() for name in group)
     assert {name for group in world.GROUPS.values() for name in group} == set(world.PROBES)
-    assert set(world.ABILITIES) == set(world.PROBES) - {"world-bias"}
+    assert set(world.LEVEL_PROBES) == {
+        name
+        for name in world.PROBES
+        if not name.startswith(("world-reading", "world-pronoun", "world-yes-no", "world-bias"))
+    }

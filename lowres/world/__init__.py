@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lowres.world.names import (
-    ABILITIES,
     CHANCE,
     GROUPS,
+    LEVEL_PROBES,
     PROBES,
     SIZES,
     STREAM,
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from lowres.data.examples import Example, Probe, Task
 
 __all__ = [
-    "ABILITIES",
     "CHANCE",
     "GROUPS",
+    "LEVEL_PROBES",
     "PROBES",
     "SIZES",
     "STREAM",

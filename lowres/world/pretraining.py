@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from lowres.params import InputError
 from lowres.world import probes, questions, vocabulary, wording
-from lowres.world.names import ABILITIES, SIZES, WorldModel
+from lowres.world.names import LEVEL_PROBES, SIZES, WorldModel
 
 if TYPE_CHECKING:
     import torch
@@ -63,7 +63,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a pretraining came to: mean level of the abilities on set-aside items, steps, tokens and seconds."""
+    """What a pretraining came to: level on set-aside items, steps, tokens and seconds."""
 
     level: float
     steps: int
@@ -348,8 +348,8 @@ def _padded(lists: Sequence[tuple[int, ...]], device: Any) -> tuple[torch.Tensor
 
 
 def level(network: Any) -> float:
-    """Mean accuracy over the abilities (all probes but bias), on the items that are set aside for this."""
-    found = [accuracy(network, probes.set_aside(name)) for name in ABILITIES]
+    """Mean accuracy over `LEVEL_PROBES`, on the items that are set aside for this."""
+    found = [accuracy(network, probes.set_aside(name)) for name in LEVEL_PROBES]
     return sum(found) / len(found)
 
 

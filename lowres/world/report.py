@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lowres.world import probes
-from lowres.world.names import ABILITIES, CHANCE, PROBES
+from lowres.world.names import CHANCE, LEVEL_PROBES, PROBES
 from lowres.world.pretraining import accuracy
 
 
@@ -19,10 +19,10 @@ def levels(folder: Path) -> dict[str, float]:
 
 
 def levels_table(rows: Sequence[tuple[str, Path, float | None]]) -> str:
-    """One column per model: parameters, seconds of pretraining just now, level per probe, mean of the abilities."""
+    """One column per model: parameters, seconds of pretraining just now, accuracy per probe, level."""
     columns = [["probe", "chance"], ["parameters", ""], ["seconds", ""]]
     columns += [[name, f"{CHANCE[name]:.2f}"] for name in PROBES]
-    columns.append([f"mean of the {len(ABILITIES)} abilities", f"{_mean(CHANCE):.2f}"])
+    columns.append(["level", f"{_mean(CHANCE):.2f}"])
     for name, folder, seconds in rows:
         found = levels(folder)
         cells = [name, f"{_network(folder).num_parameters():,}", "cached" if seconds is None else f"{seconds:.0f}"]
@@ -38,7 +38,8 @@ def _line(row: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def _mean(found: dict[str, float]) -> float:
-    return sum(found[name] for name in ABILITIES) / len(ABILITIES)
+    """The mean over the probes that make up the level."""
+    return sum(found[name] for name in LEVEL_PROBES) / len(LEVEL_PROBES)
 
 
 def _network(folder: Path) -> Any:

@@ -22,11 +22,11 @@ REAL_GROUPS = {
 }
 LANGUAGE = ("stereoset-lms", "wiki-nll")  # is it still a language model?
 
-_MATCHED = ("world-xs~0.50", "world-s~0.50", "world-s-encdec~0.50")
+_MATCHED = ("world-xs~0.55", "world-s~0.55", "world-s-encdec~0.55")
 _GRID = (
     *("world-xs", "world-s", "world-m"),
-    *("world-xs~0.50", "world-s~0.50", "world-m~0.50"),
-    *("world-xs-encdec~0.50", "world-s-encdec~0.50", "world-m-encdec~0.50"),
+    *("world-xs~0.55", "world-s~0.55", "world-m~0.55"),
+    *("world-xs-encdec~0.55", "world-s-encdec~0.55", "world-m-encdec~0.55"),
     "world-s-instruct",
 )
 
@@ -43,13 +43,13 @@ class Params:
     models: tuple[str, ...] | None = parameter(
         None,
         "models that go through the stream, without a seed - world models, bundled ones, folders or Hub ids",
-        tiers=_tiers(("world-xs~0.35",), _MATCHED, (*_GRID, "world-l", "world-l~0.50", "world-xl"), tuple(HUB_MODELS)),
+        tiers=_tiers(("world-xs~0.30",), _MATCHED, (*_GRID, "world-l", "world-l~0.55", "world-xl"), tuple(HUB_MODELS)),
     )
     ablated: tuple[str, ...] | None = parameter(
         None,
         "those of the models on which the further arms run - orders, shares, tuners, controls",
         may_be_empty=True,
-        tiers=_tiers(("world-xs~0.35",), (), ("world-s",), ()),
+        tiers=_tiers(("world-xs~0.30",), (), ("world-s",), ()),
     )
     seeds: tuple[int, ...] | None = parameter(
         None,

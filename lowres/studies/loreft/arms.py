@@ -162,7 +162,7 @@ def layer_sets(layers: int) -> tuple[str, ...]:
     """Sets of layers to edit: one in the middle, the last, each half, a few spread out evenly."""
     middle, spread = layers // 2, sorted({layers // 8, 3 * layers // 8, 5 * layers // 8, 7 * layers // 8})
     listed = ([middle], [layers - 1], range(middle), range(middle, layers), spread)
-    return tuple(dict.fromkeys(",".join(map(str, one)) for one in listed))
+    return tuple(dict.fromkeys(",".join(map(str, one)) for one in listed if 0 < len(one) < layers))
 
 
 # --- trials ----------------------------------------------------------------------------------------------------------
@@ -177,7 +177,7 @@ def seeded(model: str, seed: int) -> str:
 
 def tuning(params: Params) -> list[Trial]:
     """One trial per arm and candidate rate, judged on validation data; as many tries for every arm."""
-    factors = params.rate_factors or ()
+    params, factors = with_whole_texts(params), params.rate_factors or ()
     if len(factors) < 2:
         return []
     arms = [ARMS[name] for name in params.arms or () if ARMS[name].tuner and not ARMS[name].rate_of]
@@ -189,6 +189,17 @@ def tuning(params: Params) -> list[Trial]:
         for factor in factors
         for arm in arms
     ]
+
+
+def with_whole_texts(params: Params) -> Params:
+    """The parameters with the budget of a task that has a single example, such as a text to recite: all of it."""
+    from lowres.data import load_task
+    from lowres.studies.loreft.checks import counter
+
+    train = load_task(params.task or "").train
+    if len(train) > 1:
+        return params
+    return replace(params, task_tokens=counter(params.model or "", params.precision)(train[0]))
 
 
 def _tuning_trial(params: Params, setting: Setting, rate: float) -> Trial:
@@ -209,6 +220,7 @@ def trials(params: Params, tuned: Sequence[Record] = ()) -> list[Trial]:
     """
     from lowres.studies.loreft.checks import insist_on_possible, layer_count, longest_prompt
 
+    params = with_whole_texts(params)
     rates = learning_rates(params, tuned)
     wanted = settings(params, layer_count(params.model or ""), longest_prompt(params))
     found = [

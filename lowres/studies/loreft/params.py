@@ -34,12 +34,12 @@ class Params:
     model: str | None = parameter(
         None,
         "a bundled model, a world model (without its seed), a local folder or a Hub id",
-        tiers=_tiers("world-xs~0.35", "smollm2-135m-instruct", "smollm2-135m-instruct", "huggyllama/llama-7b"),
+        tiers=_tiers("world-xs~0.30", "smollm2-135m-instruct", "smollm2-135m-instruct", "huggyllama/llama-7b"),
     )
     task: str | None = parameter(
         None,
         "a task of the book, jsonl:PATH (your own) or hub:ID",
-        tiers=_tiers("world-two-hop", "siqa-csqa", "commonsense", "commonsense"),
+        tiers=_tiers("world-question", "siqa-csqa", "commonsense", "commonsense"),
     )
     arms: tuple[str, ...] | None = parameter(
         None,
