@@ -2,6 +2,7 @@
 # make test                          style, types, tests
 # make parity                        score items by lm-evaluation-harness and here, record both for the tests
 # make bench                         speed and memory beside the peers, into results/bench.json
+# make bench-tuners                  what each tuner costs in training and in use, into results/bench_tuners.json
 TIER ?= laptop
 PYTHON ?= python3
 
@@ -14,7 +15,7 @@ endif
 BIN := $(ENV)/bin
 INSTALLED := $(ENV)/.lowres-installed
 
-.PHONY: book test parity bench clean
+.PHONY: book test parity bench bench-tuners clean
 
 book: $(INSTALLED)
 	@$(BIN)/lowres book --tier $(TIER)
@@ -30,6 +31,9 @@ parity: $(INSTALLED) .peers/.installed
 
 bench: $(INSTALLED) .peers/.installed
 	PYTHONPATH=.peers HF_HUB_OFFLINE=1 $(BIN)/python -m benchmarks
+
+bench-tuners: $(INSTALLED)
+	HF_HUB_OFFLINE=1 $(BIN)/python -m benchmarks.tuners
 
 .peers/.installed: requirements-peers.txt | $(INSTALLED)
 	@$(BIN)/python -m pip install --quiet --upgrade --target .peers --no-deps -r requirements-peers.txt
