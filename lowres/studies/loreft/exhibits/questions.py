@@ -52,7 +52,7 @@ def ablations(evidence: Evidence) -> Shown:
             for (series, name), effect in measured.items()
             if name == arm
         ]
-    return joined([_ablations_figure(rows, measured), _likelihoods(evidence)])
+    return joined([_ablations_figure(rows, measured), *_likelihoods(evidence)])
 
 
 ABLATIONS = (
@@ -78,11 +78,11 @@ def _ablations_figure(rows: Sequence[Row], measured: Mapping[tuple[str, str], Ef
     return forest(data, plot, marks={"no difference": 0.0, "margin": MARGIN, "margin below": -MARGIN})
 
 
-def _likelihoods(evidence: Evidence) -> Shown:
+def _likelihoods(evidence: Evidence) -> list[Shown]:
     found = {arm: likelihood_gain(evidence, in_worlds(evidence), arm) for arm in ABLATIONS}
     rows = [(arm, effect.text()) for arm, effect in found.items() if effect is not None]
     caption = "World's task: nats per target token by which LoReFT is ahead, a measure without ceiling"
-    return shown_table(caption, ("Arm", "Nats per target token, arm minus LoReFT"), rows) if rows else shown_text("")
+    return [shown_table(caption, ("Arm", "Nats per target token, arm minus LoReFT"), rows)] if rows else []
 
 
 @dataclass(frozen=True)
