@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lowres.data import TaskOptions
     from lowres.studies.loreft.params import Params
     from lowres.trial import Record, Trial
 
@@ -196,7 +197,7 @@ def with_whole_texts(params: Params) -> Params:
     from lowres.data import load_task
     from lowres.studies.loreft.checks import counter
 
-    train = load_task(params.task or "").train
+    train = load_task(params.task or "", task_options(params)).train
     if len(train) > 1:
         return params
     return replace(params, task_tokens=counter(params.model or "", params.precision)(train[0]))
@@ -260,6 +261,7 @@ def _trial(params: Params, setting: Setting, seed: int, rate: float) -> Trial:
         optimisation=None,
         evaluation=evaluation,
         seed=seed,
+        options=task_options(params),
         precision=params.precision,
     )
     if not arm.tuner:
@@ -268,6 +270,19 @@ def _trial(params: Params, setting: Setting, seed: int, rate: float) -> Trial:
     if arm.epochs != 1.0:
         optimisation = replace(optimisation, steps=_updates(trial, params, arm.epochs))
     return replace(trial, optimisation=optimisation)
+
+
+def task_options(params: Params) -> TaskOptions:
+    """How to read the reader's own task."""
+    from lowres.data import TaskOptions
+
+    return TaskOptions(
+        prompt_field=params.prompt_field,
+        target_field=params.target_field,
+        choices_field=params.choices_field,
+        instruction=params.instruction,
+        metric=params.metric,
+    )
 
 
 def _options(params: Params, setting: Setting) -> dict[str, Any]:
@@ -286,7 +301,11 @@ def _updates(trial: Trial, params: Params, share: float) -> int:
     from lowres.studies.loreft.checks import counter
     from lowres.trial import derived_seed
 
-    train, tokens, seed = load_task(trial.task).train, trial.recipe.task_tokens, derived_seed(trial.seed, "subset")
+    train, tokens, seed = (
+        load_task(trial.task, trial.options).train,
+        trial.recipe.task_tokens,
+        derived_seed(trial.seed, "subset"),
+    )
     drawn = take_tokens(train, tokens, counter(params.model or "", params.precision), seed, f"task {trial.task!r}")
     return max(1, math.ceil(share * len(drawn) * params.epochs / params.batch_size))
 

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from lowres import world
 from lowres.claims import Claim, Part, Rule, Verdict, at_tier, judge_parts, with_holm
+from lowres.data import TaskOptions
 from lowres.exhibits import process_hours
 from lowres.studies.loreft import claims
-from lowres.studies.loreft.arms import ARMS, MIDDLE, chosen_rates, unseeded
+from lowres.studies.loreft.arms import ARMS, MIDDLE, chosen_rates, task_options, unseeded
 from lowres.studies.loreft.claims import CLAIMS, MARGIN
 from lowres.studies.loreft.params import Params
 
@@ -30,10 +31,11 @@ PAGE = "notebooks/04_loreft.html"
 
 @dataclass(frozen=True)
 class Where:
-    """A model (without its seed) and a task."""
+    """A model (without its seed) and a task; `options` tell how to read a user's own."""
 
     model: str
     task: str
+    options: TaskOptions = TaskOptions()
 
     @property
     def is_world(self) -> bool:
@@ -68,7 +70,7 @@ class Evidence:
     @property
     def main(self) -> Where:
         """The model and task that the page was asked for."""
-        return Where(self.params.model or "", self.params.task or "")
+        return Where(self.params.model or "", self.params.task or "", task_options(self.params))
 
     @property
     def places(self) -> list[Where]:
@@ -91,7 +93,7 @@ class Evidence:
     def _scores(self, point: Point, seeds: Sequence[int], outcome: str, measure: str) -> NDArray | None:
         import numpy as np
 
-        records, name = self._by_seed(point), measure or metric(point.where.task)
+        records, name = self._by_seed(point), measure or metric(point.where)
         rows = [records[seed].outcomes.get(outcome, {}).get(name) for seed in seeds if seed in records]
         return np.array(rows) if rows and all(row is not None for row in rows) else None
 
@@ -119,11 +121,11 @@ class Evidence:
         return paired_effect(*pair) if pair and pair[0].size > 1 else None
 
 
-def metric(task: str) -> str:
-    """The measure that counts on a task."""
+def metric(where: Where) -> str:
+    """The measure that counts on a place's task."""
     from lowres.data import load_task
 
-    return load_task(task).metric
+    return load_task(where.task, where.options).metric
 
 
 # --- gathering -------------------------------------------------------------------------------------------------------
@@ -146,7 +148,7 @@ def gather(params: Params, live: Sequence[Record]) -> Evidence:
 
 def where_of(record: Record) -> Where:
     """Model and task of a record."""
-    return Where(unseeded(record.trial["model"]), record.trial["task"])
+    return Where(unseeded(record.trial["model"]), record.trial["task"], TaskOptions(**record.trial["options"]))
 
 
 def point_of(record: Record) -> Point:

@@ -84,6 +84,11 @@ class Params:
     )
     probe_items: int | None = parameter(None, "examples per probe", low=1, tiers=_tiers(8, 16, 500, 500))
     precision: str = parameter("auto", "number format of matrix products", choices=models.PRECISIONS)
+    prompt_field: str | None = parameter(None, "your own task - name of the field that holds the input")
+    target_field: str | None = parameter(None, "your own task - name of the field that holds the answer")
+    choices_field: str | None = parameter(None, "your own task - name of the field that holds the choices")
+    instruction: str | None = parameter(None, "your own task - the hand-written anchor prompt")
+    metric: str | None = parameter(None, "your own task - its main metric", choices=data.METRICS)
 
     def problems(self) -> list[str]:
         """What contradicts what, and names that are not known."""
@@ -98,6 +103,9 @@ class Params:
             found.append(f"model must name {model!r} without its seed: seeds says which are run")
         if TUNING_SEED in (self.seeds or ()):
             found.append(f"seeds must not hold {TUNING_SEED}, the seed of the subset on which learning rates are tuned")
+        own = ("prompt_field", "target_field", "choices_field", "instruction", "metric")
+        given = [name for name in own if ":" not in task and getattr(self, name) is not None]
+        found += [f"{name} is for your own task (jsonl:PATH or hub:ID), but task is {task}" for name in given]
         found += [
             f"probes holds {probe!r}, whose items the task {task!r} trains on"
             for probe in self.probes or ()

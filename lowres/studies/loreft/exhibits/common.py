@@ -35,7 +35,7 @@ def slug(where: Where) -> str:
 
 def measure(where: Where) -> str:
     """The name of a task's measure."""
-    name = metric(where.task)
+    name = metric(where)
     return METRICS.get(name, name)
 
 

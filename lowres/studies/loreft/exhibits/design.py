@@ -78,7 +78,7 @@ def live_table(records: Sequence[Record]) -> Shown:
     """What was just run here."""
     rows = []
     for record in records:
-        score, loss = (record.mean("task", name) for name in (metric(record.trial["task"]), "target_nll"))
+        score, loss = (record.mean("task", name) for name in (metric(where_of(record)), "target_nll"))
         trained = record.counts.get("trained_parameters", 0)
         rate = (record.trial["optimisation"] or {}).get("learning_rate", 0)
         cells = (
@@ -176,7 +176,7 @@ def _tuning_rows(where: Where, tries: Mapping[str, list[Record]]) -> Shown:
             at_edge = chosen and place in (0, len(tried) - 1) and len(tried) > 1
             choice = "failed" if failed else "chosen, edge of the grid" if at_edge else "chosen" if chosen else ""
             loss = float("nan") if failed else validation_loss(record)
-            score = float("nan") if failed else record.mean("task", metric(where.task))
+            score = float("nan") if failed else record.mean("task", metric(where))
             rows.append((arm, f"{_learning_rate(record):g}", loss, score, choice))
     counts = sorted({len(tried) for tried in tries.values()})
     each = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
@@ -244,7 +244,7 @@ def _stability(evidence: Evidence, where: Where, tries: Mapping[str, list[Record
         scores = evidence.scores(evidence.at(where, name))
         if scores is None:
             continue
-        tried = [record.mean("task", metric(where.task)) for record in _done(tries.get(name, []))]
+        tried = [record.mean("task", metric(where)) for record in _done(tries.get(name, []))]
         over_rates = f"{max(tried) - min(tried):.3f} over {len(tried)}" if len(tried) > 1 else "-"
         by_seed = scores.mean(axis=1)
         over_seeds = f"{by_seed.max() - by_seed.min():.3f} over {len(by_seed)}" if len(by_seed) > 1 else "-"
