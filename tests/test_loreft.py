@@ -694,3 +694,16 @@ def test_a_task_of_ones_own_keeps_its_fields_and_its_metric(tmp_path: Path):
         InputError, match=r"prompt_field is for your own task \(jsonl:PATH or hub:ID\), but task is boolq"
     ):
         from_mapping(Params, {"task": "boolq", "prompt_field": "ask"})
+
+
+def test_one_record_stands_for_every_arm_that_means_its_trial():
+    half = record("loreft", 0.5, rank=4)
+    points = evidence.points_of(half, {})
+    assert {(point.arm, point.options) for point in points} == {("loreft", (("rank", 4),)), ("loreft-half-rank", ())}
+    alone = evidence.points_of(half, {"loreft": 1e-3, "loreft-half-rank": 4e-3})
+    assert {point.arm for point in alone} == {"loreft"}
+
+
+def test_a_record_at_a_rate_that_was_not_chosen_stands_for_no_arm():
+    assert evidence.points_of(record("lora", 0.5), {"lora": 4e-3}) == []
+    assert [point.arm for point in evidence.points_of(record("lora", 0.5), {"lora": 1e-3})] == ["lora"]

@@ -101,8 +101,8 @@ CLAIMS = (
 DEVIATIONS = (
     Deviation(
         "Models of 1.1 to 7.1 billion parameters from a hub",
-        "generated worlds and models of 47 thousand to 3 million parameters pretrained on them; SmolLM2-135M-Instruct "
-        "as the one real point",
+        "generated worlds and models of some ten to some hundred thousand parameters pretrained on them; "
+        "SmolLM2-135M-Instruct as the one real point",
         "unknown: a world model has little beside what the probes ask, so that tuning may overwrite it sooner",
     ),
     Deviation(

@@ -16,7 +16,7 @@ from lowres.claims import Claim, Part, Rule, Verdict, at_tier, judge_parts, with
 from lowres.data import TaskOptions
 from lowres.exhibits import process_hours
 from lowres.studies.loreft import claims
-from lowres.studies.loreft.arms import ARMS, MIDDLE, chosen_rates, task_options, unseeded
+from lowres.studies.loreft.arms import ARMS, MIDDLE, Arm, chosen_rates, task_options, unseeded
 from lowres.studies.loreft.claims import CLAIMS, MARGIN
 from lowres.studies.loreft.params import Params
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from lowres.trial import Record
 
 PAGE = "notebooks/04_loreft.html"
+CURVED = "loreft"  # the arm of which curves vary one option
 
 
 @dataclass(frozen=True)
@@ -138,11 +139,13 @@ def gather(params: Params, live: Sequence[Record]) -> Evidence:
     stored = [record for record in read_published("loreft") if record.status == "done"]
     known = {where_of(record) for record in stored}
     chosen = stored + [r for r in live if r.status == "done" and where_of(r) not in known]
+    tuned = [record for record in chosen if record.trial["arm"].startswith("tuning ")]
     tested = [record for record in chosen if record.trial["evaluation"]["split"] == "test"]
+    known_rates = {where: chosen_rates(r for r in tuned if where_of(r) == where) for where in map(where_of, tuned)}
     points: dict[Point, dict[int, Record]] = defaultdict(dict)
     for record in _comparable(tested):
-        points[point_of(record)][record.trial["seed"]] = record
-    tuned = [record for record in chosen if record.trial["arm"].startswith("tuning ")]
+        for point in points_of(record, known_rates.get(where_of(record), {})):
+            points[point][record.trial["seed"]] = record
     return Evidence(params, dict(points), tuned, bool(stored))
 
 
@@ -151,16 +154,34 @@ def where_of(record: Record) -> Where:
     return Where(unseeded(record.trial["model"]), record.trial["task"], TaskOptions(**record.trial["options"]))
 
 
-def point_of(record: Record) -> Point:
-    """Where a record belongs."""
+def points_of(record: Record, rates: Mapping[str, float]) -> list[Point]:
+    """The points that a record stands for: its arm's, and those of arms that mean the very same trial.
+
+    So LoReFT of half the rank is a point of the curve over ranks too, if both have the same rate. A record at another
+    rate than the one that was chosen for an arm stands for none: it was made before more rates were tried.
+    """
+    optimisation, own = record.trial["optimisation"], ARMS[record.trial["arm"]]
+    rate = optimisation["learning_rate"] if optimisation else None
+    found = []
+    for arm in ARMS.values():
+        if (arm.tuner, arm.labels, arm.epochs) != (own.tuner, own.labels, own.epochs):
+            continue
+        point, varied = _point(record, arm), arm.name == CURVED or arm is own
+        at_rate = rates.get(arm.rate_of or arm.name, rate) == rate
+        if at_rate and len(point.options) <= varied:
+            found.append(point)
+    return found
+
+
+def _point(record: Record, arm: Arm) -> Point:
+    """Where a record belongs if it is one of this arm: with the options that differ from the arm's own."""
     from lowres import tuners
 
     trial = record.trial
-    arm, options = ARMS[trial["arm"]], dict(trial["tuner"] or {})
     usual = tuners.make(arm.tuner, **arm.options) if arm.tuner else None
     differing = {
         name: value
-        for name, value in options.items()
+        for name, value in (trial["tuner"] or {}).items()
         if name != "name" and value != getattr(usual, name) and getattr(usual, name) != MIDDLE
     }
     return Point(where_of(record), arm.name, trial["recipe"]["task_tokens"], tuple(differing.items()))
