@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lowres import exhibits, world
 from lowres.exhibits import BARS, average
-from lowres.markup import Shown, shown_table, shown_text
+from lowres.markup import Shown, joined, shown_table, shown_text
 from lowres.studies.forgetting import measures, paper
 from lowres.studies.forgetting.arms import ARMS, MAIN, arm_of, task_loss, unseeded
 from lowres.studies.forgetting.claims import ABOVE, DEVIATIONS
@@ -54,11 +54,15 @@ def reread_table() -> Shown:
             skill = cell.start - paper.CHANCE[group]
             lost = (cell.start - cell.end) / skill
             rows.append(
-                (f"{model.name}, {SHORT[group]}", cell.start, cell.end, cell.fg, round(skill, 2), f"{lost:.0%}")
+                (f"{model.name}, {SHORT[group]}", *map(_two, (cell.start, cell.end, cell.fg, skill)), f"{lost:.0%}")
             )
     header = ("Model and group", "Start", "End", "FG", "Start above chance", "Of that lost in the end")
     caption = "Tables 4 and 6 of the paper in percent, and what follows from them: more than all is below chance"
     return shown_table(caption, header, rows, stack=True)
+
+
+def _two(value: float) -> str:
+    return f"{value:.2f}"
 
 
 def reread_figure() -> Shown:
@@ -202,7 +206,7 @@ def _group_row(evidence: Evidence, point: Point, group: str) -> Row | None:
     nats = [_nats(evidence, point, group, end) for end in (False, True)]
     return (
         f"{point.model}, {SHORT[group]}",
-        float(levels[0]),
+        _two(levels[0]),
         after,
         _percent(drop(evidence, point, group)),
         f"{levels[0] - levels[1:].mean():.3f}",
@@ -225,19 +229,23 @@ def _nats(evidence: Evidence, point: Point, group: str, end: bool) -> float:
 
 def starts_table(evidence: Evidence) -> Shown:
     """R(0) of every probe and model beside chance; what is at chance cannot show forgetting."""
-    probes = dict.fromkeys(probe for model in evidence.models for probe in _probes_of(evidence, model))
+    kinds = [[m for m in evidence.models if world.is_world_model(m) == kind] for kind in (True, False)]
+    return joined([_starts(evidence, models) for models in kinds if models])
+
+
+def _starts(evidence: Evidence, models: Sequence[str]) -> Shown:
+    probes = dict.fromkeys(probe for model in models for probe in _probes_of(evidence, model))
     rows = []
     for probe in probes:
         cells = []
-        for model in evidence.models:
+        for model in models:
             found = evidence.courses(evidence.at(model), probe)
-            mark = "" if not found or found[0].is_above_chance() else " (at chance)"
+            mark = "" if not found or found[0].is_above_chance() else "*"
             cells.append(f"{found[0].starts.mean():.2f}{mark}" if found else "-")
-        rows.append((probe, *cells))
-    caption = (
-        f"Start of every probe; at chance means that a seed is less than {ABOVE:.2f} above it, nothing can be lost"
-    )
-    return shown_table(caption, ("Probe", *evidence.models), rows)
+        rows.append((probe.removeprefix("world-"), *cells))
+    where = "The generated world" if world.is_world_model(models[0]) else "Real data"
+    caption = f"{where}: start of every probe. * at chance: a seed is less than {ABOVE:.2f} above it, so that nothing can be lost"
+    return shown_table(caption, ("Probe", *(model.removeprefix("world-") for model in models)), rows)
 
 
 def _probes_of(evidence: Evidence, model: str) -> tuple[str, ...]:
@@ -538,7 +546,7 @@ def bias_table(evidence: Evidence) -> Shown:
                 lost = table(evidence, point, probe, CORRECTED)
                 effect = None if lost is None else mean_interval(lost)
                 levels = course.levels.mean(axis=0)
-                rows.append((f"{model}, {course.probe}", float(levels[0]), float(levels[-1]), _percent(effect)))
+                rows.append((f"{model}, {course.probe}", _two(levels[0]), _two(levels[-1]), _percent(effect)))
     header = ("Model and probe", "Start", "End", "Corrected drop, all checkpoints")
     return shown_table("Bias, and choices between two that have nothing to do with it", header, rows, stack=True)
 

@@ -57,7 +57,7 @@ def _ablation(tuner: str, meaning: str) -> Arm:
 
 
 _ALL = (
-    Arm("untouched", "the model as it is"),
+    Arm("untouched", "the model as it is", kind="start"),
     Arm("full", "every parameter", "full"),
     Arm("bitfit", "biases alone", "bitfit"),
     Arm("lora", "rank 8 beside every linear layer", "lora"),
