@@ -244,7 +244,7 @@ def _starts(evidence: Evidence, models: Sequence[str]) -> Shown:
             cells.append(f"{found[0].starts.mean():.2f}{mark}" if found else "-")
         rows.append((probe.removeprefix("world-"), *cells))
     where = "The generated world" if world.is_world_model(models[0]) else "Real data"
-    caption = f"{where}: start of every probe. * at chance: a seed is less than {ABOVE:.2f} above it, so that nothing can be lost"
+    caption = f"{where}: start of every probe. * at chance (a seed less than {ABOVE:.2f} above): nothing can be lost"
     return shown_table(caption, ("Probe", *(model.removeprefix("world-") for model in models)), rows)
 
 

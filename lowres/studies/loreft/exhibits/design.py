@@ -207,7 +207,7 @@ def _tuning_dots(where: Where, tries: Mapping[str, list[Record]]) -> Shown:
         name=f"loreft-tries-{slug(where)}",
         alt=f"Best validation loss after each try of a learning rate, for {len(gained)} arms on {label(where)}. The "
         f"further tries brought the most to {most}: {gained[most]:.3f} nats.",
-        caption="As many tries for every arm: its usual rate first, then a smaller one and a larger one.",
+        caption="As many tries for every arm: its usual rate first if it was tried, the others from small to large.",
         x="nats per target token of the validation items, best so far",
         y="Arm",
     )
