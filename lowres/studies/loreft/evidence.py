@@ -323,7 +323,12 @@ def _long_answers(evidence: Evidence, claim: Claim) -> Verdict:
         Part("LoReFT - prefix tuning, long answers", contrast(evidence, long, arms("loreft", "prefix")), rule),
         Part("LoRA's lead, long - short answers", beyond, rule),
     ]
-    return _verdict(evidence, claim, [*long, *short], parts)
+    worlds = in_worlds(evidence)
+    context = {
+        "LoRA - LoReFT, the world's questions": contrast(evidence, worlds, arms("lora", "loreft")),
+        "LoReFT - prefix tuning, the world's questions": contrast(evidence, worlds, arms("loreft", "prefix")),
+    }
+    return _verdict(evidence, claim, [*long, *short], parts, context)
 
 
 def _lead(evidence: Evidence, places: Sequence[Where]) -> NDArray | None:

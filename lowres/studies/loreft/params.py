@@ -48,7 +48,7 @@ class Params:
         tiers=_tiers(FEW, ("untouched", "lora", "loreft"), arm_names(), arm_names()),
     )
     task_tokens: int | None = parameter(
-        None, "budget of task data", low=1, unit="tokens", tiers=_tiers(400, 4_000, 700_000, 8_000_000)
+        None, "budget of task data", low=1, unit="tokens", tiers=_tiers(400, 2_000, 700_000, 8_000_000)
     )
     curves: tuple[str, ...] | None = parameter(
         None,
@@ -73,7 +73,7 @@ class Params:
     )
     epochs: int = parameter(3, "passes over the training data", low=1)
     batch_size: int = parameter(8, "examples per update", low=1)
-    items: int | None = parameter(None, "test examples", low=1, tiers=_tiers(8, 100, 1_000, 4_000))
+    items: int | None = parameter(None, "test examples", low=1, tiers=_tiers(8, 200, 1_000, 4_000))
     tuning_items: int = parameter(100, "validation examples that decide on a learning rate", low=1)
     probes: tuple[str, ...] | None = parameter(
         None,

@@ -95,7 +95,9 @@ def contenders(evidence: Evidence, where: Where) -> dict[str, Point]:
 
     The two LoRAs that were made to match LoReFT count too; the other controls and the ablations do not.
     """
-    chosen = [arm.name for arm in ARMS.values() if arm.kind == "tuner" or arm.name in ("lora-matched", LIMITED)]
+    chosen = [
+        arm.name for arm in ARMS.values() if arm.kind in ("start", "tuner") or arm.name in ("lora-matched", LIMITED)
+    ]
     found = {name: evidence.at(where, name) for name in chosen}
     ranks = [point for point in varied(evidence, where, "loreft") if [name for name, _ in point.options] == ["rank"]]
     found |= {f"loreft rank {dict(point.options)['rank']}": point for point in ranks}
