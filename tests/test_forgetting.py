@@ -458,6 +458,7 @@ def test_the_architectures_of_the_paper_go_through_a_stream(kind: str, task: str
 def test_the_smoke_tier_runs_from_pretraining_to_the_verdicts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setenv("LOWRES_CACHE", str(tmp_path / "cache"))
     monkeypatch.setitem(names.SIZES, "xs", replace(names.SIZES["xs"], steps=3))
+    monkeypatch.setattr("lowres.ledger.read_published", lambda study: [])
     chosen = params(tier="smoke", models=["world-xs"], ablated=["world-xs"], controls=["no-op"], precision="fp32")
     records = studies.insist_on_all(studies.execute(forgetting, chosen, Ledger(tmp_path / "ledger"), progress=False))
     found = forgetting.gather(chosen, records)
@@ -466,8 +467,9 @@ def test_the_smoke_tier_runs_from_pretraining_to_the_verdicts(monkeypatch: pytes
     assert {verdict.outcome for verdict in forgetting.verdicts(found)} == {"cannot tell"}
     assert "holds" in repr(exhibits.controls(found))
     assert "world-xs, stream" in repr(exhibits.live_table(records))
-    for table in (exhibits.groups_table, exhibits.starts_table, exhibits.options_table, exhibits.arms_effects):
+    for table in (exhibits.groups_table, exhibits.options_table, exhibits.arms_effects):
         assert "world-xs" in repr(table(found))
+    assert "| Probe | xs |" in repr(exhibits.starts_table(found))
     trials = forgetting.trials(chosen)
     assert "world-xs, no-op" in repr(exhibits.trial_table(trials, [True] * len(trials)))
     assert "1 trial" not in engine.table(records)
