@@ -707,3 +707,11 @@ def test_one_record_stands_for_every_arm_that_means_its_trial():
 def test_a_record_at_a_rate_that_was_not_chosen_stands_for_no_arm():
     assert evidence.points_of(record("lora", 0.5), {"lora": 4e-3}) == []
     assert [point.arm for point in evidence.points_of(record("lora", 0.5), {"lora": 1e-3})] == ["lora"]
+
+
+def test_the_book_and_pyreft_train_the_same_from_equal_edits(chat_folder: Path):
+    from lowres.studies.loreft import reference
+
+    found = reference.losses(str(chat_folder), "world-question", 6)
+    assert found["here"] == pytest.approx(found["pyreft"], abs=1e-4)
+    assert len(found["here"]) == 6

@@ -24,6 +24,7 @@ from lowres.studies.loreft.exhibits.questions import (
     reference,
     retention,
     retention_table,
+    same_start,
 )
 from lowres.studies.loreft.exhibits.scores import curves, differences, scores_table
 
@@ -48,6 +49,7 @@ __all__ = [
     "reference",
     "retention",
     "retention_table",
+    "same_start",
     "scores_table",
     "stability",
     "trial_table",
