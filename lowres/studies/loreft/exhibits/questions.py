@@ -272,7 +272,7 @@ def reference(evidence: Evidence) -> Shown:
 
 def same_start(params: Params) -> Shown:
     """LoReFT here and by pyreft on the same trial, from the same edits: the loss of some updates, trained just now."""
-    from lowres.studies.loreft.reference import losses
+    from lowres.studies.loreft.reference import POSITIONS, losses
 
     smoke = params.tier == "smoke"
     model, updates = ("world-xs~0.30", 5) if smoke else ("world-s~0.55", 40)
@@ -282,9 +282,8 @@ def same_start(params: Params) -> Shown:
     rows = [(f"update {number}", f"{here[number - 1]:.6f}", f"{pyreft[number - 1]:.6f}") for number in shown]
     apart = max(abs(one - other) for one, other in zip(here, pyreft, strict=True))
     caption = (
-        f"Nats per target token, {updates} updates on world-question with {model}, at positions p3+s3, trained just now "
-        f"from equal edits; "
-        f"the largest difference is {apart:.1e}"
+        f"Nats per target token, {updates} updates on world-question with {model} at positions {POSITIONS}, trained "
+        f"just now from equal edits; the largest difference is {apart:.1e}"
     )
     return shown_table(caption, ("", "Here", "pyreft"), rows)
 
