@@ -518,7 +518,7 @@ def test_without_records_the_page_says_so_instead_of_drawing(monkeypatch: pytest
     for name in exhibits.__all__:
         if name in ("ablations", "arms_table", "beside_paper", "deviations", "drift", "live_table", "overhead"):
             continue
-        if name in ("parameters_table", "trial_table", "verification"):
+        if name in ("parameters_table", "same_start", "trial_table", "verification"):
             continue
         arguments = {"curves": ("ranks",), "retention": ("nll",)}.get(name, ())
         arguments = ([],) if name in ("tuning_table", "tuning_curve", "stability") else arguments

@@ -142,7 +142,8 @@ def _sentence(field: Field, bracket: str) -> str:
     if len(among) == 1:
         return f"{start}, the only one there."
     if not equals:
-        return f"{start}, better than each of the {len(among) - 1} others."
+        others = "the other one" if len(among) == 2 else f"each of the {len(among) - 1} others"
+        return f"{start}, better than {others}."
     return f"{start}; not told from it: {', '.join(equals)}."
 
 
