@@ -277,9 +277,10 @@ def scale(evidence: Evidence, places: Sequence[Where]) -> str:
     for where in places:
         runs = {point: seeds for point, seeds in evidence.points.items() if point.where == where}
         seeds = max(map(len, runs.values()), default=0)
-        example = next((record for found in runs.values() for record in found.values() if record.counts), None)
+        records = (record for found in runs.values() for record in found.values())
+        example = next((record for record in records if record.counts.get("task_examples")), None)
         if example is not None:
-            examples, items = example.counts.get("task_examples", 0), len(next(iter(example.outcomes["task"].values())))
+            examples, items = example.counts["task_examples"], len(next(iter(example.outcomes["task"].values())))
             words.append(
                 f"{where.model} on {where.task} ({examples} examples, {items} test items, up to {seeds} "
                 f"{'seed' if seeds == 1 else 'seeds'})"
