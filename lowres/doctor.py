@@ -122,11 +122,11 @@ def data_files() -> Iterator[Finding]:
 
 def folders() -> Iterator[Finding]:
     """Where records and converted models go, and how much room there is."""
-    from lowres.ledger import default_folder
     from lowres.models import cache_folder
+    from lowres.places import ledger_folder
 
     for what, folder, variable in (
-        ("ledger", default_folder(), "LOWRES_LEDGER"),
+        ("ledger", ledger_folder(), "LOWRES_LEDGER"),
         ("model cache", cache_folder(), "LOWRES_CACHE"),
     ):
         existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())

@@ -18,15 +18,8 @@ from pathlib import Path
 from typing import IO
 
 from lowres.params import InputError
+from lowres.places import RESULTS, ledger_folder
 from lowres.trial import Record, code_fingerprint, from_dict
-
-ROOT = Path(__file__).parent.parent
-RESULTS = ROOT / "results"
-
-
-def default_folder() -> Path:
-    """$LOWRES_LEDGER, else `_ledger` beside the package."""
-    return Path(os.environ.get("LOWRES_LEDGER") or ROOT / "_ledger").expanduser()
 
 
 class Ledger:
@@ -37,7 +30,7 @@ class Ledger:
     """
 
     def __init__(self, folder: Path | None = None) -> None:
-        self.folder = Path(folder) if folder else default_folder()
+        self.folder = Path(folder) if folder else ledger_folder()
         self.quarantined: list[str] = []
         try:
             self.folder.mkdir(parents=True, exist_ok=True)

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from lowres import models, tuners
-from lowres.data import Example, Probe, Task, TaskOptions, general_pool, load_probe, load_task
-from lowres.data.mixing import mix, random_labels, take_tokens
+from lowres.data import Example, Probe, Task, TaskOptions, general_pool, load_probe, load_task, rationales
+from lowres.data.mixing import mix, random_labels, take_examples, take_tokens
 from lowres.models import Encoded, LanguageModel
 from lowres.params import InputError
 from lowres.provenance import provenance
@@ -43,6 +43,7 @@ RESULT_MODULES = (
     "trial.py",
 )
 ANCHORS = ("none", "hand-written", "model-written")
+ADDED_LATER = ("task_examples", "pool", "rationale", "rationales")  # of a recipe: at their defaults not in a spec
 SCHEMA = 1
 
 
@@ -51,7 +52,9 @@ class Recipe:
     """How the training data are put together and worded.
 
     Tokens count the bare prompt and the target of an example, without chat format and anchor, so that arms that word
-    the same examples differently have the same budget. `shots` training examples stand in the prompt (in-context).
+    the same examples differently have the same budget; `task_examples` is a budget in examples in their place. `shots`
+    training examples stand in the prompt (in-context). Only the first `pool` training examples (0: all) are drawn from.
+    `rationale` says what is done with the rationales of the file `rationales` (see `lowres.data.rationales`).
     """
 
     task_tokens: int = 0
@@ -60,6 +63,10 @@ class Recipe:
     order: str = "shuffle"
     labels: str = "true"
     shots: int = 0
+    task_examples: int = 0
+    pool: int = 0
+    rationale: str = "none"
+    rationales: str = ""
 
 
 @dataclass(frozen=True)
@@ -113,6 +120,9 @@ class Trial:
         """The trial as plain JSON values; the tuner is named."""
         spec = json.loads(json.dumps(asdict(self)))
         spec["tuner"] = {"name": self.tuner.name, **spec["tuner"]} if self.tuner else None
+        for recipe in (spec["recipe"], *(stage["recipe"] for stage in spec["stream"])):
+            for name in [name for name in ADDED_LATER if recipe[name] == getattr(Recipe(), name)]:
+                del recipe[name]
         if not self.stream:
             del spec["stream"]
         return dict(spec)
@@ -121,6 +131,7 @@ class Trial:
         """What the result depends on. The study and the arm's label are names only: two studies share a trial."""
         spec = self.spec()
         del spec["study"], spec["arm"]
+        spec["recipe"].pop("rationales", None)  # the name of a file, whose content is among the data
         return {
             "spec": spec,
             "data": data_fingerprint(self),
@@ -182,6 +193,7 @@ def data_fingerprint(trial: Trial) -> str:
     for stage in trial.stages():
         task = load_task(stage.task, stage.options)
         parts += [task.instruction, *(_fingerprint(task, split) for split in ("train", stage.evaluation.split))]
+        parts += [_rationale_fingerprint(stage, task)] if stage.recipe.rationale != "none" else []
         parts += [_pool_fingerprint(stage.task)] if stage.recipe.general_tokens else []
     return _hash(parts + [_fingerprint(load_probe(name)) for name in trial.evaluation.probes])
 
@@ -190,6 +202,19 @@ def data_fingerprint(trial: Trial) -> str:
 def _fingerprint(loaded: Task | Probe, split: str = "") -> str:
     """Remembered per loaded object: a file that changed is loaded as another one."""
     return loaded.fingerprint(split) if isinstance(loaded, Task) else loaded.fingerprint()
+
+
+def _rationale_fingerprint(trial: Trial, task: Task) -> str:
+    """Hash over the rationales that the trial may read; refuses one that lacks some of them."""
+    recipe = trial.recipe
+    drawn = () if recipe.rationale in rationales.AS_PREDICTION else rationales.pool_of(task, recipe.pool)
+    found = rationales.load(recipe.rationales, (*drawn, *_evaluated(trial, task)))
+    return _hash([[one.text, one.answer, one.samples] for one in found])
+
+
+def _evaluated(trial: Trial, task: Task) -> tuple[Example, ...]:
+    examples: tuple[Example, ...] = getattr(task, trial.evaluation.split)[: trial.evaluation.items]
+    return examples
 
 
 @functools.cache
@@ -305,11 +330,13 @@ def fingerprints(trial: Trial) -> dict[str, str]:
 def draw(trial: Trial, task: Task, language_model: LanguageModel) -> tuple[tuple[Example, ...], tuple[Example, ...]]:
     """The task examples and the general examples of a trial; arms that share a seed share their task examples."""
     recipe, count = trial.recipe, token_counter(language_model)
+    pool, what = rationales.pool_of(task, recipe.pool), f"task {task.name!r}"
+    subset = derived_seed(trial.seed, "subset")
     chosen: tuple[Example, ...] = ()
-    if recipe.task_tokens:
-        chosen = take_tokens(
-            task.train, recipe.task_tokens, count, derived_seed(trial.seed, "subset"), f"task {task.name!r}"
-        )
+    if recipe.task_examples:
+        chosen = take_examples(pool, recipe.task_examples, subset, what)
+    elif recipe.task_tokens:
+        chosen = take_tokens(pool, recipe.task_tokens, count, subset, what)
     if recipe.labels == "random":
         chosen = random_labels(chosen, derived_seed(trial.seed, "labels"))
     general: tuple[Example, ...] = ()
@@ -379,8 +406,9 @@ def _tune(trial: Trial, subject: Subject, anchor: str, task: Task) -> tuple[Trai
     language_model = subject.language_model
     count = token_counter(language_model)
     task_part, general_part = draw(trial, task, language_model)
+    rows, reworded = reason(trial, task, task_part, language_model, anchor)
     sequence, dropped = [], 0
-    for example, is_task in _unrolled(trial, task_part, general_part):
+    for example, is_task in _unrolled(trial, rows, general_part):
         prompt = with_anchor(anchor, example.prompt) if is_task else example.prompt
         row = models.encode(language_model, prompt, example.target)
         if len(row.ids) <= language_model.context:
@@ -395,9 +423,58 @@ def _tune(trial: Trial, subject: Subject, anchor: str, task: Task) -> tuple[Trai
         "general_examples": len(general_part),
         "general_tokens": sum(map(count, general_part)),
         "dropped_too_long": dropped,
+        **{f"training_{name}": count for name, count in reworded.items()},
     }
     counts["trained_parameters"] = sum(p.numel() for p in subject.tuned.parameters() if p.requires_grad)
     return _train(subject, sequence, trial), counts
+
+
+def reason(
+    trial: Trial,
+    task: Task,
+    examples: Sequence[Example],
+    language_model: LanguageModel,
+    anchor: str,
+    training: bool = True,
+) -> tuple[Sequence[Example], dict[str, int]]:
+    """Examples with their reasoning in the prompt, or, when it is to be distilled, with rows that have it as target.
+
+    Returns:
+        The examples; and how many rationales were empty, and how many were cut to fit the context. What is cut is the
+        beginning of a rationale, never the input.
+    """
+    recipe = trial.recipe
+    if recipe.rationale in ("none", *rationales.AS_PREDICTION):
+        return examples, {}
+    written = rationales.load(recipe.rationales, examples)
+    if recipe.rationale == "target":
+        pairs = zip(examples, written, strict=True)
+        more = [rationales.to_explain(task.name, *pair) for pair in pairs if pair[1].text] if training else []
+        return (*examples, *more), {"empty_rationales": sum(not one.text for one in written)}
+    offset = 1 + derived_seed(trial.seed, "wrong rationale") % 1000
+    found, cut = [], 0
+    texts = rationales.reasoning(recipe.rationale, written, examples, offset)
+    for example, text in zip(examples, texts, strict=True):
+        fitting = _fitting(task, example, text, language_model, anchor)
+        cut += fitting != text
+        found.append(rationales.with_reasoning(task.name, example, fitting))
+    return found, {"empty_rationales": sum(not text for text in texts), "cut_rationales": cut}
+
+
+def _fitting(task: Task, example: Example, text: str, language_model: LanguageModel, anchor: str) -> str:
+    """As much of the end of a rationale as the context holds beside anchor, input and answer."""
+    from lowres.evaluate import with_anchor
+
+    tokenizer, answer = language_model.tokenizer, 1 + len(language_model.tokenizer(example.target).input_ids)
+    room = language_model.context - max(task.max_new_tokens, answer)
+    while text:
+        whole = with_anchor(anchor, rationales.with_reasoning(task.name, example, text).prompt)
+        surplus = len(models.prompt_ids(language_model, whole)) - room
+        if surplus <= 0:
+            return text
+        ids = tokenizer(text, add_special_tokens=False).input_ids
+        text = str(tokenizer.decode(ids[surplus:])).strip("\ufffd ") if surplus < len(ids) else ""
+    return text
 
 
 def _train(subject: Subject, sequence: Sequence[Encoded], trial: Trial) -> TrainingLog:
@@ -430,14 +507,22 @@ def _evaluate(
     trial: Trial, language_model: LanguageModel, model: Any, anchor: str, prefix: str, found: Findings
 ) -> None:
     """Measure a model after a stage: its task, then the probes."""
-    from lowres.evaluate import evaluate_probe, evaluate_task
+    from lowres.evaluate import evaluate_probe, evaluate_task, judge, with_anchor
 
     plan, task = trial.evaluation, load_task(trial.task, trial.options)
-    if plan.items:
-        examples = getattr(task, plan.split)[: plan.items]
+    if plan.items and trial.recipe.rationale in rationales.AS_PREDICTION:
+        predicted = _evaluated(trial, task)
+        found.texts[prefix + "task"] = rationales.predictions(
+            trial.recipe.rationale, trial.recipe.rationales, predicted
+        )
+        found.outcomes[prefix + "task"] = judge(predicted, found.texts[prefix + "task"], task.metric)
+    elif plan.items:
+        examples, reworded = reason(trial, task, _evaluated(trial, task), language_model, anchor, training=False)
         outcomes, texts, cut = evaluate_task(model, language_model, examples, anchor, task.max_new_tokens, task.metric)
         found.outcomes[prefix + "task"], found.texts[prefix + "task"] = outcomes, texts
-        found.counts[prefix + "cut_prompts"] = cut
+        found.counts.update({prefix + name: count for name, count in {**reworded, "cut_prompts": cut}.items()})
+        read = (len(models.prompt_ids(language_model, with_anchor(anchor, example.prompt))) for example in examples)
+        found.counts[prefix + "prompt_tokens"] = sum(read)
     for name in plan.probes:
         found.outcomes[prefix + name] = evaluate_probe(model, language_model, load_probe(name), plan.probe_items)
 

@@ -77,12 +77,13 @@ def general_pool(monkeypatch: pytest.MonkeyPatch) -> tuple[Any, ...]:
 @pytest.fixture
 def results(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A folder of published records of its own."""
-    from lowres import ledger
+    from lowres import ledger, places
+    from lowres.data import rationales
     from lowres.engine import verification
 
     folder = tmp_path / "results"
-    monkeypatch.setattr(ledger, "RESULTS", folder)
-    monkeypatch.setattr(verification, "RESULTS", folder)
+    for module in (places, ledger, verification, rationales):
+        monkeypatch.setattr(module, "RESULTS", folder)
     return folder
 
 

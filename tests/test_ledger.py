@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lowres import ledger, trial
+from lowres import ledger, places, trial
 from lowres.ledger import Ledger
 from lowres.params import InputError
 from lowres.trial import Record
@@ -199,7 +199,7 @@ def test_the_default_folder_can_be_set(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("LOWRES_LEDGER", str(tmp_path / "elsewhere"))
     assert Ledger().folder == tmp_path / "elsewhere"
     monkeypatch.delenv("LOWRES_LEDGER")
-    assert ledger.default_folder() == ledger.ROOT / "_ledger"
+    assert places.ledger_folder() == places.ROOT / "_ledger"
 
 
 # --- several processes -----------------------------------------------------------------------------------------------

@@ -41,6 +41,16 @@ def take_tokens(
     return tuple(taken)
 
 
+def take_examples(examples: Sequence[Example], count: int, seed: int, what: str) -> tuple[Example, ...]:
+    """A random subset of `count` examples; with the same seed a smaller one is part of a larger one.
+
+    Raises InputError, in which `what` names the data, if there are not so many.
+    """
+    if count > len(examples):
+        raise InputError(f"a budget of {count:,} examples is more than {what} has: {len(examples):,}")
+    return tuple(_permuted(examples, seed)[:count])
+
+
 def mix(task: Sequence[Example], general: Sequence[Example], order: str, seed: int) -> tuple[tuple[Example, bool], ...]:
     """Task and general examples in one sequence, each with whether it is of the task.
 

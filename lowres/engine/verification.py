@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from lowres.engine.tables import aligned
-from lowres.ledger import RESULTS, Ledger, read_published, write_atomically
+from lowres.ledger import Ledger, read_published, write_atomically
 from lowres.params import InputError
+from lowres.places import RESULTS
 from lowres.provenance import provenance
 from lowres.trial import Record, code_fingerprint, trial_from
 from lowres.trial import run as run_trial

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -12,7 +13,7 @@ from lowres import tuners
 from lowres.data import Example, Probe
 from lowres.evaluate import passes
 from lowres.evaluate.answers import Answers, Item, answer, batches, padded
-from lowres.evaluate.metrics import ALWAYS, MEASURES
+from lowres.evaluate.metrics import ALWAYS, MEASURES, exact_match
 from lowres.models import (
     LanguageModel,
     encode,
@@ -100,18 +101,36 @@ def evaluate_task(
     choices = bool(examples[0].choices)
     answers = answer(model, language_model, items, 0 if choices else max_new_tokens, "task")
     if choices:
-        return _choice_outcomes(examples, items, answers), [], cut
-    outcomes: Outcomes = {
-        name: [
-            MEASURES[name](example.prompt, text, example.answers or (example.target,))
-            for example, text in zip(examples, answers.texts, strict=True)
-        ]
-        for name in dict.fromkeys((*ALWAYS, *([metric] if metric in MEASURES else [])))
-    }
+        return {**_choice_outcomes(examples, items, answers), **_positive(examples, answers)}, [], cut
+    outcomes = judge(examples, answers.texts, metric)
     outcomes["target_nll"] = [
         -score[0] / len(item.continuations[0]) for item, score in zip(items, answers.log_likelihoods, strict=True)
     ]
     return outcomes, list(answers.texts), cut
+
+
+def judge(examples: Sequence[Example], texts: Sequence[str], metric: str) -> Outcomes:
+    """Outcomes of given texts: "accuracy" where there are choices (the right one is named), else those of free text."""
+    pairs = list(zip(examples, texts, strict=True))
+    if examples[0].choices:
+        return {"accuracy": [exact_match(text, example.target) for example, text in pairs]}
+    return {
+        name: [MEASURES[name](example.prompt, text, example.answers or (example.target,)) for example, text in pairs]
+        for name in dict.fromkeys((*ALWAYS, *([metric] if metric in MEASURES else [])))
+    }
+
+
+def _positive(examples: Sequence[Example], answers: Answers) -> Outcomes:
+    """Where all examples have the same two choices: the probability of the first of them, and whether it is right.
+
+    The probability is renormalised over both; "positive_probability" and "positive" are what AUC-PR is made of.
+    """
+    if any(len(example.choices) != 2 or example.choices != examples[0].choices for example in examples):
+        return {}
+    return {
+        "positive_probability": [1 / (1 + math.exp(min(700.0, no - yes))) for yes, no in answers.log_likelihoods],
+        "positive": [float(example.target == example.choices[0]) for example in examples],
+    }
 
 
 def evaluate_probe(model: nn.Module, language_model: LanguageModel, probe: Probe, count: int) -> Outcomes:

@@ -47,9 +47,9 @@ class Bench:
 
 def read() -> Bench:
     """What is on file; no arms where nothing was measured."""
-    from lowres import ledger
+    from lowres import places
 
-    path = ledger.RESULTS / FILE
+    path = places.RESULTS / FILE
     if not path.is_file():
         return Bench("", "", {})
     kept = json.loads(path.read_text(encoding="utf-8"))
