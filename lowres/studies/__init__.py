@@ -5,6 +5,7 @@ A study exposes
     Params                            its parameters, a frozen dataclass (see `lowres.params`)
     tuning(params) -> trials          what has to run first to choose settings on validation data; may be empty
     trials(params, tuned) -> trials   the study itself, given the records of the tuning
+    prepare(params, progress)         optional: makes what trials read (FIAT: rationales), before anything runs
     plan(params, ledger) -> text      optional: what it would cost, where that cannot be measured on the models
     CLAIMS, DEVIATIONS                what it tests and where it departs from the paper
 and imports nothing heavy when it is imported.
@@ -52,6 +53,8 @@ def execute(study: ModuleType, params: Any, ledger: Ledger, **how: Any) -> list[
     """
     from lowres import engine
 
+    if hasattr(study, "prepare"):
+        study.prepare(params)
     study.trials(params)  # what is impossible is refused before hours go into the tuning
     tuned = engine.run(study.tuning(params), ledger, **how)
     chosen: Callable[..., Sequence[Trial]] = study.trials

@@ -1,0 +1,147 @@
+"""Parameters of the FIAT study: what a reader may change, and what each tier runs."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from lowres import data, models
+from lowres.params import parameter
+from lowres.studies.fiat.arms import ARMS, LADDER
+
+TIERS = ("smoke", "laptop", "gpu", "paper")
+FEW = (*LADDER, "untouched", "untouched-instruction", "beta", "answer-only", "wrong", "distilled")
+LIVE = ("R0", "R1", "R2", "beta")
+OWN, FILE, NO_BASE = "own", "file:", "none"
+
+
+def arm_names() -> tuple[str, ...]:
+    """All arms."""
+    return tuple(ARMS)
+
+
+def _tiers(smoke: object, laptop: object, gpu: object, paper: object) -> dict[str, object]:
+    return {"smoke": smoke, "laptop": laptop, "gpu": gpu, "paper": paper}
+
+
+@dataclass(frozen=True)
+class Params:
+    """One run of the study with one pair of models on one task. None means: as the tier says."""
+
+    tier: str = parameter("laptop", "how much is run", choices=TIERS)
+    tau: str | None = parameter(
+        None,
+        "the model that is tuned, instruction-tuned: a bundled model, a world model (without its seed), a folder, a "
+        "Hub id",
+        tiers=_tiers(
+            "world-xs-instruct~0.30", "smollm2-135m-instruct", "smollm2-135m-instruct", "google/gemma-2-2b-it"
+        ),
+    )
+    base: str | None = parameter(
+        None,
+        "tau before its instruction tuning; none - there is no such model, and arms with it are left out",
+        tiers=_tiers("world-xs~0.30", NO_BASE, NO_BASE, "google/gemma-2b"),
+    )
+    beta: str | None = parameter(
+        None,
+        "who writes the rationales: a model, own (rationales that come with the task) or file:PATH (JSONL with id, "
+        "rationale and, where known, answer)",
+        tiers=_tiers("world-xs~0.30", "smollm2-135m-instruct", "smollm2-135m-instruct", "google/gemma-2-27b-it"),
+    )
+    beta_url: str | None = parameter(
+        None, "address of an OpenAI-compatible endpoint that serves beta; its key is read from LOWRES_BETA_KEY"
+    )
+    beta_per_minute: float = parameter(60.0, "most requests to the endpoint", above=0, unit="per minute")
+    exemplars: str | None = parameter(
+        None, "your own task - JSONL file of worked examples (input, reasoning, answer) that beta is shown"
+    )
+    samples: int | None = parameter(
+        None,
+        "lines of reasoning that beta draws per test item besides the greedy one, for a vote (self-consistency)",
+        low=0,
+        tiers=_tiers(0, 0, 5, 5),
+    )
+    max_new_tokens: int = parameter(96, "longest rationale", low=8, unit="tokens")
+    task: str | None = parameter(
+        None,
+        "a task of the book, jsonl:PATH (your own), hub:ID, xor-attriqa:FOLDER or xtreme-up:FOLDER",
+        tiers=_tiers("world-two-hop", "privacy-qa", "privacy-qa", "privacy-qa"),
+    )
+    arms: tuple[str, ...] | None = parameter(
+        None, "which arms are run", choices=arm_names, tiers=_tiers(FEW, LIVE, arm_names(), arm_names())
+    )
+    examples: tuple[int, ...] | None = parameter(
+        None,
+        "sizes of the training set, one after the other",
+        low=1,
+        tiers=_tiers((24,), (100,), (100, 1_000, 5_000), (100, 1_000)),
+    )
+    pool: int | None = parameter(
+        None,
+        "the first so many training examples, from which all training sets are drawn and for which beta writes",
+        low=2,
+        tiers=_tiers(48, 100, 6_000, 1_500),
+    )
+    updates: int | None = parameter(
+        None, "updates of each tuned arm, whatever the size of its training set", low=1, tiers=_tiers(3, 24, 600, 1_000)
+    )
+    curve: tuple[float, ...] | None = parameter(
+        None,
+        "shares of the updates after which R0, R1 and R2 are looked at as well (each such point is a training of its "
+        "own)",
+        above=0,
+        high=0.99,
+        may_be_empty=True,
+        tiers=_tiers((), (), (0.1, 0.25, 0.5), ()),
+    )
+    seeds: tuple[int, ...] | None = parameter(
+        None,
+        "seeds of subset, shuffle and initialisation (of a world model's pretraining and of its beta's too)",
+        low=0,
+        tiers=_tiers((0,), (0,), (0, 1, 2), (0, 1, 2)),
+    )
+    rate_factors: tuple[float, ...] | None = parameter(
+        None,
+        "candidate learning rates as multiples of the usual one of each way of tuning, tried on validation data; "
+        "none - "
+        "the rates chosen in the published records",
+        above=0,
+        may_be_empty=True,
+        tiers=_tiers((1.0,), (), (0.25, 1.0, 4.0), (0.25, 1.0, 4.0)),
+    )
+    batch_size: int = parameter(8, "examples per update", low=1)
+    items: int | None = parameter(None, "test examples", low=2, tiers=_tiers(16, 100, 1_000, 2_000))
+    tuning_items: int = parameter(100, "validation examples that decide on a learning rate", low=1)
+    precision: str = parameter("auto", "number format of matrix products", choices=models.PRECISIONS)
+    prompt_field: str | None = parameter(None, "your own task - name of the field that holds the input")
+    target_field: str | None = parameter(None, "your own task - name of the field that holds the answer")
+    choices_field: str | None = parameter(None, "your own task - name of the field that holds the choices")
+    instruction: str | None = parameter(None, "your own task - the hand-written instruction")
+    metric: str | None = parameter(None, "your own task - its main metric", choices=data.METRICS)
+
+    def problems(self) -> list[str]:
+        """What contradicts what, and names that are not known."""
+        from lowres import world
+        from lowres.studies.fiat.arms import TUNING_SEED
+
+        tau, base, beta, task = self.tau or "", self.base or "", self.beta or "", self.task or ""
+        wanted = [(task, data.check_name), (tau, models.check_name)]
+        wanted += [(base, models.check_name)] if base not in ("", NO_BASE) else []
+        local = beta and beta != OWN and not beta.startswith(FILE) and not self.beta_url
+        wanted += [(beta, models.check_name)] if local else []
+        found = [problem for name, check in wanted if name and (problem := check(name))]
+        for which, name in (("tau", tau), ("base", base), ("beta", beta)):
+            if world.is_world_model(name) and "@" in name:
+                found.append(f"{which} must name {name!r} without its seed: seeds says which are run")
+        if TUNING_SEED in (self.seeds or ()):
+            found.append(f"seeds must not hold {TUNING_SEED}, the seed of the subset on which learning rates are tuned")
+        largest = max(self.examples or (0,))
+        if self.pool is not None and largest > self.pool:
+            found.append(f"examples holds {largest}, more than the pool of {self.pool} that they are drawn from")
+        if self.beta_url and (beta == OWN or beta.startswith(FILE)):
+            found.append(f"beta_url is for a model, but beta is {beta!r}")
+        if any(not math.isfinite(share) for share in self.curve or ()):
+            found.append("curve must hold shares between 0 and 1")
+        own = ("prompt_field", "target_field", "choices_field", "instruction", "metric")
+        given = [name for name in own if ":" not in task and getattr(self, name) is not None]
+        return found + [f"{name} is for your own task (jsonl:PATH or hub:ID), but task is {task}" for name in given]
