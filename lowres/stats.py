@@ -117,6 +117,30 @@ class _Resampling:
     random_seed: int
 
 
+# --- ranking ---------------------------------------------------------------------------------------------------------
+
+
+def average_precision(positive: ArrayLike, score: ArrayLike) -> float:
+    """Area under the precision-recall curve as a sum over its steps: sum over thresholds of precision * gain in recall.
+
+    No interpolation, and items of equal score enter together (as in scikit-learn). nan without a positive item.
+
+    Args:
+        positive: 1 or 0 per item.
+        score: larger for what is more probably positive.
+    """
+    labels, scores = np.asarray(positive, dtype=float), np.asarray(score, dtype=float)
+    if labels.shape != scores.shape or labels.ndim != 1:
+        raise ValueError(f"one label and one score per item, not {labels.shape} and {scores.shape}")
+    if not labels.any():
+        return math.nan
+    order = np.argsort(-scores, kind="stable")
+    last = np.append(np.diff(scores[order]) != 0, True)  # where a threshold may stand: behind the last of equals
+    hits = np.cumsum(labels[order])[last]
+    precision = hits / (np.flatnonzero(last) + 1)
+    return float(np.sum(precision * np.diff(hits, prepend=0)) / labels.sum())
+
+
 # --- effects ----------------------------------------------------------------------------------------------------------
 
 

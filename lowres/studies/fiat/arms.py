@@ -78,9 +78,7 @@ _ALL = (
     _control("stripped", "the reasoning alone, beta's answer taken out", "stripped"),
     _control("wrong", "the rationale of another example, in training and test", "wrong"),
     _control("own-rationale", "the rationale that comes with the data", "input", "own"),
-    Arm(
-        "distilled", "R1 that also learns to write the rationale (distilled chain of thought)", "IPB", "target", "rival"
-    ),
+    Arm("distilled", "R1 that also learns to write the rationale (distilled)", "IPB", "target", "rival"),
     _untuned("untouched", "tau as it is", "B"),
     _untuned("untouched-instruction", "tau as it is, told what to do", "IB"),
     _untuned("untouched-rationale", "tau as it is, told what to do, given the rationale", "CIB", "input"),
@@ -207,9 +205,8 @@ def _trial(params: Params, setting: Setting, seed: int, rate: float, model_seed:
     arm = ARMS[setting.arm]
     instructed = "B" in arm.factors or not arm.tuned
     size = {"task_examples": setting.examples, "pool": params.pool or 0} if arm.tuned else {}
-    optimisation = Optimisation(
-        rate, steps=max(1, round(setting.share * (params.updates or 1))), batch_size=params.batch_size
-    )
+    steps = max(1, round(setting.share * (params.updates or 1)))
+    optimisation = Optimisation(rate, steps=steps, batch_size=params.batch_size)
     return Trial(
         study="fiat",
         arm=arm.name,

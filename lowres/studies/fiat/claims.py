@@ -3,8 +3,8 @@
 Scores are the tasks' own metrics (accuracy, token F1, exact match), from 0 to 1; an effect is the difference of two
 arms on the same seeds and test items. A rule looks at the 95 % interval of an effect (see `lowres.claims`): wholly
 beyond the boundary is a yes, wholly short of it a no, anything else unclear. A setting is a task, a pair of models and
-a size of the training set. All tuned arms of a setting make as many updates. Learning rates are chosen on validation data for the
-arms without rationale and instruction, once per way of tuning and base, and hold for all others.
+a size of the training set. All tuned arms of a setting make as many updates. Learning rates are chosen on validation
+data for the arms without rationale and instruction, once per way of tuning and base, and hold for all others.
 """
 
 from __future__ import annotations

@@ -40,13 +40,13 @@ class Params:
     base: str | None = parameter(
         None,
         "tau before its instruction tuning; none - there is no such model, and arms with it are left out",
-        tiers=_tiers("world-xs~0.30", NO_BASE, NO_BASE, "google/gemma-2b"),
+        tiers=_tiers("world-xs~0.30", NO_BASE, NO_BASE, "google/t5-v1_1-xl"),
     )
     beta: str | None = parameter(
         None,
         "who writes the rationales: a model, own (rationales that come with the task) or file:PATH (JSONL with id, "
         "rationale and, where known, answer)",
-        tiers=_tiers("world-xs~0.30", "smollm2-135m-instruct", "smollm2-135m-instruct", "google/gemma-2-27b-it"),
+        tiers=_tiers("world-xs~0.30", "smollm2-135m-instruct", "smollm2-135m-instruct", "google/flan-t5-xxl"),
     )
     beta_url: str | None = parameter(
         None, "address of an OpenAI-compatible endpoint that serves beta; its key is read from LOWRES_BETA_KEY"
