@@ -204,7 +204,6 @@ def _trial(params: Params, setting: Setting, seed: int, rate: float, model_seed:
 
     arm = ARMS[setting.arm]
     instructed = "B" in arm.factors or not arm.tuned
-    size = {"task_examples": setting.examples, "pool": params.pool or 0} if arm.tuned else {}
     steps = max(1, round(setting.share * (params.updates or 1)))
     optimisation = Optimisation(rate, steps=steps, batch_size=params.batch_size)
     return Trial(
@@ -213,7 +212,8 @@ def _trial(params: Params, setting: Setting, seed: int, rate: float, model_seed:
         model=seeded((params.tau if instructed else params.base) or "", model_seed),
         task=params.task or "",
         recipe=Recipe(
-            **size,
+            task_examples=setting.examples,
+            pool=(params.pool or 0) if arm.tuned else 0,
             anchor=arm.anchor,
             shots=arm.shots,
             rationale=arm.use,

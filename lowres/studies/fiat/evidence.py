@@ -75,7 +75,7 @@ class Evidence:
     @property
     def main(self) -> Place:
         """The models and the task that the page was asked for."""
-        return Place(self.params.tau or "", self.params.task or "", task_options(self.params))
+        return Place(family(self.params.tau or "", {}), self.params.task or "", task_options(self.params))
 
     @property
     def places(self) -> list[Place]:
@@ -174,12 +174,17 @@ def place_of(record: Record, pairs: Mapping[str, str]) -> Place:
     Args:
         pairs: the instruction-tuned model by its base; a world model's is known by its name.
     """
-    model = unseeded(record.trial["model"])
+    model = family(unseeded(record.trial["model"]), pairs)
+    return Place(model, record.trial["task"], TaskOptions(**record.trial["options"]))
+
+
+def family(model: str, pairs: Mapping[str, str]) -> str:
+    """The instruction-tuned model that belongs to a base, or the model itself."""
     parsed = world.parse(model) if world.is_world_model(model) else "no world model"
-    if not isinstance(parsed, str) and not parsed.instruct:
-        head, mark, level = model.partition("~")
-        model = f"{head.removesuffix('-base')}-instruct{mark}{level}"
-    return Place(pairs.get(model, model), record.trial["task"], TaskOptions(**record.trial["options"]))
+    if isinstance(parsed, str) or parsed.instruct:
+        return pairs.get(model, model)
+    head, mark, level = model.partition("~")
+    return f"{head.removesuffix('-base')}-instruct{mark}{level}"
 
 
 def point_of(record: Record, pairs: Mapping[str, str]) -> Point:

@@ -33,14 +33,12 @@ class Params:
         None,
         "the model that is tuned, instruction-tuned: a bundled model, a world model (without its seed), a folder, a "
         "Hub id",
-        tiers=_tiers(
-            "world-xs-instruct~0.30", "smollm2-135m-instruct", "smollm2-135m-instruct", "google/gemma-2-2b-it"
-        ),
+        tiers=_tiers("world-xs~0.30", "smollm2-135m-instruct", "smollm2-135m-instruct", "google/gemma-2-2b-it"),
     )
     base: str | None = parameter(
         None,
         "tau before its instruction tuning; none - there is no such model, and arms with it are left out",
-        tiers=_tiers("world-xs~0.30", NO_BASE, NO_BASE, "google/t5-v1_1-xl"),
+        tiers=_tiers(NO_BASE, NO_BASE, NO_BASE, "google/t5-v1_1-xl"),
     )
     beta: str | None = parameter(
         None,
