@@ -33,7 +33,7 @@ class Params:
         None,
         "the model that is tuned, instruction-tuned: a bundled model, a world model (without its seed), a folder, a "
         "Hub id",
-        tiers=_tiers("world-xs~0.30", "smollm2-135m-instruct", "smollm2-135m-instruct", "google/gemma-2-2b-it"),
+        tiers=_tiers("world-xs~0.30", "smollm2-135m-instruct", "smollm2-135m-instruct", "google/flan-t5-xl"),
     )
     base: str | None = parameter(
         None,
