@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -586,6 +587,12 @@ def test_nobody_there_and_nobody_answering(serving: Any):
         url = server.url
     with pytest.raises(EndpointError, match="refused"):
         client(url, Clock()).complete(asked())
+    with pytest.raises(EndpointError, match="in 4 tries"):
+        client("http://not..a.host", Clock()).complete(asked())
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(EndpointError, match="timed out"):
+            client(url, Clock(), timeout=0.05, retries=1).complete(asked())
 
 
 def test_a_key_that_cannot_be_one_is_refused_unseen(serving: Any, monkeypatch: pytest.MonkeyPatch):

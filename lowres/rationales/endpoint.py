@@ -106,7 +106,7 @@ class Endpoint:
                 return bytes(answer.read())
         except urllib.error.HTTPError as error:
             raise self._judged(error) from None
-        except (OSError, http.client.HTTPException) as error:  # no connection, a broken one, or none in time
+        except (OSError, http.client.HTTPException, UnicodeError) as error:  # no such host, no connection, no time left
             reason = getattr(error, "reason", error)
             raise Transient(f"{type(error).__name__}: {_shown(str(reason))}") from None
 

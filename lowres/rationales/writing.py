@@ -124,7 +124,7 @@ def write(
     missing ones. Processes that ask for the same file wait for one another.
 
     Args:
-        writer: who writes, instead of the one that the request asks for.
+        writer: who writes, instead of `writer_of(request)`.
 
     Raises:
         InputError: a bad request, a worked example that is also in the data, an endpoint that gives no answer.
@@ -146,12 +146,16 @@ def write(
     return path
 
 
-def writer_of(request: Request) -> Writer:
-    """Who writes what a request asks for. Loads the model, and teaches it where it is one of the world."""
+def writer_of(request: Request, per_minute: float = 60.0) -> Writer:
+    """Who writes what a request asks for. Loads the model, and teaches it where it is one of the world.
+
+    Args:
+        per_minute: how many requests an endpoint gets at most.
+    """
     sampling, prompt = Sampling(request.samples, request.temperature, request.seed), request.prompt()
     if request.url:
         assert prompt is not None
-        there = Endpoint(request.url, request.model, request.max_new_tokens)
+        there = Endpoint(request.url, request.model, request.max_new_tokens, per_minute=per_minute)
         return EndpointWriter(there, prompt, sampling)
     if request.is_taught:
         taught = teaching.taught(request.model, request.teaching)
