@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from lowres import exhibits
-from lowres.exhibits import BARS, probes_of
+from lowres.exhibits import BARS, frame, interval, probes_of, spelled
 from lowres.markup import Shown, joined, shown_table, shown_text
 from lowres.studies.loreft import bench, claims, paper
 from lowres.studies.loreft.arms import ARMS
@@ -16,14 +16,11 @@ from lowres.studies.loreft.claims import MARGIN
 from lowres.studies.loreft.evidence import Evidence, Where, arms, contrast, in_worlds, likelihood_gain, on_tasks
 from lowres.studies.loreft.exhibits.common import (
     Row,
-    frame,
-    interval,
     label,
     measure,
     per_place,
     places,
     slug,
-    spelled,
 )
 
 if TYPE_CHECKING:
