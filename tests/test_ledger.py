@@ -6,11 +6,15 @@ import errno
 import json
 import multiprocessing
 import os
+import tempfile
 import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
+import numpy as np
+import pyarrow
+import pyarrow.parquet as parquet
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -256,6 +260,58 @@ def test_published_records_come_back(results: Path):
     assert names(results) == ["tell.parquet"]
     first = path.read_bytes()
     assert ledger.write_published("tell", made[::-1]).read_bytes() == first
+
+
+NUMBERS = st.floats(width=32) | st.floats() | st.sampled_from([0.0, -0.0, 0.1, 1e300, 1.5, 5e-324, 1e-45])
+LISTS = (
+    st.lists(NUMBERS) | st.lists(st.floats(width=32)) | st.lists(NUMBERS | st.integers() | st.booleans() | st.none())
+)
+VALUES = st.recursive(
+    NUMBERS | st.integers() | st.sampled_from(["float32", '{"float32": 2}', "é"]) | LISTS,
+    lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["b", "a", "float32"]), inner),
+    max_leaves=12,
+)
+
+
+def text(one: Record) -> str:
+    """Equal for records that are equal to the last bit, NaN, signs of zero and kinds of numbers included."""
+    return json.dumps(one.as_dict(), sort_keys=True)
+
+
+@given(st.lists(VALUES, max_size=3))
+def test_published_numbers_come_back_to_the_last_bit(values: list[Any]):
+    made = [record(f"{index}", outcomes={"task": value}) for index, value in enumerate(values)]
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patched:
+        patched.setattr(ledger, "RESULTS", Path(folder))
+        ledger.write_published("tell", made)
+        assert list(map(text, ledger.read_published("tell"))) == list(map(text, made))
+
+
+def test_only_lists_that_fp32_holds_exactly_leave_the_json(results: Path):
+    exact, other = [0.5, -0.0, float("inf"), float(np.float32(0.1))], [[0.1, 0.5], [1.0, float("nan")], [1, 2], [0.5]]
+    made = [record("a", outcomes={"z": exact, "a": other, "m": [[2.0, 3.0], [1e300, 1.0]]})]
+    table = parquet.read_table(ledger.write_published("tell", made))
+    assert table.column("float32").to_pylist() == [[2.0, 3.0, *exact]]
+    stored = json.loads(table.column("record")[0].as_py())["outcomes"]
+    assert repr(stored) == repr({"a": other, "m": [{"float32": 2}, [1e300, 1.0]], "z": {"float32": 4}})
+    assert text(ledger.read_published("tell")[0]) == text(made[0])
+
+
+def test_files_with_all_numbers_in_the_json_are_still_read(results: Path):
+    made = [record("a", outcomes={"task": {"float32": 2, "nll": [0.5, 0.25]}}), record("b")]
+    results.mkdir()
+    parquet.write_table(pyarrow.table({"record": list(map(text, made))}), results / "tell.parquet")
+    assert ledger.read_published("tell") == made
+
+
+@pytest.mark.parametrize("numbers", [[0.5], [0.5, 0.25, 0.125]])
+def test_numbers_missing_or_left_over_are_noticed(results: Path, numbers: list[float]):
+    stored = text(record("a", outcomes={"task": {"float32": 2}}))
+    results.mkdir()
+    columns = {"record": [stored], "float32": pyarrow.array([numbers], pyarrow.list_(pyarrow.float32()))}
+    parquet.write_table(pyarrow.table(columns), results / "tell.parquet")
+    with pytest.raises(InputError, match=rf"cannot be read: {len(numbers)} packed numbers, 2 of them used"):
+        ledger.read_published("tell")
 
 
 def test_publishing_merges_and_the_newest_of_a_trial_wins(results: Path, tmp_path: Path):

@@ -491,6 +491,42 @@ def test_pyreft_as_a_backend_gives_the_same_numbers(chat_model: LanguageModel, k
         assert one == pytest.approx(two, abs=1e-4)
 
 
+@pytest.mark.parametrize("kind", ["loreft", "direft"])
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("rows", [4, 1], ids=["short and long", "no padding"])
+def test_a_position_repeated_for_pyreft_counts_once(chat_model: LanguageModel, kind: str, tied: bool, rows: int):
+    """p4+s2: of 4 + 2 places a prompt of 3 tokens fills 1 + 1, one of 7 tokens 3 + 2."""
+    options = {"rank": 2, "positions": "p4+s2", "tied": tied}
+    model, _ = edited(chat_model, tuners.make(kind, **options))
+    backend = tuners.apply(tuners.make(f"{kind}-pyreft", **options), models.fresh(chat_model), 0).eval()
+    edits, made = edits_of(model), list(backend.reft.interventions.values())
+    places = [(layer, side) for side in range(edits.sides) for layer in range(len(edits.layers))]
+    for (layer, side), each in zip(places, made, strict=True):
+        _set(each, edits, layer * edits.sides + side)
+    ids, mask, prompt, labels = right_padded(PROMPTS[:rows], ANSWERS[:rows])
+    losses = []
+    for each in (model, backend):
+        with tuners.prompt_at(each, prompt):
+            logits = each(input_ids=ids, attention_mask=mask, use_cache=False).logits
+        losses.append(nn.functional.cross_entropy(logits[:, :-1].transpose(1, 2), labels[:, 1:]))
+        losses[-1].backward()
+    assert losses[0].item() == pytest.approx(losses[1].item(), rel=1e-5)
+    _assert_same_gradients(edits, made)
+
+
+def test_dropout_leaves_a_repeated_position_one_value(chat_model: LanguageModel):
+    tuner = tuners.make("loreft-pyreft", rank=2, positions="p4+s4", dropout=0.5)
+    backend = tuners.apply(tuner, models.fresh(chat_model), 0).train()
+    written = []
+    next(iter(backend.reft.interventions.values())).register_forward_hook(lambda _, __, out: written.append(out))
+    ids, _, prompt, _ = right_padded(PROMPTS, ANSWERS)
+    with tuners.prompt_at(backend, prompt):
+        backend(input_ids=ids)
+    for row, own in zip(written[0], (6, 4, 6, 2), strict=True):
+        assert torch.equal(row[own:], row[own - 1].expand_as(row[own:]))
+        assert not torch.equal(row[own - 1], row[own - 2])
+
+
 # --- saving ----------------------------------------------------------------------------------------------------------
 
 

@@ -87,8 +87,10 @@ def _read(path: Path, changed: int, size: int) -> Mapping[str, Written]:
         except ValueError as error:
             raise InputError(f"{where}: not valid JSON ({error})") from error
         identity, written = _row(row, where)
-        if found.setdefault(identity, written) != written:
+        before = found.get(identity, written)
+        if before.prompt == written.prompt and before != written:
             raise InputError(f"{where}: a second rationale of {identity!r}")
+        found[identity] = written  # the example has another prompt by now: the later one was written for it
     return found
 
 

@@ -34,6 +34,8 @@ def apply_pyreft(tuner: LoReFT, language_model: LanguageModel, seed: int) -> Pyr
         if "rotate_layer" in name:
             # Its sign is read off the diagonal as an integer: the first decay would make that zero, and R with it.
             parameter.never_decayed = True
+    for intervention in reft.interventions.values():
+        intervention.register_forward_hook(_repeat)
     return PyreftModel(reft, (first, last), sides, len(layers))
 
 
@@ -97,7 +99,10 @@ class PyreftModel(nn.Module):
         prompt = self.declared if self.declared is not None else mask
         prompt = torch.ones_like(input_ids) if prompt is None else prompt
         given = {"input_ids": input_ids, **{name: value for name, value in named.items() if value is not None}}
-        where = {"sources->base": (None, self._locations(prompt.bool()))}
+        locations, counts = self._locations(prompt.bool())
+        for intervention, count in zip(self.reft.interventions.values(), counts, strict=True):
+            intervention.own_places = count
+        where = {"sources->base": (None, locations)}
         _, output = self.reft(given, unit_locations=where, use_cache=use_cache)
         return self._selected(output)
 
@@ -105,8 +110,11 @@ class PyreftModel(nn.Module):
         output.logits = self.head(output.logits)
         return output
 
-    def _locations(self, prompt: torch.Tensor) -> list[list[list[int]]]:
-        """[intervention][row][position]; rows have as many positions each, so some of a short prompt's are repeated."""
+    def _locations(self, prompt: torch.Tensor) -> tuple[list[list[list[int]]], list[torch.Tensor]]:
+        """Where each intervention edits: [intervention][row][position], and how many are a row's own: [row] for each.
+
+        Rows have as many positions each, so a short prompt's last one is repeated; see `_repeat`.
+        """
         start, end = edited_positions(prompt, *self.counts)
         sides = [start, end] if self.sides == 2 else [start | end]
         rows = [[row.nonzero()[:, 0].tolist() for row in side] for side in sides]
@@ -114,4 +122,20 @@ class PyreftModel(nn.Module):
             raise InputError("pyreft cannot edit a prompt of a single token")
         most = max(len(row) for side in rows for row in side)
         filled = [[row + row[-1:] * (most - len(row)) for row in side] for side in rows]
-        return [side for side in filled for _ in range(self.layers)]
+        counts = [side.sum(1) for side in sides]
+        return (
+            [side for side in filled for _ in range(self.layers)],
+            [count for count in counts for _ in range(self.layers)],
+        )
+
+
+def _repeat(intervention: Any, _: Any, output: torch.Tensor) -> torch.Tensor:
+    """Give the places past a row's own the value of its last one, and no gradient: they stand for nothing.
+
+    All of them are written to the same position, so nothing else may come out of them, not even another dropout. A
+    gradient through each would count that position several times.
+    """
+    place = torch.arange(output.shape[1], device=output.device)[None]
+    last = intervention.own_places[:, None] - 1
+    repeated = output.detach().gather(1, place.minimum(last)[..., None].expand_as(output))
+    return torch.where((place > last)[..., None], repeated, output)

@@ -8,15 +8,11 @@ if TYPE_CHECKING:
     from lowres.tuners.representation import Edits
 
 RATE = 1e-2
-POSITIONS = "p3+s3"  # of which every prompt of the task has enough
+POSITIONS = "p3+s3"
 
 
 def losses(model: str, task: str, updates: int, batch_size: int = 8) -> dict[str, tuple[float, ...]]:
-    """Nats per target token of every update, by either; same examples in the same order, fp32.
-
-    In a batch with a prompt too short for all its positions, pyreft is given one of them several times, and its
-    gradient counts each time: there the two part ways.
-    """
+    """Nats per target token of every update, by either; same examples in the same order, fp32."""
     import torch
 
     from lowres import models, tuners

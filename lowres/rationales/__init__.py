@@ -1,0 +1,33 @@
+"""Rationales: what a big frozen model writes about an input before a small one answers (FIAT, arXiv 2309.04663).
+
+    request = Request("smollm2-135m-instruct", "privacy-qa")
+    path = write(request, load_task("privacy-qa").train[:100])
+
+The file can be named in a recipe; `lowres.data.rationales` reads it.
+"""
+
+from lowres.rationales.endpoint import KEY, Endpoint, EndpointError
+from lowres.rationales.parsing import CONCLUSION, Parsed, final_answer, parse, vote
+from lowres.rationales.prompts import Exemplar, ReasoningPrompt, check_leaks
+from lowres.rationales.teaching import Teaching, taught, traces
+from lowres.rationales.writing import Request, place, write
+
+__all__ = [
+    "CONCLUSION",
+    "KEY",
+    "Endpoint",
+    "EndpointError",
+    "Exemplar",
+    "Parsed",
+    "ReasoningPrompt",
+    "Request",
+    "Teaching",
+    "check_leaks",
+    "final_answer",
+    "parse",
+    "place",
+    "taught",
+    "traces",
+    "vote",
+    "write",
+]

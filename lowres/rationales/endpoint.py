@@ -1,0 +1,214 @@
+"""Rationales from a model behind an OpenAI-compatible endpoint, with nothing but the standard library.
+
+The key is read from the environment when a request is made. It goes into the request's header and nowhere else: not
+into a file, a message or the text of an object, and it does not follow a redirection.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import http.client
+import json
+import os
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from lowres.params import InputError
+
+KEY = "LOWRES_BETA_KEY"
+LONGEST_WAIT = 120.0  # seconds, whatever the endpoint asks for
+SHOWN = 200  # characters of what an endpoint answered
+TRANSIENT = (408, 409, 425, 429)  # besides all from 500 on
+REFUSED = (401, 403)
+
+
+class EndpointError(InputError):
+    """The endpoint gave no usable answer, after all retries or because retrying cannot help."""
+
+
+@dataclass(frozen=True)
+class Completion:
+    """What a model wrote, its tokens as the endpoint counts them (0 if it does not), and whether it was cut off."""
+
+    text: str
+    prompt_tokens: int
+    new_tokens: int
+    cut: bool
+
+
+@dataclass
+class Endpoint:
+    """A model at an address. `per_minute` limits the requests; `retries` come after the first try, ever later.
+
+    `sleep` and `now` are there for tests.
+    """
+
+    url: str
+    model: str
+    max_new_tokens: int = 128
+    timeout: float = 60.0
+    retries: int = 5
+    backoff: float = 1.0
+    per_minute: float = 60.0
+    sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
+    now: Callable[[], float] = field(default=time.monotonic, repr=False)
+    _free: float = field(default=float("-inf"), repr=False, init=False)
+
+    def __post_init__(self) -> None:
+        problem = check_url(self.url)
+        if problem:
+            raise InputError(problem)
+
+    def complete(
+        self, messages: Sequence[Mapping[str, str]], temperature: float = 0.0, seed: int | None = None
+    ) -> Completion:
+        """The model's next turn in a chat of messages with `role` and `content`.
+
+        Raises:
+            EndpointError: the endpoint refuses the request, or still fails after the last retry.
+        """
+        body: dict[str, Any] = {
+            "model": self.model,
+            "messages": list(messages),
+            "temperature": temperature,
+            "max_tokens": self.max_new_tokens,
+        }
+        body |= {} if seed is None else {"seed": seed}
+        last = ""
+        for attempt in range(self.retries + 1):
+            self._wait_for_turn()
+            try:
+                return read_completion(self._post(body))
+            except Transient as problem:
+                last = str(problem)
+                if attempt < self.retries:
+                    self.sleep(min(LONGEST_WAIT, max(problem.wait, self.backoff * 2**attempt)))
+        raise EndpointError(f"{self.url} gave no answer in {self.retries + 1} tries, the last time: {last}")
+
+    def _wait_for_turn(self) -> None:
+        pause = self._free - self.now()
+        if pause > 0:
+            self.sleep(pause)
+        self._free = self.now() + 60.0 / self.per_minute
+
+    def _post(self, body: Mapping[str, Any]) -> bytes:
+        request = urllib.request.Request(completions_url(self.url), json.dumps(body).encode(), method="POST")
+        request.add_header("Content-Type", "application/json")
+        if key := _key():
+            request.add_unredirected_header("Authorization", f"Bearer {key}")
+        try:
+            with _OPENER.open(request, timeout=self.timeout) as answer:
+                return bytes(answer.read())
+        except urllib.error.HTTPError as error:
+            raise self._judged(error) from None
+        except (OSError, http.client.HTTPException, UnicodeError) as error:  # no such host, no connection, no time left
+            reason = getattr(error, "reason", error)
+            raise Transient(f"{type(error).__name__}: {_shown(str(reason))}") from None
+
+    def _judged(self, error: urllib.error.HTTPError) -> Exception:
+        """Whether what the endpoint answered may pass, or is to be told at once."""
+        if error.code in TRANSIENT or error.code >= 500:
+            return Transient(f"HTTP {error.code}", _retry_after(error.headers.get("Retry-After")))
+        if error.code in REFUSED:  # its body may repeat the key, or parts of it
+            return EndpointError(f"{self.url} answered HTTP {error.code}: is the right key in {KEY}?")
+        return EndpointError(f"{self.url} answered HTTP {error.code}: {_shown(_body_of(error))}")
+
+
+class Transient(Exception):
+    """A failure that may pass; `wait` is how many seconds the endpoint asked to be left alone."""
+
+    def __init__(self, reason: str, wait: float = 0.0) -> None:
+        super().__init__(reason)
+        self.wait = wait
+
+
+class _NoRedirection(urllib.request.HTTPRedirectHandler):
+    """A redirected POST would become a GET without its body."""
+
+    def redirect_request(self, *_: Any, **__: Any) -> None:
+        """Refuse: the redirection is told like any other answer that is no success."""
+
+
+_OPENER = urllib.request.build_opener(_NoRedirection)
+
+
+def check_url(url: str) -> str | None:
+    """What is wrong with the address of an endpoint, or None. Never repeats what could be a password in it."""
+    try:
+        parts = urllib.parse.urlsplit(url)
+        port_is_a_number = parts.port is None or parts.port > 0
+    except ValueError:
+        return "the endpoint's address is malformed: write it like https://host/v1"
+    if parts.scheme not in ("http", "https") or not parts.hostname or not port_is_a_number:
+        return f"the endpoint's address has to look like https://host/v1, not {url.rpartition('@')[2]!r}"
+    if parts.username or parts.password or parts.query or parts.fragment:
+        return f"the endpoint's address must hold no user, password or query: it is kept on disk. Put a key into {KEY}"
+    return None
+
+
+def completions_url(url: str) -> str:
+    """Where the chat completions of an endpoint are, given its base address or the whole one."""
+    base = url.rstrip("/")
+    return base if base.endswith("/chat/completions") else f"{base}/chat/completions"
+
+
+def read_completion(content: bytes) -> Completion:
+    """An endpoint's answer; one without any text is a completion all the same, an empty one.
+
+    Raises:
+        Transient: it is not JSON, or holds no choices.
+    """
+    try:
+        answer = json.loads(content)
+        choice = answer["choices"][0]
+        text = choice["message"]["content"] or ""
+    except (ValueError, RecursionError):
+        raise Transient(f"not JSON: {_shown(content.decode(errors='replace'))}") from None
+    except (KeyError, IndexError, TypeError):
+        raise Transient(f"no choices in the answer: {_shown(content.decode(errors='replace'))}") from None
+    if not isinstance(text, str):
+        raise Transient("the answer's content is no text")
+    usage = answer.get("usage") if isinstance(answer.get("usage"), dict) else {}
+    counts = (usage.get(name) for name in ("prompt_tokens", "completion_tokens"))
+    prompt, new = (count if isinstance(count, int) else 0 for count in counts)
+    return Completion(text, prompt, new, choice.get("finish_reason") == "length")
+
+
+def _key() -> str:
+    key = os.environ.get(KEY, "").strip()
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise InputError(f"{KEY} holds something that no key has: a space, a line end or a letter that is not ASCII")
+    return key
+
+
+def _shown(text: str) -> str:
+    """The beginning of a foreign text on one line, without the key."""
+    key = os.environ.get(KEY, "").strip()
+    text = " ".join((text.replace(key, "[key]") if key else text).split())
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
+
+
+def _body_of(error: urllib.error.HTTPError) -> str:
+    try:
+        return error.read(10_000).decode(errors="replace")
+    except (OSError, http.client.HTTPException):
+        return str(error.reason)
+
+
+def _retry_after(value: str | None) -> float:
+    """Seconds from the header, which holds seconds or a date; 0 if it is absent or unreadable."""
+    if not value:
+        return 0.0
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
+    except (ValueError, TypeError):
+        return 0.0

@@ -1,0 +1,237 @@
+"""Write rationales once, to a file named by the content of the request, and go on where a killed run stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from lowres import models
+from lowres.data import Example, TaskOptions, load_task
+from lowres.data.examples import digest
+from lowres.params import InputError
+from lowres.places import ledger_folder
+from lowres.rationales import endpoint, prompts, teaching
+from lowres.rationales.endpoint import Endpoint, EndpointError
+from lowres.rationales.prompts import ReasoningPrompt
+from lowres.rationales.teaching import Teaching
+from lowres.rationales.writers import Draft, EndpointWriter, LocalWriter, Sampling, Writer
+
+WORLD_TASK = "world-two-hop"
+FOLDER = "rationales"
+
+
+@dataclass(frozen=True)
+class Request:
+    """Which model writes rationales for which task, and how. What is written depends on nothing else.
+
+    `version` is that of the task's reasoning prompt (0: whichever is there), `exemplars` a JSONL file of worked
+    examples for a task that has none, `url` the endpoint of a model that is not on this machine. Besides the greedy
+    rationale, `samples` paths are drawn at `temperature` for self-consistency. `teaching` is for world models.
+    """
+
+    model: str
+    task: str
+    options: TaskOptions = TaskOptions()
+    version: int = 0
+    exemplars: str = ""
+    max_new_tokens: int = 96
+    url: str = ""
+    samples: int = 0
+    temperature: float = 0.7
+    seed: int = 0
+    teaching: Teaching = Teaching()
+
+    @property
+    def is_taught(self) -> bool:
+        """Whether a world model writes, which is taught instead of prompted."""
+        return not self.url and teaching.is_teachable(self.model)
+
+    def prompt(self) -> ReasoningPrompt | None:
+        """The reasoning prompt; None for a world model.
+
+        Raises:
+            InputError: there is none, it is malformed, or it is of another version.
+        """
+        if self.is_taught:
+            return None
+        found = prompts.load(self.task, self.exemplars)
+        if self.version not in (0, found.version):
+            raise InputError(f"{found.place} is of version {found.version}, not {self.version}")
+        return found
+
+    def identity(self) -> dict[str, Any]:
+        """Everything that the rationales depend on, as plain values: of the prompt its text, not the name of a file."""
+        prompt, fields = self.prompt(), asdict(self)
+        for name in ("version", "exemplars"):
+            del fields[name]
+        if not self.is_taught:
+            del fields["teaching"]
+        if not self.samples:
+            del fields["temperature"], fields["seed"]
+        return {
+            "request": fields,
+            "model": "" if self.url else models.fingerprint(self.model),
+            "prompt": [prompt.turns(""), prompt.text("")] if prompt else [],
+        }
+
+    def key(self) -> str:
+        """Sixteen hex digits over the identity."""
+        return digest(json.dumps(self.identity(), sort_keys=True))
+
+    def file_name(self) -> str:
+        """Task, model and key: what a recipe names to use these rationales."""
+        names = (re.sub(r"[^\w.@~-]+", "-", Path(name).name)[:40] for name in (self.task, self.model))
+        return "_".join([*names, f"{self.key()}.jsonl"])
+
+    def problems(self) -> list[str]:
+        """What is wrong with the request, in words. Loads no model and no data."""
+        name = endpoint.check_url(self.url) if self.url else models.check_name(self.model)
+        found = [name] if name else []
+        if self.is_taught and self.task != WORLD_TASK:
+            found.append(f"a world model writes rationales for {WORLD_TASK} alone, not for {self.task!r}")
+        if self.max_new_tokens < 1:
+            found.append(f"max_new_tokens must be at least 1, not {self.max_new_tokens}")
+        if self.samples < 0 or self.temperature <= 0:
+            found.append(
+                f"samples must be at least 0 and the temperature above 0, not {self.samples} and {self.temperature}"
+            )
+        return found
+
+
+def place(request: Request, folder: Path | None = None) -> Path:
+    """The file of a request, written or not, in `folder` or the ledger's folder of rationales."""
+    return (folder or ledger_folder() / FOLDER) / request.file_name()
+
+
+def write(
+    request: Request,
+    examples: Sequence[Example],
+    folder: Path | None = None,
+    progress: bool = True,
+    writer: Writer | None = None,
+) -> Path:
+    """Write the rationales of these examples that are not in the request's file yet; returns the file.
+
+    Finished rationales are never written again: a run that was killed, or that an endpoint let down, goes on with the
+    missing ones. Processes that ask for the same file wait for one another.
+
+    Args:
+        writer: who writes, instead of `writer_of(request)`.
+
+    Raises:
+        InputError: a bad request, a worked example that is also in the data, an endpoint that gives no answer.
+    """
+    from filelock import FileLock
+
+    if problems := request.problems():
+        raise InputError(*problems)
+    prompt = request.prompt()
+    if prompt:
+        prompts.check_leaks(prompt, load_task(request.task, request.options))
+    path = place(request, folder)
+    _make_folder(path.parent)
+    with FileLock(f"{path}.lock"):
+        kept = _kept(path)
+        missing = [example for example in examples if kept.get(example.id) != digest(example.prompt)]
+        if missing:
+            _write_missing(path, missing, writer or writer_of(request), len(examples), progress)
+    return path
+
+
+def writer_of(request: Request, per_minute: float = 60.0) -> Writer:
+    """Who writes what a request asks for. Loads the model, and teaches it where it is one of the world.
+
+    Args:
+        per_minute: how many requests an endpoint gets at most.
+    """
+    sampling, prompt = Sampling(request.samples, request.temperature, request.seed), request.prompt()
+    if request.url:
+        assert prompt is not None
+        there = Endpoint(request.url, request.model, request.max_new_tokens, per_minute=per_minute)
+        return EndpointWriter(there, prompt, sampling)
+    if request.is_taught:
+        taught = teaching.taught(request.model, request.teaching)
+        return LocalWriter(taught, None, request.max_new_tokens, sampling, chunk=64)
+    return LocalWriter(models.load(request.model), prompt, request.max_new_tokens, sampling)
+
+
+# --- the file --------------------------------------------------------------------------------------------------------
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot create {folder}: {error.strerror}. Set LOWRES_LEDGER.") from error
+
+
+def _kept(path: Path) -> dict[str, str]:
+    """Digest of the prompt by id of the rows in a file. A half-written last line is cut off the file."""
+    if not path.exists():
+        return {}
+    content = path.read_bytes()
+    whole = content.rfind(b"\n") + 1
+    if whole < len(content):
+        os.truncate(path, whole)
+    lines = enumerate(content[:whole].splitlines(), start=1)
+    return dict(_identified(path, number, line) for number, line in lines if line.strip())
+
+
+def _identified(path: Path, number: int, line: bytes) -> tuple[str, str]:
+    with contextlib.suppress(ValueError):
+        row = json.loads(line)
+        if isinstance(row, dict) and isinstance(row.get("id"), str):
+            return row["id"], str(row.get("prompt", ""))
+    raise InputError(f"{path} line {number} is no rationale: remove the line, it will be written again")
+
+
+def _write_missing(path: Path, missing: Sequence[Example], writer: Writer, wanted: int, progress: bool) -> None:
+    """Append chunk after chunk, each on the disk before the next one begins."""
+    done = wanted - len(missing)
+    bar = tqdm(total=wanted, initial=done, desc="rationales", unit="item", disable=not progress, mininterval=1.0)
+    with bar:
+        for start in range(0, len(missing), writer.chunk):
+            chunk = missing[start : start + writer.chunk]
+            try:
+                drafts = writer.drafts(chunk)
+            except EndpointError as error:
+                raise EndpointError(
+                    f"{error}. {done + start} of {wanted} rationales are kept in {path}: the same command goes on there"
+                ) from None
+            _append(path, [row_of(*pair) for pair in zip(chunk, drafts, strict=True)])
+            bar.update(len(chunk))
+
+
+def _append(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Add lines to the end of a file and see them to the disk."""
+    content = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode("utf-8", "replace")
+    try:
+        with path.open("ab") as handle:
+            handle.write(content)
+            handle.flush()
+            os.fsync(handle.fileno())
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}. Free some space or set LOWRES_LEDGER.") from error
+
+
+def row_of(example: Example, draft: Draft) -> dict[str, Any]:
+    """A line of the file, as `lowres.data.rationales` reads it."""
+    row = {
+        "id": example.id,
+        "prompt": digest(example.prompt),
+        "rationale": draft.parsed.text,
+        "answer": draft.parsed.answer,
+        "prompt_tokens": draft.prompt_tokens,
+        "new_tokens": draft.new_tokens,
+        "seconds": round(draft.seconds, 4),
+        "truncated": draft.parsed.truncated,
+    }
+    return row | ({"samples": list(draft.samples)} if draft.samples else {})
