@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from lowres.markup import Shown, shown_table, shown_text
 from lowres.params import literal
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from lowres.studies import Deviation
     from lowres.trial import Record
 
+
+Name = TypeVar("Name", bound=Hashable)
 
 BARS = "95 % intervals over seeds and items"
 METRICS = {
@@ -70,7 +72,7 @@ def half_width(ends: tuple[float, float]) -> str:
     return "unknown" if ends[0] != ends[0] else f"± {(ends[1] - ends[0]) / 2:.3f}"
 
 
-def named(effects: Mapping[str, Effect | None]) -> dict[str, Effect]:
+def named(effects: Mapping[Name, Effect | None]) -> dict[Name, Effect]:
     """Those effects that could be computed."""
     return {name: effect for name, effect in effects.items() if effect is not None}
 
@@ -117,6 +119,23 @@ def holds(effect: Effect) -> str:
     """What the interval says about a control whose effect has to lie above zero."""
     low, high = effect.interval
     return "holds" if low > 0 else "fails" if high < 0 else "cannot tell"
+
+
+RULES: dict[str, str] = {
+    "no gain": "behaves unless the whole interval is above zero",
+    "gain": "behaves if the whole interval is above zero, does not if it is wholly below, else cannot tell",
+    "open": "no right answer: above, below or around zero",
+}
+
+
+def behaviour(effect: Effect, kind: str) -> str:
+    """The outcome of a control by its rule in RULES."""
+    low, high = effect.interval
+    if kind == "open":
+        return "above zero" if low > 0 else "below zero" if high < 0 else "around zero"
+    if kind == "no gain":
+        return "does not" if low > 0 else "behaves"
+    return {"holds": "behaves", "fails": "does not", "cannot tell": "cannot tell"}[holds(effect)]
 
 
 def origin(study: str, records: Sequence[Record], published: bool) -> Shown:

@@ -234,7 +234,7 @@ def verdicts(evidence: Evidence) -> list[Verdict]:
 
 def named(place: Place, size: int = 0) -> str:
     """A setting in words."""
-    models = place.tau.removesuffix("-instruct") if place.is_world else place.tau
+    models = place.tau.replace("-instruct", "") if place.is_world else place.tau
     return f"{place.task}, {models}" + (f", {size} examples" if size else "")
 
 
@@ -362,12 +362,12 @@ def by_language(evidence: Evidence) -> dict[str, tuple[NDArray, NDArray, NDArray
     """
     import numpy as np
 
-    from lowres.data import load_task
-    from lowres.data.fiat_tasks import language_of
-
     place = next((one for one in evidence.places if one.task == LANGUAGES), None)
     if place is None:
         return {}
+    from lowres.data import load_task
+    from lowres.data.fiat_tasks import language_of
+
     size = evidence.sizes(place)[-1]
     pair = evidence.pair(evidence.at(place, "R0", size), evidence.at(place, "R1", size))
     if pair is None:

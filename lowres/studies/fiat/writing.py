@@ -98,6 +98,7 @@ def prepare(params: Params, progress: bool = True) -> None:
     from lowres.data import rationales
     from lowres.ledger import write_atomically
     from lowres.rationales import write
+    from lowres.rationales.writing import writer_of
 
     ledger, published = rationales.folders()
     beta = params.beta or ""
@@ -112,7 +113,8 @@ def prepare(params: Params, progress: bool = True) -> None:
         if known.is_file() and not (ledger / known.name).exists():
             ledger.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(known, ledger / known.name)
-        write(one, examples[one], ledger, progress)
+        writer = writer_of(one, params.beta_per_minute) if one.url else None
+        write(one, examples[one], ledger, progress, writer)
 
 
 def names_of(files: Iterable[str]) -> list[str]:

@@ -1,0 +1,59 @@
+"""The tables and figures of the FIAT page, each drawn from records, from rationales, or from the paper's own tables."""
+
+from lowres.studies.fiat.exhibits.beta import by_beta, copying, quality_table
+from lowres.studies.fiat.exhibits.controls import controls, levels_table, shots, uses
+from lowres.studies.fiat.exhibits.cost import cost_table, vote
+from lowres.studies.fiat.exhibits.design import (
+    arms_table,
+    deviations,
+    drift,
+    ladder_prompts,
+    left_out_arms,
+    live_table,
+    origin,
+    parameters_table,
+    rationales_table,
+    reasoning_prompt,
+    trial_table,
+    tuning_table,
+    verification,
+)
+from lowres.studies.fiat.exhibits.factorial import factorial
+from lowres.studies.fiat.exhibits.ladder import bases, gains, ladder, learning_curve, regimes, scores_table
+from lowres.studies.fiat.exhibits.languages import languages_figure, languages_table
+from lowres.studies.fiat.exhibits.ranking import ranking_table
+
+__all__ = [
+    "arms_table",
+    "bases",
+    "by_beta",
+    "controls",
+    "copying",
+    "cost_table",
+    "deviations",
+    "drift",
+    "factorial",
+    "gains",
+    "ladder",
+    "ladder_prompts",
+    "languages_figure",
+    "languages_table",
+    "learning_curve",
+    "left_out_arms",
+    "levels_table",
+    "live_table",
+    "origin",
+    "parameters_table",
+    "quality_table",
+    "ranking_table",
+    "rationales_table",
+    "reasoning_prompt",
+    "regimes",
+    "scores_table",
+    "shots",
+    "trial_table",
+    "tuning_table",
+    "uses",
+    "verification",
+    "vote",
+]
