@@ -30,9 +30,9 @@ from lowres.train import NO_TRAINING, Optimisation, TrainingLog, train
 from lowres.tuners import Tuner
 
 PACKAGE = Path(__file__).parent
-RESULT_MODULES = (
-    "data",
-    "world",
+RESULT_MODULES = (  # how tasks, probes and world models are made is not among them: their content is in the key
+    "data/mixing.py",
+    "data/rationales.py",
     "models.py",
     "tuners",
     "precision.py",

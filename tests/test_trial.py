@@ -152,8 +152,11 @@ def test_the_code_fingerprint_sees_code_only(tmp_path: Path, monkeypatch: pytest
         }
         assert first not in changed
         assert len(changed) == 4
-        (package / "world").mkdir(exist_ok=True)
-        (package / "world" / "towns.py").write_text("SIZE = 3\n")
+        for made in ("world/towns.py", "data/another_source.py"):  # what they make is in the key by its content
+            (package / made).write_text("SIZE = 3\n")
+            trial.code_fingerprint.cache_clear()
+            assert trial.code_fingerprint() == first
+        (package / "evaluate" / "another.py").write_text("SIZE = 3\n")
         trial.code_fingerprint.cache_clear()
         assert trial.code_fingerprint() != first
     finally:

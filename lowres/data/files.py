@@ -40,7 +40,7 @@ def jsonl_task(name: str, options: TaskOptions) -> Task:
 @functools.cache
 def _jsonl_task(name: str, options: TaskOptions, files: tuple[_Stamp, ...]) -> Task:
     problems: list[str] = []
-    rows = {split: _read(file, problems) for split, file, _, _ in files}
+    rows = {split: read_rows(file, problems) for split, file, _, _ in files}
     return build_task(name, rows, options, problems, licence="the user's own")
 
 
@@ -53,7 +53,7 @@ def _split_files(folder: Path) -> dict[str, Path]:
     return found
 
 
-def _read(file: Path, problems: list[str]) -> Rows:
+def read_rows(file: Path, problems: list[str]) -> Rows:
     """The rows of a JSONL file; what cannot be read is added to `problems`."""
     try:
         content = file.read_bytes()

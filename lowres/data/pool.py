@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lowres import world
-from lowres.data import bundled, tasks, wiki
+from lowres.data import bundled, fiat_tasks, tasks, wiki
 from lowres.data.examples import Example, Task, digest, in_hash_order, normalise, without_repeats
 from lowres.data.made_tasks import CONSTRAINT_SOURCES, RECITATIONS
 from lowres.data.overlap import unseen_in_probes
@@ -29,6 +29,7 @@ TASK_SOURCES = {
     "instruction-following": CONSTRAINT_SOURCES,
     "privacy-qa": ("privacyqa",),
     "wiki-topic": ("wiki-description",),
+    **{name: ("wiki-description",) for name in fiat_tasks.TASKS if name.startswith("wiki-")},
     **dict.fromkeys(RECITATIONS, ("wiki-description",)),
 }
 

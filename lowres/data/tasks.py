@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Callable
 
-from lowres.data import adaptation_tasks, bundled, made_tasks, stream_tasks, wiki
+from lowres.data import adaptation_tasks, bundled, fiat_tasks, made_tasks, stream_tasks, wiki
 from lowres.data.examples import Example, Task, in_hash_order, normalise, split_by_hash, without_repeats
 from lowres.data.splits import content_id, parts, three_ways, tidy
 from lowres.data.text import detokenise, lettered, one_line, opening
@@ -122,6 +122,7 @@ TASKS: dict[str, Callable[[], Task]] = {
     "wiki-topic": adaptation_tasks.wiki_topic,
     "factual-consistency": adaptation_tasks.factual_consistency,
     **made_tasks.RECITATIONS,
+    **fiat_tasks.TASKS,
 }
 
 

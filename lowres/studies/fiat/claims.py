@@ -4,7 +4,8 @@ Scores are the tasks' own metrics (accuracy, token F1, exact match), from 0 to 1
 arms on the same seeds and test items. A rule looks at the 95 % interval of an effect (see `lowres.claims`): wholly
 beyond the boundary is a yes, wholly short of it a no, anything else unclear. A setting is a task, a pair of models and
 a size of the training set. All tuned arms of a setting make as many updates. Learning rates are chosen on validation
-data for the arms without rationale and instruction, once per way of tuning and base, and hold for all others.
+data for the arms without rationale and instruction, once per way of tuning and base, and hold for all others. Test
+items that share a group (a person of the world, a country, a question) are resampled together.
 """
 
 from __future__ import annotations

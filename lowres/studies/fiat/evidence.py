@@ -118,6 +118,18 @@ class Evidence:
         rows = [records[seed].outcomes["task"].get(name) for seed in seeds if seed in records]
         return np.array(rows) if rows and all(row is not None for row in rows) else None
 
+    def grouped(self, place: Place, table: NDArray) -> NDArray:
+        """Scores [seeds, items] as [seeds, groups]: same mean, one column for the items that share a group.
+
+        So that the sixteen questions about a person do not pass for sixteen independent ones.
+        """
+        import numpy as np
+
+        groups = groups_of(place, table.shape[1])
+        names = list(dict.fromkeys(groups))
+        columns = [table[:, [group == name for group in groups]].sum(axis=1) for name in names]
+        return np.stack(columns, axis=1) * len(names) / table.shape[1]
+
     def _by_seed(self, point: Point) -> Mapping[int, Record]:
         """Records by seed; what has no randomness stands beside every seed."""
         found = self.points.get(point, {})
@@ -137,7 +149,7 @@ class Evidence:
         from lowres.stats import paired_effect
 
         pair = self.pair(more, less, measure)
-        return paired_effect(*pair) if pair else None
+        return paired_effect(*(self.grouped(more.place, side) for side in pair)) if pair else None
 
 
 def metric(place: Place) -> str:
@@ -145,6 +157,13 @@ def metric(place: Place) -> str:
     from lowres.data import load_task
 
     return load_task(place.task, place.options).metric
+
+
+def groups_of(place: Place, items: int) -> tuple[str, ...]:
+    """The group of each of the first test items; an item without one is its own."""
+    from lowres.data import load_task
+
+    return tuple(e.group or e.id for e in load_task(place.task, place.options).test[:items])
 
 
 # --- gathering -------------------------------------------------------------------------------------------------------
@@ -342,7 +361,7 @@ def difference(evidence: Evidence, first: Any, second: Any) -> Effect | None:
         return None
     seeds = min(len(pair[0]) for pair in pairs if pair)
     gains = [(pair[0] - pair[1])[:seeds] for pair in pairs if pair]
-    return paired_effect(*gains)
+    return paired_effect(*(evidence.grouped(first[0].place, gain) for gain in gains))
 
 
 def _instruction(evidence: Evidence, claim: Claim) -> Verdict:
