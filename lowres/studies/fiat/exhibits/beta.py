@@ -14,6 +14,7 @@ from lowres.studies.fiat.exhibits.common import (
     Row,
     examples_of,
     label,
+    level,
     measure,
     per_place,
     places,
@@ -40,7 +41,7 @@ def quality_table(evidence: Evidence) -> Shown:
 def _quality(evidence: Evidence, place: Place) -> Shown:
     rows: list[Row] = []
     for beta in evidence.betas(place):
-        scores = evidence.scores(evidence.at(place, "beta", beta=beta)) if beta != OWN else None
+        scores = level(evidence, evidence.at(place, "beta", beta=beta)) if beta != OWN else None
         written = files_of(evidence, place, beta)
         rows.append((beta, spelled(scores) if scores is not None else "not run", *_shares(written)))
     header = (
@@ -86,10 +87,10 @@ def _by_beta(evidence: Evidence, place: Place) -> Shown:
     rows = []
     for beta in evidence.betas(place):
         arm = "own-rationale" if beta == OWN else "R0"
-        answers = evidence.scores(evidence.at(place, "beta", beta=beta)) if beta != OWN else None
+        answers = level(evidence, evidence.at(place, "beta", beta=beta)) if beta != OWN else None
         for size in evidence.sizes(place):
             point = evidence.at(place, arm, size, beta)
-            scores, gain = evidence.scores(point), evidence.effect(point, evidence.at(place, "R1", size))
+            scores, gain = level(evidence, point), evidence.effect(point, evidence.at(place, "R1", size))
             if scores is not None:
                 own = f"{answers.mean():.3f}" if answers is not None else "-"
                 added = gain.text() if gain else "R1 was not run"

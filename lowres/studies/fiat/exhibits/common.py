@@ -15,6 +15,8 @@ from lowres.studies.fiat.arms import ARMS, unseeded
 from lowres.studies.fiat.evidence import Evidence, Place, Point, metric, named
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from lowres.data import Example
     from lowres.data.rationales import Written
     from lowres.trial import Record
@@ -79,6 +81,12 @@ def examples_of(place: Place, record: Record) -> Sequence[Example]:
     task = load_task(place.task, place.options)
     found: Sequence[Example] = task.test[: record.trial["evaluation"]["items"]]
     return found
+
+
+def level(evidence: Evidence, point: Point, measure: str = "") -> NDArray | None:
+    """Scores [seeds, groups of items] of a point, whose mean is that of the items; None where it was not run."""
+    scores = evidence.scores(point, measure)
+    return None if scores is None else evidence.grouped(point.place, scores)
 
 
 def written_for(place: Place, record: Record) -> Mapping[str, Written]:

@@ -9,7 +9,16 @@ from lowres.exhibits import BARS, RULES, behaviour, frame, interval, named, spel
 from lowres.markup import Shown, shown_table, shown_text
 from lowres.studies.fiat.arms import SHOTS
 from lowres.studies.fiat.evidence import Evidence, Place
-from lowres.studies.fiat.exhibits.common import Row, label, listed_or_none, measure, per_place, places, slug
+from lowres.studies.fiat.exhibits.common import (
+    Row,
+    label,
+    level,
+    listed_or_none,
+    measure,
+    per_place,
+    places,
+    slug,
+)
 
 if TYPE_CHECKING:
     from lowres.stats import Effect
@@ -71,7 +80,7 @@ def shots(evidence: Evidence) -> Shown:
 def _shots(evidence: Evidence, place: Place) -> list[Row]:
     rows: list[Row] = []
     for count in (0, *SHOTS):
-        scores = evidence.scores(evidence.at(place, f"shots-{count}" if count else "untouched-instruction"))
+        scores = level(evidence, evidence.at(place, f"shots-{count}" if count else "untouched-instruction"))
         if scores is not None:
             rows.append(("tau in context", count, *interval(scores)))
     return rows
@@ -84,7 +93,7 @@ def _shots_figure(evidence: Evidence, place: Place) -> Shown:
     ends = (rows[0][1], rows[-1][1])
     smallest = min(evidence.sizes(place), default=0)
     for words, arm in {"beta in context": "beta", f"R1, {smallest:,} examples": "R1"}.items():
-        scores = evidence.scores(evidence.at(place, arm, smallest))
+        scores = level(evidence, evidence.at(place, arm, smallest))
         if scores is not None:
             rows += [(words, count, *interval(scores)) for count in ends]
     told = "; ".join(f"{row[1]}: {row[2]:.3f}" for row in rows if row[0] == "tau in context")
@@ -106,7 +115,7 @@ def levels_table(evidence: Evidence) -> Shown:
     """What is there without any tuning."""
     rows: list[Row] = []
     for place in places(evidence):
-        cells = [evidence.scores(evidence.at(place, arm)) for arm in LEVELS]
+        cells = [level(evidence, evidence.at(place, arm)) for arm in LEVELS]
         if any(scores is not None for scores in cells):
             rows.append((label(place), *("not run" if scores is None else spelled(scores) for scores in cells)))
     if not rows:

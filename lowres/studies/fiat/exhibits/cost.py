@@ -15,6 +15,7 @@ from lowres.studies.fiat.exhibits.common import (
     Row,
     examples_of,
     label,
+    level,
     measure,
     parameters,
     per_place,
@@ -103,12 +104,12 @@ def vote(evidence: Evidence) -> Shown:
     """What beta's answer, the vote of its samples, and FIAT cost and score."""
     rows: list[Row] = []
     for place in places(evidence):
-        if evidence.scores(evidence.at(place, "beta-vote")) is None:
+        if level(evidence, evidence.at(place, "beta-vote")) is None:
             continue
         gain = evidence.effect(evidence.at(place, "beta-vote"), evidence.at(place, "beta"))
         for name, size in (("beta", 0), ("beta-vote", 0), *(("R0", size) for size in evidence.sizes(place))):
             point = evidence.at(place, name, size)
-            scores = evidence.scores(point)
+            scores = level(evidence, point)
             if scores is not None:
                 minus = gain.text() if gain and name == "beta-vote" else "-"
                 shown = f"{spoken(name, size)}, {label(place)}"

@@ -24,7 +24,7 @@ LETTERS = "CIPB"
 
 @dataclass(frozen=True)
 class Factorial:
-    """All cells of a factorial in the letters that vary, on the seeds that they share, each [seeds, items].
+    """All cells of a factorial in the letters that vary, on the seeds that they share, each [seeds, groups].
 
     Without a base model the letter B is there in every cell, and three letters vary.
     """
@@ -82,7 +82,8 @@ def _cells(evidence: Evidence, place: Place, size: int, cells: Sequence[str]) ->
     name = metric(place)
     if not seeds:
         return {}
-    return {cell: np.array([records[seed].outcomes["task"][name] for seed in seeds]) for cell, records in found.items()}
+    tables = {cell: np.array([own[seed].outcomes["task"][name] for seed in seeds]) for cell, own in found.items()}
+    return {cell: evidence.grouped(place, table) for cell, table in tables.items()}
 
 
 def _all(evidence: Evidence, place: Place) -> dict[int, Factorial]:

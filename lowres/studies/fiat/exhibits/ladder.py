@@ -14,6 +14,7 @@ from lowres.studies.fiat.exhibits.common import (
     SHORT,
     Row,
     label,
+    level,
     measure,
     per_place,
     places,
@@ -43,10 +44,10 @@ def _scores(evidence: Evidence, place: Place) -> Shown:
     for name in ARMS:
         for size in sizes_of(evidence, place, name):
             point = evidence.at(place, name, size)
-            scores = evidence.scores(point)
+            scores = level(evidence, point)
             if scores is None:
                 continue
-            effect, losses = effect_of(scores), evidence.scores(point, "target_nll")
+            effect, losses = effect_of(scores), level(evidence, point, "target_nll")
             parts = (half_width(effect.seed_interval), half_width(effect.item_interval)) if effect else ("-", "-")
             loss = f"{losses.mean():.3f}" if losses is not None else "-"
             rows.append((spoken(name, size), spelled(scores), *parts, loss, len(scores)))
@@ -72,7 +73,7 @@ def ladder(evidence: Evidence) -> Shown:
 
 
 def _rungs(evidence: Evidence, place: Place) -> dict[tuple[str, int], NDArray]:
-    found = {(rung, size): evidence.scores(evidence.at(place, rung, size)) for rung, size in _pairs(evidence, place)}
+    found = {(rung, size): level(evidence, evidence.at(place, rung, size)) for rung, size in _pairs(evidence, place)}
     return {key: scores for key, scores in found.items() if scores is not None}
 
 
@@ -105,7 +106,7 @@ def _ladder(evidence: Evidence, place: Place) -> Shown:
 
 def _levels(evidence: Evidence, place: Place) -> dict[str, float]:
     names = {"beta in context": "beta", "tau untouched, instructed": "untouched-instruction"}
-    found = {words: evidence.scores(evidence.at(place, arm)) for words, arm in names.items()}
+    found = {words: level(evidence, evidence.at(place, arm)) for words, arm in names.items()}
     return {words: float(scores.mean()) for words, scores in found.items() if scores is not None}
 
 
@@ -178,7 +179,7 @@ def _regimes(evidence: Evidence, place: Place) -> Shown:
         if arm == "R2":
             continue
         for size in evidence.sizes(place):
-            scores = evidence.scores(evidence.at(place, arm, size))
+            scores = level(evidence, evidence.at(place, arm, size))
             if scores is not None:
                 rows.append((words, size, *interval(scores)))
     if not rows:
@@ -218,8 +219,8 @@ def _courses_of(evidence: Evidence, place: Place) -> Mapping[str, dict[int, NDAr
     for arm in CURVED:
         own = evidence.at(place, arm, size)
         steps = {p.updates: p for p in evidence.points if (p.place, p.arm, p.examples, p.beta) == _key(own)}
-        course = {0: evidence.scores(evidence.at(place, STARTS[arm]))}
-        course |= {updates: evidence.scores(steps[updates]) for updates in sorted(steps)}
+        course = {0: level(evidence, evidence.at(place, STARTS[arm]))}
+        course |= {updates: level(evidence, steps[updates]) for updates in sorted(steps)}
         there = {updates: scores for updates, scores in course.items() if scores is not None}
         if set(there) - {0}:
             found[arm] = there

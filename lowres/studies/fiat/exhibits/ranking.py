@@ -9,8 +9,8 @@ from lowres.exhibits import spelled
 from lowres.markup import Shown, joined, shown_table, shown_text
 from lowres.studies.fiat import paper
 from lowres.studies.fiat.arms import LADDER
-from lowres.studies.fiat.evidence import Evidence, Place
-from lowres.studies.fiat.exhibits.common import Row, label, per_place, places, sizes_of, spoken
+from lowres.studies.fiat.evidence import Evidence, Place, groups_of
+from lowres.studies.fiat.exhibits.common import Row, label, level, per_place, places, sizes_of, spoken
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -21,12 +21,15 @@ PERCENTILES = (2.5, 97.5)
 REGIME = "attriqa-auc-pr"
 
 
-def average_precisions(positive: ArrayLike, probability: ArrayLike, resamples: int = RESAMPLES) -> NDArray:
+def average_precisions(
+    positive: ArrayLike, probability: ArrayLike, groups: Sequence[str], resamples: int = RESAMPLES
+) -> NDArray:
     """Average precision, mean over seeds: of the scores themselves, then of resamples of seeds and of items.
 
     Args:
         positive: [seeds, items] or [items], 1 or 0.
         probability: [seeds, items] of the positive class.
+        groups: [items]; items of one group are drawn together.
 
     Returns:
         [1 + resamples]. The same draws for tables of the same shape, so that two of them can be subtracted.
@@ -37,10 +40,12 @@ def average_precisions(positive: ArrayLike, probability: ArrayLike, resamples: i
 
     scores = np.atleast_2d(np.asarray(probability, dtype=float))
     labels = np.broadcast_to(np.asarray(positive, dtype=float), scores.shape)
-    random, (seeds, items) = np.random.default_rng(0), scores.shape
+    random, seeds = np.random.default_rng(0), len(scores)
+    members = [np.flatnonzero(np.asarray(groups) == name) for name in dict.fromkeys(groups)]
     found = [np.mean([average_precision(labels[seed], scores[seed]) for seed in range(seeds)])]
     for _ in range(resamples):
-        own, drawn = (np.asarray(random.integers(count, size=count)) for count in (seeds, items))
+        own, chosen = (np.asarray(random.integers(count, size=count)) for count in (seeds, len(members)))
+        drawn = np.concatenate([members[group] for group in chosen])
         parts = [average_precision(labels[seed][drawn], scores[seed][drawn]) for seed in own]
         found.append(np.mean(parts))
     return np.array(found)
@@ -69,10 +74,10 @@ def _ranking(evidence: Evidence, place: Place) -> Shown:
     from lowres.data import load_task
 
     tables = _tables(evidence, place)
-    drawn = {key: average_precisions(*table) for key, table in tables.items()}
+    drawn = {key: average_precisions(*table, groups_of(place, table[0].shape[1])) for key, table in tables.items()}
     rows: list[Row] = []
     for (name, size), values in drawn.items():
-        accuracy = evidence.scores(evidence.at(place, name, size))
+        accuracy = level(evidence, evidence.at(place, name, size))
         rungs = list(LADDER)
         below = rungs[rungs.index(name) + 1] if name in rungs[:-1] else ""
         other = drawn.get((below, size))
