@@ -19,11 +19,12 @@ from lowres.studies.fiat.exhibits.design import (
     verification,
 )
 from lowres.studies.fiat.exhibits.factorial import factorial
-from lowres.studies.fiat.exhibits.ladder import bases, gains, ladder, learning_curve, regimes, scores_table
+from lowres.studies.fiat.exhibits.ladder import answer, bases, gains, ladder, learning_curve, regimes, scores_table
 from lowres.studies.fiat.exhibits.languages import languages_figure, languages_table
 from lowres.studies.fiat.exhibits.ranking import ranking_table
 
 __all__ = [
+    "answer",
     "arms_table",
     "bases",
     "by_beta",

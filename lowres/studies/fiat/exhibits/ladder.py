@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from lowres.exhibits import BARS, effect_of, frame, half_width, interval, named, spelled
-from lowres.markup import Shown, shown_table, shown_text
+from lowres.markup import Shown, joined, shown_table, shown_text
 from lowres.studies.fiat import paper
 from lowres.studies.fiat.arms import ARMS, CURVED, LADDER
 from lowres.studies.fiat.evidence import Evidence, Place, Point, difference
@@ -298,3 +298,35 @@ def _bases_figure(evidence: Evidence, place: Place) -> Shown:
     )
     data = frame(rows, "row", "series", "estimate", "low", "high")
     return forest(data, plot, marks={"no difference": 0.0})
+
+
+# --- in sentences ----------------------------------------------------------------------------------------------------
+
+SINGLE = {"beta": "beta in context", "R4": "conventional fine-tuning", "R3": "tuning all parameters", "R1": "R1"}
+
+
+def answer(evidence: Evidence) -> Shown:
+    """FIAT against each single paradigm, setting by setting, in sentences made from the records."""
+    return per_place(places(evidence), lambda place: _answer(evidence, place), NOTHING)
+
+
+def _answer(evidence: Evidence, place: Place) -> Shown:
+    lines = [_sentence(evidence, place, size) for size in evidence.sizes(place)]
+    told = [shown_text(line) for line in lines if line]
+    return joined(told) if told else shown_text(f"FIAT itself (R0) was not run on {label(place)}.")
+
+
+def _sentence(evidence: Evidence, place: Place, size: int) -> str:
+    own = evidence.at(place, "R0", size)
+    scores = level(evidence, own)
+    if scores is None:
+        return ""
+    parts = []
+    for arm, words in SINGLE.items():
+        effect = evidence.effect(own, evidence.at(place, arm, size))
+        if effect is not None:
+            low, high = effect.interval
+            how = "better than" if low > 0 else "worse than" if high < 0 else "not told apart from"
+            parts.append(f"{how} {words} by {effect.text()}" if "than" in how else f"{how} {words} ({effect.text()})")
+    text = f"On {label(place)} with {size:,} examples FIAT has {measure(place)} {spelled(scores)}"
+    return f"{text}: {'; '.join(parts)}." if parts else f"{text}; nothing was run beside it."
