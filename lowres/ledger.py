@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from lowres.data.rationales import OWN
 from lowres.params import InputError
 from lowres.places import RESULTS, ledger_folder
 from lowres.trial import Record, code_fingerprint, from_dict
@@ -309,7 +310,18 @@ def publish(ledger: Ledger, study: str) -> Path:
     if not done:
         raise InputError(f"nothing to publish: the ledger {ledger.folder} has no finished record of study {study!r}")
     everything = sorted([*read_published(study), *done], key=lambda record: record.provenance.get("date", ""))
-    return write_published(study, list({trial_name(record): record for record in everything}.values()))
+    newest = list({trial_name(record): record for record in everything}.values())
+    _publish_rationales(newest, ledger.folder)
+    return write_published(study, newest)
+
+
+def _publish_rationales(records: Sequence[Record], ledger: Path) -> None:
+    """Copy the files of rationales that records name to the published records, so that their trials can be rerun."""
+    for name in sorted({record.trial["recipe"].get("rationales", "") for record in records} - {"", OWN}):
+        mine, place = ledger / "rationales" / name, RESULTS / "rationales" / name
+        if mine.is_file():
+            place.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(place, mine.read_bytes())
 
 
 def trial_name(record: Record) -> str:

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -296,3 +297,12 @@ def test_a_bad_folder_of_xtreme_up_is_named(xtreme, tmp_path):
     write(xtreme / "qa_cross_lang/test/ta.jsonl", {**QUESTION, "target": ""})
     with pytest.raises(InputError, match=r"ta\.jsonl line 1: field 'target' is ''; allowed: text, not empty"):
         fiat_files.xtreme_up_qa(xtreme)
+
+
+def test_a_release_is_a_task_by_name_and_a_folder_that_is_not_there_is_refused(tmp_path: Path):
+    problem = data.check_name(f"xor-attriqa:{tmp_path / 'absent'}")
+    assert problem is not None
+    assert "there is no such folder" in problem
+    assert data.check_name(f"xtreme-up:{tmp_path}") is None
+    with pytest.raises(InputError, match=r"train"):
+        data.load_task(f"xtreme-up:{tmp_path}")

@@ -1,14 +1,21 @@
 """Tasks and probes by name."""
 
 import difflib
+import functools
+from collections.abc import Callable
+from pathlib import Path
 
 from lowres import world
-from lowres.data import files, hub, probes, tasks
+from lowres.data import fiat_files, files, hub, probes, tasks
 from lowres.data.examples import Probe, Task
 from lowres.data.own import TaskOptions
 from lowres.params import InputError
 
 NO_OPTIONS = TaskOptions()
+RELEASES: dict[str, Callable[[str], Task]] = {  # data of papers, read from a folder that the user has
+    "xor-attriqa:": fiat_files.xor_attriqa,
+    "xtreme-up:": fiat_files.xtreme_up_qa,
+}
 
 
 def task_names() -> tuple[str, ...]:
@@ -24,7 +31,8 @@ def probe_names() -> tuple[str, ...]:
 def load_task(name: str, options: TaskOptions = NO_OPTIONS) -> Task:
     """The task `name`: a bundled one, `jsonl:PATH` (a file, or a folder with train.jsonl ...) or `hub:ID`.
 
-    `options` apply to the last two. Raises InputError for an unknown name and for unusable data.
+    `xor-attriqa:FOLDER` and `xtreme-up:FOLDER` read unpacked releases. `options` apply to `jsonl:` and `hub:` only.
+    Raises InputError for an unknown name and for unusable data.
     """
     problem = check_name(name)
     if problem:
@@ -33,6 +41,9 @@ def load_task(name: str, options: TaskOptions = NO_OPTIONS) -> Task:
         return files.jsonl_task(name, options)
     if name.startswith(hub.PREFIX):
         return hub.hub_task(name, options)
+    prefix = _release(name)
+    if prefix and options == NO_OPTIONS:
+        return _released(prefix, name.removeprefix(prefix))
     if options != NO_OPTIONS:
         raise InputError(f"task options apply to {files.PREFIX}PATH and {hub.PREFIX}ID only, not to {name!r}")
     return world.load_task(name) if name in world.TASKS else tasks.TASKS[name]()
@@ -51,9 +62,24 @@ def check_name(name: str) -> str | None:
         return files.check_path(name.removeprefix(files.PREFIX))
     if name.startswith(hub.PREFIX):
         return hub.check_place(name.removeprefix(hub.PREFIX))
+    if prefix := _release(name):
+        folder = Path(name.removeprefix(prefix)).expanduser()
+        return None if folder.is_dir() else f"{name}: there is no such folder ({folder.absolute()})"
     if name in task_names():
         return None
-    return _unknown("task", name, task_names(), f", {files.PREFIX}PATH, {hub.PREFIX}ID")
+    return _unknown(
+        "task", name, task_names(), f", {files.PREFIX}PATH, {hub.PREFIX}ID, {', '.join(f'{p}FOLDER' for p in RELEASES)}"
+    )
+
+
+def _release(name: str) -> str:
+    """The prefix of a release that a name begins with; empty for none."""
+    return next((prefix for prefix in RELEASES if name.startswith(prefix)), "")
+
+
+@functools.cache
+def _released(prefix: str, folder: str) -> Task:
+    return RELEASES[prefix](folder)
 
 
 def _unknown(kind: str, name: str, known: tuple[str, ...], also: str) -> str:

@@ -103,12 +103,19 @@ def load(task: str, exemplars: str = "") -> ReasoningPrompt:
     """
     if exemplars:
         return from_jsonl(Path(exemplars).expanduser())
+    task = task.partition(":")[0] if _is_release(task) else task
     if task not in names():
         raise InputError(
             f"task {task!r} has no reasoning prompt (there are: {', '.join(names())}): name a JSONL file of worked "
             f"examples, one per line, with the fields {', '.join(FIELDS)}"
         )
     return from_markdown(FOLDER / f"{task}.md")
+
+
+def _is_release(task: str) -> bool:
+    from lowres.data.load import RELEASES
+
+    return task.startswith(tuple(RELEASES))
 
 
 def from_jsonl(path: Path) -> ReasoningPrompt:
