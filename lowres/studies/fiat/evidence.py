@@ -340,7 +340,8 @@ def _few_examples(evidence: Evidence, claim: Claim) -> Verdict:
         return _verdict(evidence, claim, _empty("R3 - R4", rule))
     place, few, many = found
     gain = evidence.effect(evidence.at(place, "R3", few), evidence.at(place, "R4", few))
-    more = difference(evidence, *((evidence.at(place, arm, size) for arm in ("R3", "R4")) for size in (few, many)))
+    pairs = [[evidence.at(place, arm, size) for arm in ("R3", "R4")] for size in (few, many)]
+    more = difference(evidence, *pairs)
     parts = [
         Part(f"R3 - R4, {few} examples", gain, rule),
         Part(f"R3 - R4, {few} minus {many} examples", more, rule),
@@ -357,6 +358,7 @@ def difference(evidence: Evidence, first: Any, second: Any) -> Effect | None:
     """The first pair's effect minus the second's, on the same seeds and items."""
     from lowres.stats import paired_effect
 
+    first, second = tuple(first), tuple(second)
     pairs = [evidence.pair(*first), evidence.pair(*second)]
     if pairs[0] is None or pairs[1] is None:
         return None

@@ -1,7 +1,6 @@
 """The tables and figures of the FIAT page, each drawn from records, from rationales, or from the paper's own tables."""
 
 from lowres.studies.fiat.exhibits.beta import by_beta, copying, quality_table
-from lowres.studies.fiat.exhibits.controls import controls, levels_table, shots, uses
 from lowres.studies.fiat.exhibits.cost import cost_table, vote
 from lowres.studies.fiat.exhibits.design import (
     arms_table,
@@ -18,10 +17,11 @@ from lowres.studies.fiat.exhibits.design import (
     tuning_table,
     verification,
 )
-from lowres.studies.fiat.exhibits.factorial import factorial
-from lowres.studies.fiat.exhibits.ladder import answer, bases, gains, ladder, learning_curve, regimes, scores_table
+from lowres.studies.fiat.exhibits.effects import factorial
 from lowres.studies.fiat.exhibits.languages import languages_figure, languages_table
 from lowres.studies.fiat.exhibits.ranking import ranking_table
+from lowres.studies.fiat.exhibits.rivals import controls, levels_table, shots, uses
+from lowres.studies.fiat.exhibits.rungs import answer, bases, gains, ladder, learning_curve, regimes, scores_table
 
 __all__ = [
     "answer",

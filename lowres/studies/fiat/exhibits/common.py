@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -121,6 +122,7 @@ def _alike(one: str, other: str) -> bool:
     return (first.size, first.encdec) == (second.size, second.encdec)
 
 
+@functools.cache
 def _counted(model: str) -> int:
     from lowres import models
     from lowres.tuners import Full
