@@ -9,7 +9,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lowres import world
 from lowres.claims import Claim, Part, Rule, Verdict, at_tier, judge_parts, with_holm
@@ -340,8 +340,7 @@ def _few_examples(evidence: Evidence, claim: Claim) -> Verdict:
         return _verdict(evidence, claim, _empty("R3 - R4", rule))
     place, few, many = found
     gain = evidence.effect(evidence.at(place, "R3", few), evidence.at(place, "R4", few))
-    pairs = [[evidence.at(place, arm, size) for arm in ("R3", "R4")] for size in (few, many)]
-    more = difference(evidence, *pairs)
+    more = difference(evidence, *(two(evidence, place, size, "R3", "R4") for size in (few, many)))
     parts = [
         Part(f"R3 - R4, {few} examples", gain, rule),
         Part(f"R3 - R4, {few} minus {many} examples", more, rule),
@@ -354,11 +353,15 @@ def _few_examples(evidence: Evidence, claim: Claim) -> Verdict:
     return _verdict(evidence, claim, parts, beside)
 
 
-def difference(evidence: Evidence, first: Any, second: Any) -> Effect | None:
+def two(evidence: Evidence, place: Place, size: int, more: str, less: str) -> tuple[Point, Point]:
+    """The points of two arms in a setting."""
+    return evidence.at(place, more, size), evidence.at(place, less, size)
+
+
+def difference(evidence: Evidence, first: tuple[Point, Point], second: tuple[Point, Point]) -> Effect | None:
     """The first pair's effect minus the second's, on the same seeds and items."""
     from lowres.stats import paired_effect
 
-    first, second = tuple(first), tuple(second)
     pairs = [evidence.pair(*first), evidence.pair(*second)]
     if pairs[0] is None or pairs[1] is None:
         return None
@@ -384,12 +387,12 @@ def by_language(evidence: Evidence) -> dict[str, tuple[NDArray, NDArray, NDArray
     """
     import numpy as np
 
-    place = next((one for one in evidence.places if one.task == LANGUAGES), None)
-    if place is None:
-        return {}
     from lowres.data import load_task
     from lowres.data.fiat_tasks import language_of
 
+    place = next((one for one in evidence.places if one.task == LANGUAGES), None)
+    if place is None:
+        return {}
     size = evidence.sizes(place)[-1]
     pair = evidence.pair(evidence.at(place, "R0", size), evidence.at(place, "R1", size))
     if pair is None:
@@ -435,7 +438,7 @@ def _from_the_start(evidence: Evidence, claim: Claim) -> Verdict:
 def _which_base(evidence: Evidence, claim: Claim) -> Verdict:
     parts = []
     for place, size in evidence.settings():
-        tuned, raw = ((evidence.at(place, arm, size) for arm in arms) for arms in (("R1", "R2"), ("IP", "P")))
+        tuned, raw = (two(evidence, place, size, *arms) for arms in (("R1", "R2"), ("IP", "P")))
         name = f"instruction: tuned base - raw base, {named(place, size)}"
         parts.append(Part(name, difference(evidence, tuned, raw), Rule("above", 0.0)))
     return _verdict(evidence, claim, parts or _empty("instruction: tuned base - raw base", Rule("above", 0.0)))

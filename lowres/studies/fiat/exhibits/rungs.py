@@ -9,7 +9,7 @@ from lowres.exhibits import BARS, effect_of, frame, half_width, interval, named,
 from lowres.markup import Shown, joined, shown_table, shown_text
 from lowres.studies.fiat import paper
 from lowres.studies.fiat.arms import ARMS, CURVED, LADDER
-from lowres.studies.fiat.evidence import Evidence, Place, Point, difference
+from lowres.studies.fiat.evidence import Evidence, Place, Point, difference, two
 from lowres.studies.fiat.exhibits.common import (
     SHORT,
     Row,
@@ -282,8 +282,7 @@ def _bases_figure(evidence: Evidence, place: Place) -> Shown:
     above = [f"{words} with {size:,}" for (words, size), effect in effects.items() if effect.interval[0] > 0]
     beside = []
     for size in evidence.sizes(place):
-        tuned, raw = ((evidence.at(place, arm, size) for arm in pair) for pair in (("R1", "R2"), ("IP", "P")))
-        more = difference(evidence, tuned, raw)
+        more = difference(evidence, two(evidence, place, size, "R1", "R2"), two(evidence, place, size, "IP", "P"))
         beside += [f"{more.text()} with {size:,} examples"] if more else []
     caption = f"{label(place)}: from the instruction-tuned model minus from its base, all else equal."
     caption += f" The instruction brings more to the tuned base by {'; '.join(beside)}." if beside else ""
