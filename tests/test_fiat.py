@@ -24,7 +24,7 @@ from lowres.ledger import Ledger
 from lowres.params import InputError, from_mapping, parameters_cell, resolve
 from lowres.stats import average_precision
 from lowres.studies import fiat
-from lowres.studies.fiat import arms, evidence, exhibits, planning, writing
+from lowres.studies.fiat import arms, evidence, exhibits, paper, planning, writing
 from lowres.studies.fiat.exhibits import beta as of_beta
 from lowres.studies.fiat.exhibits import cost, effects, languages, ranking
 from lowres.studies.fiat.params import FEW, TIERS, Params
@@ -609,6 +609,14 @@ def test_a_single_arm_with_a_single_seed_breaks_no_exhibit(monkeypatch: pytest.M
     for name in OF_EVIDENCE:
         assert len(repr(getattr(exhibits, name)(found))) > 10, name
     assert "-78" not in html(exhibits.scores_table(found))
+
+
+def test_the_papers_own_tables_are_read_again():
+    gains = repr(exhibits.paper_gains())
+    assert "| PaLM 2 XS, attribution, accuracy | 94.0 | 78.6 | 90.5 | +0.0 | +0.5 | -0.2 | +3.2 |" in gains
+    checks = html(exhibits.paper_checks())
+    assert f" of {len(paper.checks())} averages" in checks
+    assert "PaLM 2 S, R1, attribution, accuracy" in checks
 
 
 def test_learning_rates_are_listed_with_the_choice():

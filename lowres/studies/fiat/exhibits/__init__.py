@@ -20,6 +20,7 @@ from lowres.studies.fiat.exhibits.design import (
 from lowres.studies.fiat.exhibits.effects import factorial
 from lowres.studies.fiat.exhibits.languages import languages_figure, languages_table
 from lowres.studies.fiat.exhibits.ranking import ranking_table
+from lowres.studies.fiat.exhibits.reread import paper_checks, paper_gains
 from lowres.studies.fiat.exhibits.rivals import controls, levels_table, shots, uses
 from lowres.studies.fiat.exhibits.rungs import answer, bases, gains, ladder, learning_curve, regimes, scores_table
 
@@ -44,6 +45,8 @@ __all__ = [
     "levels_table",
     "live_table",
     "origin",
+    "paper_checks",
+    "paper_gains",
     "parameters_table",
     "quality_table",
     "ranking_table",

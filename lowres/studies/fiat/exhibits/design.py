@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from lowres import exhibits, world
 from lowres.data import rationales
-from lowres.markup import Shown, folded, joined, shown_lines, shown_table, shown_text
+from lowres.markup import Html, Shown, folded, joined, markup, shown_lines, shown_table, shown_text
 from lowres.params import InputError
 from lowres.studies.fiat.arms import ARMS, FACTORS, LADDER, left_out, rate_arm, task_options
 from lowres.studies.fiat.claims import DEVIATIONS
@@ -89,12 +89,17 @@ def ladder_prompts(params: Params) -> Shown:
         model = params.tau if "B" in letters else "no such model" if params.base == NO_BASE else params.base
         parts = (task.instruction if "I" in letters else "-", text if "C" in letters else "-", example.prompt)
         tuned = FACTORS["P"] if "P" in letters else "all parameters"
-        rows.append((rung, *parts, tuned, model))
+        rows.append((rung, *map(_lines, parts), tuned, model))
         full.append(f"{rung} ({arm.meaning})\n\n{prompt_of(task.name, task.instruction, example, rung, text)}")
     header = ("Rung", "Instruction", "Rationale", "Input", "Tuned", "Start")
     caption = f"The ladder on one test item of {task.name}, whose target is {example.target!r}"
     table = shown_table(caption, header, rows, stack=True)
     return joined([table, folded("The same prompts in full", shown_lines(f"\n\n{'-' * 40}\n\n".join(full)))])
+
+
+def _lines(text: str) -> Html:
+    """Text whose line breaks are kept, also in a table."""
+    return Html(markup(text).replace("\n", "<br>"))
 
 
 def prompt_of(task: str, instruction: str, example: Example, arm: str, text: str) -> str:

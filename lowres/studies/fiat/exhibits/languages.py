@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lowres.exhibits import BARS, frame
+from lowres.exhibits import frame
 from lowres.markup import Shown, shown_table, shown_text
 from lowres.studies.fiat import paper
 from lowres.studies.fiat.evidence import Evidence, by_language
@@ -73,7 +73,7 @@ def languages_figure(evidence: Evidence) -> Shown:
         caption="One half of the items gives the score, the other the gain, so that the noise of a score is not in "
         f"its own gain; {here}. In the paper, where one score is in both, r is {reported} (from its Table 7).",
         x="score of R1 on the first half",
-        y="gain R0 - R1 on the second half",
-        error=BARS,
+        y="gain R0 - R1, second half",
+        error="95 % intervals",
     )
     return scatter(frame(rows, "name", "x", "y", "low", "high"), plot, marks={"no gain": 0.0})

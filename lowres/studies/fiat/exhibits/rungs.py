@@ -148,7 +148,7 @@ def _gains_figure(evidence: Evidence, place: Place) -> Shown:
         "directions.",
         x=f"gain in score (here {measure(place)})",
         y="What is there and then is not",
-        error=f"{BARS}, here alone",
+        error=BARS,
     )
     data = frame(rows, "row", "series", "estimate", "low", "high", "setting")
     return forest(data, plot, marks={"no gain": 0.0})
