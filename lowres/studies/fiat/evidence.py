@@ -126,9 +126,10 @@ class Evidence:
         import numpy as np
 
         groups = groups_of(place, table.shape[1])
-        names = list(dict.fromkeys(groups))
-        columns = [table[:, [group == name for group in groups]].sum(axis=1) for name in names]
-        return np.stack(columns, axis=1) * len(names) / table.shape[1]
+        order = {name: column for column, name in enumerate(dict.fromkeys(groups))}
+        found = np.zeros((len(order), len(table)))
+        np.add.at(found, [order[name] for name in groups], np.transpose(table))
+        return np.transpose(found) * len(order) / table.shape[1]
 
     def _by_seed(self, point: Point) -> Mapping[int, Record]:
         """Records by seed; what has no randomness stands beside every seed."""
@@ -253,7 +254,7 @@ def verdicts(evidence: Evidence) -> list[Verdict]:
 
 def named(place: Place, size: int = 0) -> str:
     """A setting in words."""
-    models = place.tau.removesuffix("-instruct") if place.is_world else place.tau
+    models = place.tau.replace("-instruct", "") if place.is_world else place.tau
     return f"{place.task}, {models}" + (f", {size} examples" if size else "")
 
 
