@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 from lowres import exhibits, world
 from lowres.data import rationales
+from lowres.data.rationales import OWN
 from lowres.markup import Html, Shown, folded, joined, markup, shown_lines, shown_table, shown_text
 from lowres.params import InputError
 from lowres.studies.fiat.arms import ARMS, FACTORS, LADDER, left_out, rate_arm, task_options
 from lowres.studies.fiat.claims import DEVIATIONS
 from lowres.studies.fiat.evidence import Evidence, metric, place_of
 from lowres.studies.fiat.exhibits.common import Row, label
-from lowres.studies.fiat.params import FILE, NO_BASE, OWN, Params
+from lowres.studies.fiat.params import FILE, NO_BASE, Params
 from lowres.studies.fiat.planning import READY, RECORDED, WAITING
 
 if TYPE_CHECKING:
