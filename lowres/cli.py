@@ -33,6 +33,7 @@ from lowres.params import (
     read_assignments,
     resolve,
 )
+from lowres.places import ledger_at
 
 OK, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
 WIDTH = 100
@@ -304,7 +305,8 @@ def _dispatch(arguments: Sequence[str] | None) -> int:
     options, unknown = parser.parse_known_args(given)
     options.unknown = unknown  # told together with whatever else is wrong
     command: Command = options.command
-    return command.act(options)
+    with ledger_at(getattr(options, "ledger", None)):  # rationales lie beside the records
+        return command.act(options)
 
 
 def _checked(options: argparse.Namespace, *steps: Callable[[argparse.Namespace], Any]) -> list[Any]:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from lowres.markup import Shown, shown_table, shown_text
 from lowres.params import literal
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from pandas import DataFrame
+
     from lowres.engine.verification import Comparison
     from lowres.stats import Effect
     from lowres.studies import Deviation
     from lowres.trial import Record
 
+
+Name = TypeVar("Name", bound=Hashable)
 
 BARS = "95 % intervals over seeds and items"
 METRICS = {
@@ -33,6 +38,43 @@ def average(values: Iterable[float]) -> float:
     """Mean, 0 for nothing."""
     listed = list(values)
     return sum(listed) / max(1, len(listed))
+
+
+def frame(rows: Sequence[tuple[object, ...]], *columns: str) -> DataFrame:
+    """The rows under these columns."""
+    from pandas import DataFrame
+
+    return DataFrame(list(rows), columns=list(columns))
+
+
+def effect_of(scores: NDArray) -> Effect | None:
+    """Mean of scores [seeds, items] with its intervals; None for a single number, which has none."""
+    from lowres.stats import mean_interval
+
+    return mean_interval(scores) if scores.size > 1 else None
+
+
+def interval(scores: NDArray) -> tuple[float, float, float]:
+    """Mean and 95 % interval of scores [seeds, items]; a single number stands alone."""
+    effect = effect_of(scores)
+    middle = float(scores.mean())
+    return (middle, *effect.interval) if effect else (middle, middle, middle)
+
+
+def spelled(scores: NDArray) -> str:
+    """The mean with its interval in words."""
+    middle, low, high = interval(scores)
+    return f"{middle:.3f} ({low:.3f} to {high:.3f})" if scores.size > 1 else f"{middle:.3f}"
+
+
+def half_width(ends: tuple[float, float]) -> str:
+    """Half of an interval in words; an unknown one is (nan, nan)."""
+    return "unknown" if ends[0] != ends[0] else f"± {(ends[1] - ends[0]) / 2:.3f}"
+
+
+def named(effects: Mapping[Name, Effect | None]) -> dict[Name, Effect]:
+    """Those effects that could be computed."""
+    return {name: effect for name, effect in effects.items() if effect is not None}
 
 
 def process_hours(records: Sequence[Record]) -> str:
@@ -77,6 +119,23 @@ def holds(effect: Effect) -> str:
     """What the interval says about a control whose effect has to lie above zero."""
     low, high = effect.interval
     return "holds" if low > 0 else "fails" if high < 0 else "cannot tell"
+
+
+RULES: dict[str, str] = {
+    "no gain": "behaves unless the whole interval is above zero",
+    "gain": "behaves if the whole interval is above zero, does not if it is wholly below, else cannot tell",
+    "open": "no right answer: above, below or around zero",
+}
+
+
+def behaviour(effect: Effect, kind: str) -> str:
+    """The outcome of a control by its rule in RULES."""
+    low, high = effect.interval
+    if kind == "open":
+        return "above zero" if low > 0 else "below zero" if high < 0 else "around zero"
+    if kind == "no gain":
+        return "does not" if low > 0 else "behaves"
+    return {"holds": "behaves", "fails": "does not", "cannot tell": "cannot tell"}[holds(effect)]
 
 
 def origin(study: str, records: Sequence[Record], published: bool) -> Shown:

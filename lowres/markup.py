@@ -166,6 +166,11 @@ def shown_text(text: str) -> Shown:
     return Shown(f"<p>{escape(text)}</p>", text)
 
 
+def shown_lines(text: str) -> Shown:
+    """Text whose line breaks count, such as a prompt; long lines are broken too."""
+    return Shown(f'<pre style="white-space: pre-wrap">{escape(text)}</pre>', f"```text\n{text}\n```")
+
+
 def joined(parts: Iterable[Shown]) -> Shown:
     """Several things that a notebook cell ends in, one below the other."""
     listed = list(parts)

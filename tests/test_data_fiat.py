@@ -10,6 +10,7 @@ from lowres import data
 from lowres.data import fiat_files, fiat_tasks, wiki
 from lowres.data.examples import normalise
 from lowres.data.fiat_tasks import language_of
+from lowres.data.load import WITH_RATIONALES
 from lowres.data.pairing import content_words, nearest_others
 from lowres.evaluate import metrics
 from lowres.params import InputError
@@ -306,3 +307,8 @@ def test_a_release_is_a_task_by_name_and_a_folder_that_is_not_there_is_refused(t
     assert data.check_name(f"xtreme-up:{tmp_path}") is None
     with pytest.raises(InputError, match=r"train"):
         data.load_task(f"xtreme-up:{tmp_path}")
+
+
+def test_the_tasks_with_rationales_of_their_own_are_known_without_reading_them():
+    found = [name for name in data.task_names() if data.load_task(name).train[0].rationale is not None]
+    assert sorted(found) == sorted(WITH_RATIONALES)

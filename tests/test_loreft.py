@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import tiny
 
-from lowres import claims, data, ledger, models, studies, tuners
+from lowres import claims, data, ledger, models, places, studies, tuners
 from lowres.claims import Verdict
 from lowres.ledger import Ledger
 from lowres.params import InputError, from_mapping, parameters_cell, resolve
@@ -665,7 +665,7 @@ def test_every_cell_of_the_page_runs_on_hand_made_records(monkeypatch: pytest.Mo
     """At smoke tier; what is run stands in the published records already."""
     stored = as_the_paper_tells_it()
     monkeypatch.setattr(ledger, "read_published", lambda study: stored)
-    monkeypatch.setattr(ledger, "ROOT", tmp_path)
+    monkeypatch.setattr(places, "ROOT", tmp_path)
     monkeypatch.setattr(models, "fingerprint", lambda name: name)  # nothing is pretrained
     monkeypatch.setattr(studies, "execute", lambda *_, **__: stored[:3])
     page: dict[str, Any] = {}

@@ -154,7 +154,7 @@ def _translated(language: str, split: str, texts: dict[str, str]) -> tuple[Examp
             prompt = f"Text: {opening(text, FOREIGN_WORDS)}\nDescription:"
             rationale = opening(sentences(article.text)[0], RATIONALE_WORDS)
             identity = f"wiki-crosslingual/{language}/{article.title}"
-            found.append(Example(identity, prompt, description, (), (description,), rationale, article.topic))
+            found.append(Example(identity, prompt, description, (), (description,), rationale, article.title))
     return in_hash_order(without_repeats(found, lambda example: normalise(example.prompt)))
 
 

@@ -111,12 +111,15 @@ def settings(params: Params) -> list[Setting]:
 
 def is_possible(params: Params, arm: Arm) -> bool:
     """Whether the models and rationales at hand allow an arm; the others are left out, and the page says so."""
+    from lowres.data.rationales import OWN
     from lowres.studies.fiat.params import NO_BASE
 
     if arm.use not in ("as-answer", "as-vote") and "B" not in arm.factors and params.base == NO_BASE:
         return False
     if arm.use == "as-vote" and not params.samples:
         return False
+    if params.beta == OWN and arm.use in ("answer", "as-answer", "as-vote"):
+        return False  # what the data's own rationales come to is the target itself
     return arm.rationales != "own" or _has_own(params)
 
 

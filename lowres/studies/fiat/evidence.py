@@ -9,7 +9,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lowres import world
 from lowres.claims import Claim, Part, Rule, Verdict, at_tier, judge_parts, with_holm
@@ -126,9 +126,10 @@ class Evidence:
         import numpy as np
 
         groups = groups_of(place, table.shape[1])
-        names = list(dict.fromkeys(groups))
-        columns = [table[:, [group == name for group in groups]].sum(axis=1) for name in names]
-        return np.stack(columns, axis=1) * len(names) / table.shape[1]
+        order = {name: column for column, name in enumerate(dict.fromkeys(groups))}
+        found = np.zeros((len(order), len(table)))
+        np.add.at(found, [order[name] for name in groups], np.transpose(table))
+        return np.transpose(found) * len(order) / table.shape[1]
 
     def _by_seed(self, point: Point) -> Mapping[int, Record]:
         """Records by seed; what has no randomness stands beside every seed."""
@@ -253,7 +254,7 @@ def verdicts(evidence: Evidence) -> list[Verdict]:
 
 def named(place: Place, size: int = 0) -> str:
     """A setting in words."""
-    models = place.tau.removesuffix("-instruct") if place.is_world else place.tau
+    models = place.tau.replace("-instruct", "") if place.is_world else place.tau
     return f"{place.task}, {models}" + (f", {size} examples" if size else "")
 
 
@@ -339,7 +340,7 @@ def _few_examples(evidence: Evidence, claim: Claim) -> Verdict:
         return _verdict(evidence, claim, _empty("R3 - R4", rule))
     place, few, many = found
     gain = evidence.effect(evidence.at(place, "R3", few), evidence.at(place, "R4", few))
-    more = difference(evidence, *((evidence.at(place, arm, size) for arm in ("R3", "R4")) for size in (few, many)))
+    more = difference(evidence, *(two(evidence, place, size, "R3", "R4") for size in (few, many)))
     parts = [
         Part(f"R3 - R4, {few} examples", gain, rule),
         Part(f"R3 - R4, {few} minus {many} examples", more, rule),
@@ -352,7 +353,12 @@ def _few_examples(evidence: Evidence, claim: Claim) -> Verdict:
     return _verdict(evidence, claim, parts, beside)
 
 
-def difference(evidence: Evidence, first: Any, second: Any) -> Effect | None:
+def two(evidence: Evidence, place: Place, size: int, more: str, less: str) -> tuple[Point, Point]:
+    """The points of two arms in a setting."""
+    return evidence.at(place, more, size), evidence.at(place, less, size)
+
+
+def difference(evidence: Evidence, first: tuple[Point, Point], second: tuple[Point, Point]) -> Effect | None:
     """The first pair's effect minus the second's, on the same seeds and items."""
     from lowres.stats import paired_effect
 
@@ -432,7 +438,7 @@ def _from_the_start(evidence: Evidence, claim: Claim) -> Verdict:
 def _which_base(evidence: Evidence, claim: Claim) -> Verdict:
     parts = []
     for place, size in evidence.settings():
-        tuned, raw = ((evidence.at(place, arm, size) for arm in arms) for arms in (("R1", "R2"), ("IP", "P")))
+        tuned, raw = (two(evidence, place, size, *arms) for arms in (("R1", "R2"), ("IP", "P")))
         name = f"instruction: tuned base - raw base, {named(place, size)}"
         parts.append(Part(name, difference(evidence, tuned, raw), Rule("above", 0.0)))
     return _verdict(evidence, claim, parts or _empty("instruction: tuned base - raw base", Rule("above", 0.0)))

@@ -6,13 +6,15 @@ import math
 from dataclasses import dataclass
 
 from lowres import data, models
+from lowres.data.load import WITH_RATIONALES
+from lowres.data.rationales import OWN
 from lowres.params import parameter
 from lowres.studies.fiat.arms import ARMS, LADDER
 
 TIERS = ("smoke", "laptop", "gpu", "paper")
 FEW = (*LADDER, "untouched", "untouched-instruction", "beta", "answer-only", "wrong", "distilled")
 LIVE = ("R0", "R1", "R2", "beta")
-OWN, FILE, NO_BASE = "own", "file:", "none"
+FILE, NO_BASE = "file:", "none"
 
 
 def arm_names() -> tuple[str, ...]:
@@ -136,6 +138,8 @@ class Params:
         largest = max(self.examples or (0,))
         if self.pool is not None and largest > self.pool:
             found.append(f"examples holds {largest}, more than the pool of {self.pool} that they are drawn from")
+        if beta == OWN and task in data.task_names() and task not in WITH_RATIONALES:
+            found.append(f"beta is own, but task {task!r} has no rationales; allowed: {', '.join(WITH_RATIONALES)}")
         if self.beta_url and (beta == OWN or beta.startswith(FILE)):
             found.append(f"beta_url is for a model, but beta is {beta!r}")
         if any(not math.isfinite(share) for share in self.curve or ()):

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lowres.data.rationales import OWN
 from lowres.params import InputError
-from lowres.studies.fiat.params import FILE, OWN
+from lowres.studies.fiat.params import FILE
 
 if TYPE_CHECKING:
     from lowres.data import Example

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from lowres.exhibits import METRICS
@@ -14,10 +14,6 @@ from lowres.studies.loreft.claims import RECITED
 from lowres.studies.loreft.evidence import Evidence, Point, Where, metric
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-    from pandas import DataFrame
-
-    from lowres.stats import Effect
     from lowres.trial import Record
 
 Row = tuple[object, ...]
@@ -51,33 +47,6 @@ def per_place(listed: Sequence[Where], draw: Callable[[Where], Shown], otherwise
     if not listed:
         return otherwise
     return joined([draw(listed[0]), *(folded(f"The same for {label(where)}", draw(where)) for where in listed[1:])])
-
-
-def frame(rows: Sequence[Row], *columns: str) -> DataFrame:
-    """The rows under these columns."""
-    from pandas import DataFrame
-
-    return DataFrame(list(rows), columns=list(columns))
-
-
-def interval(scores: NDArray) -> tuple[float, float, float]:
-    """Mean and 95 % interval of scores [seeds, items]; a single number stands alone."""
-    effect = effect_of(scores)
-    middle = float(scores.mean())
-    return (middle, *effect.interval) if effect else (middle, middle, middle)
-
-
-def effect_of(scores: NDArray) -> Effect | None:
-    """Mean with its intervals; None for a single number, which has none."""
-    from lowres.stats import mean_interval
-
-    return mean_interval(scores) if scores.size > 1 else None
-
-
-def spelled(scores: NDArray) -> str:
-    """The mean with its interval in words."""
-    middle, low, high = interval(scores)
-    return f"{middle:.3f} ({low:.3f} to {high:.3f})" if scores.size > 1 else f"{middle:.3f}"
 
 
 def seeds_of(evidence: Evidence, point: Point) -> list[Record]:
@@ -136,11 +105,6 @@ def _counted(model: str) -> int:
         return count(model, [Full()])[0].total
     except InputError:  # a model of somebody else's, out of reach
         return 0
-
-
-def named(effects: Mapping[str, Effect | None]) -> dict[str, Effect]:
-    """Those effects that could be computed."""
-    return {name: effect for name, effect in effects.items() if effect is not None}
 
 
 def percent(count: int, of: int) -> str:

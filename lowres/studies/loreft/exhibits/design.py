@@ -7,12 +7,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lowres import exhibits
+from lowres.exhibits import frame
 from lowres.markup import Shown, shown_table, shown_text
 from lowres.params import literal
 from lowres.studies.loreft.arms import ARMS, usual_rate, validation_loss
 from lowres.studies.loreft.claims import DEVIATIONS
 from lowres.studies.loreft.evidence import Evidence, Where, metric, where_of
-from lowres.studies.loreft.exhibits.common import Row, frame, label, per_place, places, seeds_of, slug
+from lowres.studies.loreft.exhibits.common import (
+    Row,
+    label,
+    per_place,
+    places,
+    seeds_of,
+    slug,
+)
 from lowres.studies.loreft.params import Params
 
 if TYPE_CHECKING:

@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from lowres import exhibits
-from lowres.exhibits import BARS, probes_of
+from lowres.exhibits import BARS, RULES, behaviour, frame, interval, probes_of, spelled
 from lowres.markup import Shown, joined, shown_table, shown_text
 from lowres.studies.loreft import bench, claims, paper
 from lowres.studies.loreft.arms import ARMS
@@ -16,14 +15,11 @@ from lowres.studies.loreft.claims import MARGIN
 from lowres.studies.loreft.evidence import Evidence, Where, arms, contrast, in_worlds, likelihood_gain, on_tasks
 from lowres.studies.loreft.exhibits.common import (
     Row,
-    frame,
-    interval,
     label,
     measure,
     per_place,
     places,
     slug,
-    spelled,
 )
 
 if TYPE_CHECKING:
@@ -298,11 +294,6 @@ class Control:
     kind: Literal["no gain", "gain", "open"]
 
 
-RULES: dict[str, str] = {
-    "no gain": "behaves unless the whole interval is above zero",
-    "gain": "behaves if the whole interval is above zero, does not if it is wholly below, else cannot tell",
-    "open": "no right answer: above, below or around zero",
-}
 CONTROLS = (
     Control("Tuning helps at all", "loreft", "untouched", "gain"),
     Control("Shuffled targets teach nothing", "loreft-random-labels", "untouched", "no gain"),
@@ -312,16 +303,6 @@ CONTROLS = (
     Control("Against LoRA of as many parameters, all positions", "loreft", "lora-matched", "open"),
     Control("Against LoRA of as many parameters, same positions", "loreft", "lora-at-positions", "open"),
 )
-
-
-def behaviour(effect: Effect, kind: str) -> str:
-    """The outcome of a control by its rule in RULES."""
-    low, high = effect.interval
-    if kind == "open":
-        return "above zero" if low > 0 else "below zero" if high < 0 else "around zero"
-    if kind == "no gain":
-        return "does not" if low > 0 else "behaves"
-    return {"holds": "behaves", "fails": "does not", "cannot tell": "cannot tell"}[exhibits.holds(effect)]
 
 
 def controls(evidence: Evidence) -> Shown:

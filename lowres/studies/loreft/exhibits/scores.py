@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lowres.exhibits import BARS
+from lowres.exhibits import BARS, effect_of, frame, half_width, interval, named, spelled
 from lowres.markup import Shown, shown_table, shown_text
 from lowres.studies.loreft import bench
 from lowres.studies.loreft.arms import ARMS, DATA_ARMS
@@ -14,18 +14,13 @@ from lowres.studies.loreft.claims import MARGIN
 from lowres.studies.loreft.evidence import Evidence, Point, Where
 from lowres.studies.loreft.exhibits.common import (
     Row,
-    effect_of,
-    frame,
-    interval,
     label,
     measure,
-    named,
     per_place,
     percent,
     places,
     seeds_of,
     slug,
-    spelled,
     total,
     trained,
     varied,
@@ -34,7 +29,6 @@ from lowres.studies.loreft.exhibits.common import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from lowres.stats import Interval
     from lowres.trial import Record
 
 NOTHING = shown_text("No score to show: nothing was tuned in these records.")
@@ -75,13 +69,9 @@ def _most_seeds(evidence: Evidence, where: Where) -> int:
 
 def _row(evidence: Evidence, point: Point, scores: NDArray, losses: NDArray) -> Row:
     count, effect = trained(evidence, point), effect_of(scores)
-    parts = (_half_width(effect.seed_interval), _half_width(effect.item_interval)) if effect else ("-", "-")
+    parts = (half_width(effect.seed_interval), half_width(effect.item_interval)) if effect else ("-", "-")
     size = f"{count:,} ({percent(count, total(evidence, point.where))})" if count else "none"
     return (point.arm, size, spelled(scores), *parts, f"{losses.mean():.3f}", _speed(seeds_of(evidence, point)))
-
-
-def _half_width(ends: Interval) -> str:
-    return "unknown" if ends[0] != ends[0] else f"± {(ends[1] - ends[0]) / 2:.3f}"
 
 
 def _speed(records: Sequence[Record]) -> str:
