@@ -19,8 +19,8 @@ from lowres.claims import Verdict
 from lowres.ledger import Ledger
 from lowres.params import InputError, from_mapping, parameters_cell, resolve
 from lowres.studies import forgetting
-from lowres.studies.forgetting import arms, evidence, exhibits, measures, paper
-from lowres.studies.forgetting.params import TIERS, Params
+from lowres.studies.forgetting import arms, evidence, exhibits, measures, paper, planning
+from lowres.studies.forgetting.params import REAL_GROUPS, REAL_MODEL, TIERS, Params
 from lowres.train import Optimisation
 from lowres.trial import Evaluation, Recipe, Record, Stage, Trial
 from lowres.tuners import Full, make
@@ -150,6 +150,22 @@ def test_tasks_and_probes_follow_the_model():
     assert "stereoset" in arms.probes_of(chosen, "smollm2-135m-instruct")
     assert arms.unseeded(arms.seeded("world-s~0.70", 4)) == "world-s~0.70"
     assert arms.seeded("smollm2-135m-instruct", 4) == "smollm2-135m-instruct"
+
+
+def test_the_short_stream_of_the_real_model_is_the_same_trial_whatever_else_is_asked_for():
+    short, start = arms.short_stream(params())
+    assert forgetting.trials(params(models=["world-xs"], ablated=[], seeds=[4]))[:2] == [short, start]
+    assert (short.model, short.seed, len(short.stages())) == ("smollm2-135m-instruct", 0, 5)
+    assert {stage.task for stage in short.stages()} == set(arms.REAL_STREAM)
+    assert {stage.optimisation.steps for stage in short.stages() if stage.optimisation} == {params().real_steps}
+    assert (start.tuner, start.stream, start.evaluation) == (None, (), short.evaluation)
+    assert (short.arm, start.arm) == (arms.SHORT_RUN, arms.SHORT_RUN_START)
+    asked = params(real_steps=2, tasks=["world-headline"], probes=["world-bias"], steps=9, items=9, rate_factors=[3.0])
+    more, same = arms.short_stream(asked)
+    assert same == start
+    assert {stage.optimisation.steps for stage in more.stages() if stage.optimisation} == {2}
+    for without in ({"tier": "smoke"}, {"tier": "gpu"}, {"real_steps": 0}):
+        assert arms.short_stream(params(**without)) == []
 
 
 # --- drops item by item ----------------------------------------------------------------------------------------------
@@ -323,6 +339,53 @@ def test_only_comparable_records_count(monkeypatch: pytest.MonkeyPatch):
     assert list(found.pairs(found.at("world-s"))) == [0, 1, 2]
 
 
+REAL_PROBES = (*(probe for group in REAL_GROUPS.values() for probe in group), "wiki-nll")
+
+
+def real_records(arm: str, start_arm: str, level: float, probe_items: int) -> list[Record]:
+    """A real model before and after two tasks, at one level throughout."""
+    found = []
+    for number, trial in enumerate(arms.short_stream(params())):
+        evaluation = replace(trial.evaluation, probes=REAL_PROBES, probe_items=probe_items)
+        plain = replace(trial, evaluation=evaluation, stream=trial.stream[-1:], arm=(arm, start_arm)[number])
+        right = [float(item < level * probe_items) for item in range(probe_items)]
+        scores = {"accuracy_per_character": right, "target_nll": right, "nll": [3.0] * probe_items, "chosen": right}
+        task = {"token_f1": [0.5] * 4, "target_nll": [1.0] * 4}
+        outcomes = {p + probe: scores for p in ("1:", "") for probe in REAL_PROBES} | {"1:task": task, "task": task}
+        found.append(replace(record("world-s"), key=f"real-{arm}-{number}", trial=plain.spec(), outcomes=outcomes))
+    return found
+
+
+@pytest.mark.parametrize("published", [True, False])
+def test_a_short_stream_of_a_real_model_is_shown_apart_and_never_is_evidence(
+    published: bool, monkeypatch: pytest.MonkeyPatch
+):
+    short = real_records(arms.SHORT_RUN, arms.SHORT_RUN_START, 0.25, 8)
+    others = [*as_the_paper_tells_it(), *real_records("stream", "untouched", 0.75, 48)]
+    stored = [*others, *short] if published else []
+    monkeypatch.setattr("lowres.ledger.read_published", lambda study: stored)
+    found = forgetting.gather(params(), [*others, *short])
+    kept = {record.key for record in found.records}
+    assert not kept & {record.key for record in short}
+    assert kept >= {"real-stream-0", "real-stream-1"}
+    shown = repr(exhibits.short_real_stream(found, short))
+    assert "too short to decide a claim" in shown
+    assert re.search(r"\| knowledge \| 0\.25 \| 0\.25 0\.25 \| .* \| " + ("0.75" if published else "not"), shown), shown
+    assert "| held-out text |  |  | 3.00 3.00 3.00 |" in shown
+    assert "real_steps" in repr(exhibits.short_real_stream(found, others))
+    drift = repr(exhibits.drift(short[:1]))
+    assert ("smollm2-135m-instruct, short | 64 exact" if published else "nothing to compare") in drift
+
+
+def test_with_nothing_but_a_short_stream_there_is_no_evidence(monkeypatch: pytest.MonkeyPatch):
+    short = real_records(arms.SHORT_RUN, arms.SHORT_RUN_START, 0.9, 8)
+    monkeypatch.setattr("lowres.ledger.read_published", lambda study: short)
+    found = forgetting.gather(params(), short)
+    assert (found.published, found.records, found.models) == (False, [], [])
+    assert {verdict.outcome for verdict in forgetting.verdicts(found)} == {"cannot tell"}
+    assert "not published" in repr(exhibits.short_real_stream(found, short))
+
+
 # --- exhibits --------------------------------------------------------------------------------------------------------
 
 
@@ -452,6 +515,31 @@ def test_the_architectures_of_the_paper_go_through_a_stream(kind: str, task: str
     assert found.models == [model]
     assert found.courses(found.at(model), "world-bias")[0].levels.shape == (1, 3)
     assert model in repr(exhibits.cost_table(found))
+
+
+@pytest.mark.usefixtures("results")
+def test_the_short_stream_runs_on_any_language_model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    model = save_architecture(tmp_path / "llama", "llama")
+    few = {"tasks": ("consoling-reply", "headline"), "task_tokens": 300}
+    monkeypatch.setattr(arms, "REAL_MODEL", model)
+    probes = ("disambiguation-qa", "stereoset", "wiki-nll")
+    monkeypatch.setattr(arms, "SHORT_STREAM", {**arms.SHORT_STREAM, **few, "probes": probes})
+    monkeypatch.setattr("lowres.ledger.read_published", lambda study: [])
+    chosen = params(real_steps=2, precision="fp32")
+    ledger = Ledger(tmp_path / "ledger")
+    monkeypatch.setattr(arms, "_trials_of", lambda *_: iter(()))
+    before = forgetting.plan(replace(chosen, models=("world-xs",), ablated=()), ledger)
+    assert re.search(rf"{REAL_MODEL}, short +2 +0 +0\.00 +0\.0[1-9] +one core", before), before
+    live = engine.run(arms.short_stream(chosen), ledger, progress=False)
+    row = planning._short_row(arms.short_stream(chosen), ledger)
+    assert (row.recorded, row.hours) == (2, 0.0)
+    assert [(record.trial["arm"], record.error) for record in live] == [("short", ""), ("short-untouched", "")]
+    found = evidence.short_stream(chosen, live)
+    assert found.courses(found.at(model), "stereoset")[0].levels.shape == (1, 3)
+    shown = repr(exhibits.short_real_stream(forgetting.gather(chosen, live), live))
+    assert "2 updates of 4 examples" in shown
+    assert "| reasoning |" in shown
+    assert f"{model}, short" in repr(exhibits.live_table(live))
 
 
 @pytest.mark.usefixtures("results")

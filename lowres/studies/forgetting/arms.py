@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lowres import world
-from lowres.studies.forgetting.params import LANGUAGE, REAL_GROUPS, REAL_STREAM, Params
+from lowres.studies.forgetting.params import LANGUAGE, REAL_GROUPS, REAL_MODEL, REAL_STREAM, SHORT_STREAM, Params
 
 if TYPE_CHECKING:
     from lowres.data import Example
@@ -19,6 +19,7 @@ TUNING_SEED = 1000  # a subset of its own: a rate is not chosen on the very exam
 USUAL_RATES = {"full": (3e-3, 2e-5), "lora": (1e-2, 3e-4), "loreft": (3e-2, 1e-3)}  # of world models, of others
 OTHER_RATES = (1e-2, 3e-4)
 MAIN = "stream"
+SHORT_RUN, SHORT_RUN_START = "short", "short-untouched"  # of a real model, in the live run alone: no evidence
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ ARMS = {
         Arm("random-labels", "the targets of every task shuffled among its inputs", labels="random"),
         Arm("no-op", "the stream at a learning rate of zero", frozen=True),
         Arm("general-only", "as many updates on general data and no task at all", task=False),
+        Arm(SHORT_RUN, "a real model on real tasks, a few updates each: live only, decides nothing"),
     )
 }
 
@@ -126,7 +128,9 @@ def _tuning_trial(params: Params, model: str, tuner: str, factor: float) -> Tria
 
 
 def trials(params: Params, tuned: Sequence[Record] = ()) -> list[Trial]:
-    """All trials, seed by seed: every model before the stream, so that workers pretrain different ones, then the rest.
+    """All trials, the short stream of the real model first: it takes the longest, so the others run beside it.
+
+    Then seed by seed: every model before the stream, so that workers pretrain different ones, then the rest.
 
     Args:
         tuned: records of `tuning`; without any, the published ones decide.
@@ -136,11 +140,20 @@ def trials(params: Params, tuned: Sequence[Record] = ()) -> list[Trial]:
     """
     _insist_on_budgets(params)
     rates = learning_rates(params, tuned)
-    found: list[Trial] = []
+    found = short_stream(params)
     for seed in params.seeds or ():
         found += [_untouched(params, model, seed) for model in params.models or ()]
         found += [trial for model in params.models or () for trial in _trials_of(params, model, seed, rates)]
     return list(dict.fromkeys(found))
+
+
+def short_stream(params: Params) -> list[Trial]:
+    """A real model through a few updates on every real task, and before them: like any other, but for no verdict."""
+    if not params.real_steps:
+        return []
+    own, rate = replace(params, **SHORT_STREAM, steps=params.real_steps), usual_rate(REAL_MODEL, "full")
+    start = replace(_untouched(own, REAL_MODEL, 0), arm=SHORT_RUN_START)
+    return [_trial(own, ARMS[SHORT_RUN], REAL_MODEL, 0, rate), start]
 
 
 def _trials_of(params: Params, model: str, seed: int, rates: dict[tuple[str, str], float]) -> Iterator[Trial]:

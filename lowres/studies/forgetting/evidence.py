@@ -8,14 +8,23 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lowres import world
 from lowres.claims import Claim, Part, Rule, Verdict, at_tier, judge_parts, with_holm
 from lowres.exhibits import process_hours
 from lowres.studies.forgetting import measures
-from lowres.studies.forgetting.arms import MAIN, chosen_rates, groups_of, task_loss, unseeded, usual_rate
+from lowres.studies.forgetting.arms import (
+    MAIN,
+    SHORT_RUN,
+    SHORT_RUN_START,
+    chosen_rates,
+    groups_of,
+    task_loss,
+    unseeded,
+    usual_rate,
+)
 from lowres.studies.forgetting.claims import CLAIMS, MARGIN
 from lowres.studies.forgetting.measures import Course
 from lowres.studies.forgetting.params import Params
@@ -29,6 +38,7 @@ if TYPE_CHECKING:
 PAGE = "notebooks/03_forgetting.html"
 ABILITIES = ("domain knowledge", "reasoning", "reading comprehension")
 KNOWLEDGE, REASONING, READING = ABILITIES
+SHORT_RUNS = {SHORT_RUN: MAIN, SHORT_RUN_START: "untouched"}  # and what they are called where they stand alone
 NEUTRAL = ("world-pronoun", "world-either")  # two choices, and no stereotype between them
 SHORT = {KNOWLEDGE: "knowledge", REASONING: "reasoning", READING: "reading", "bias": "bias"}
 
@@ -112,16 +122,29 @@ class Evidence:
 
 
 def gather(params: Params, live: Sequence[Record]) -> Evidence:
-    """The published records if there are any, else the live ones."""
+    """The published records if there are any, else the live ones; never a short stream of a real model."""
     from lowres.ledger import read_published
 
-    stored = [record for record in read_published("forgetting") if record.status == "done"]
-    chosen = stored or [record for record in live if record.status == "done"]
+    stored, run = (
+        [record for record in records if record.status == "done" and record.trial["arm"] not in SHORT_RUNS]
+        for records in (read_published("forgetting"), live)
+    )
+    return _grouped(params, stored or run, bool(stored))
+
+
+def short_stream(params: Params, live: Sequence[Record]) -> Evidence:
+    """The short stream of a real model in the live run, apart from everything that a verdict rests on."""
+    chosen = [record for record in live if record.status == "done" and record.trial["arm"] in SHORT_RUNS]
+    renamed = [replace(r, trial={**r.trial, "arm": SHORT_RUNS[r.trial["arm"]]}) for r in chosen]
+    return _grouped(params, renamed, published=False)
+
+
+def _grouped(params: Params, chosen: Sequence[Record], published: bool) -> Evidence:
     tuned = [record for record in chosen if record.trial["arm"].startswith("tuning ")]
     points: dict[Point, dict[int, Record]] = defaultdict(dict)
     for record in _comparable([record for record in chosen if record.trial["evaluation"]["split"] == "test"]):
         points[point_of(record)][record.trial["seed"]] = record
-    return Evidence(params, dict(points), bool(stored), {**_usual(points), **chosen_rates(tuned)})
+    return Evidence(params, dict(points), published, {**_usual(points), **chosen_rates(tuned)})
 
 
 def point_of(record: Record) -> Point:

@@ -10,7 +10,7 @@ from lowres import exhibits, world
 from lowres.exhibits import BARS, average
 from lowres.markup import Shown, joined, shown_table, shown_text
 from lowres.studies.forgetting import measures, paper
-from lowres.studies.forgetting.arms import ARMS, MAIN, arm_of, task_loss, unseeded
+from lowres.studies.forgetting.arms import ARMS, MAIN, SHORT_RUN_START, arm_of, task_loss, unseeded
 from lowres.studies.forgetting.claims import ABOVE, DEVIATIONS
 from lowres.studies.forgetting.evidence import (
     ABILITIES,
@@ -27,6 +27,7 @@ from lowres.studies.forgetting.evidence import (
     difference,
     drop,
     of_kind,
+    short_stream,
     table,
     twins,
 )
@@ -102,6 +103,7 @@ def arms_table(params: Params) -> Shown:
     """What each arm does."""
     names = [*ARMS, *(name for name in params.tuners or ("lora", "loreft") if name not in ARMS)]
     rows = [("untouched", "the model before the stream: R(0)"), *((name, arm_of(name).meaning) for name in names)]
+    rows.append((SHORT_RUN_START, "the model before that: its R(0)"))
     return shown_table("The arms", ("Arm", "What it does"), rows)
 
 
@@ -602,6 +604,63 @@ def _loss_difference(evidence: Evidence, more: Point, less: Point) -> Effect | N
         for ends in ([run[seed][1] for seed in seeds] for run in runs)
     ]
     return paired_effect(*sides)
+
+
+def short_real_stream(evidence: Evidence, live: Sequence[Record]) -> Shown:
+    """What the live run's short stream of a real model shows, beside the start of the published real point."""
+    found = short_stream(evidence.params, live)
+    if not found.models:
+        return shown_text("No real model went through a short stream in this run: real_steps says how many updates.")
+    point = found.at(found.models[0])
+    rows = [_short_row(found, evidence, point, g) for g in (*ABILITIES, "bias") if found.courses(point, g)]
+    rows.append(_short_language(found, evidence, point))
+    stored = _published_start(evidence, point.model)
+    items = f" ({stored.trial['evaluation']['probe_items']} items per probe)" if stored else ""
+    header = ("Group", "Start", "After each task", "Nats: start, after each task", f"Start as published{items}")
+    caption = f"{point.model}, live, accuracy: too short to decide a claim, and part of no verdict"
+    return joined([_short_label(found, point), shown_table(caption, header, rows, stack=True), mastery_table(found)])
+
+
+def _published_start(evidence: Evidence, model: str) -> Record | None:
+    """The published record of a real model before its own, longer stream."""
+    return next(iter(evidence.points.get(Point(model, "untouched"), {}).values()), None) if evidence.published else None
+
+
+def _short_label(found: Evidence, point: Point) -> Shown:
+    (_, end), *_ = found.pairs(point).values()
+    trial = end.trial
+    updates, batch = (trial["optimisation"][name] for name in ("steps", "batch_size"))
+    items = trial["evaluation"]["probe_items"]
+    return shown_text(
+        f"{point.model} went through {len(trial['stream']) + 1} real tasks with {updates} updates of {batch} examples "
+        f"each, one seed, {items} items per probe: one answer that changes moves a probe by {1 / items:.3f}. This is "
+        "too short to decide a claim. It shows that real text takes the same way as generated text, where a real model "
+        "starts, and which way it drifts. It is part of no figure, mean or verdict."
+    )
+
+
+def _short_row(found: Evidence, evidence: Evidence, point: Point, group: str) -> Row:
+    import numpy as np
+
+    courses = found.courses(point, group)
+    levels = np.mean([course.levels[0] for course in courses], axis=0)
+    nats = _nats_over_stream(found, point, [course.probe for course in courses], "target_nll")
+    there = evidence.courses(evidence.at(point.model), group) if evidence.published else []
+    start = _two(average(float(course.starts.mean()) for course in there)) if there else "not published"
+    return (SHORT[group], _two(levels[0]), " ".join(map(_two, levels[1:])), nats, start)
+
+
+def _short_language(found: Evidence, evidence: Evidence, point: Point) -> Row:
+    """Plain text that no task is about, in nats per token."""
+    stored = _published_start(evidence, point.model)
+    start = f"{stored.mean('wiki-nll', 'nll'):.2f} nats" if stored else "not published"
+    return ("held-out text", "", "", _nats_over_stream(found, point, ("wiki-nll",), "nll"), start)
+
+
+def _nats_over_stream(found: Evidence, point: Point, probes: Sequence[str], measure: str) -> str:
+    (start, end), *_ = found.pairs(point).values()
+    steps = [(start, ""), *((end, prefix) for prefix in measures.prefixes(end))]
+    return " ".join(_two(average(record.mean(p + probe, measure) for probe in probes)) for record, p in steps)
 
 
 def drift(live: Sequence[Record]) -> Shown:

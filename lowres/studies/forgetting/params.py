@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from lowres import data, world
 from lowres import models as language_models
@@ -19,6 +20,16 @@ REAL_GROUPS = {
     "reasoning": ("siqa", "commonsenseqa", "openbookqa", "disambiguation-qa", "piqa"),
     "reading comprehension": ("wiki-continuation",),
     "bias": ("stereoset", "crows-pairs"),
+}
+REAL_MODEL = "smollm2-135m-instruct"
+# What the short stream of the real model is run with, whatever else is asked for: it decides nothing.
+SHORT_STREAM: dict[str, Any] = {
+    "tasks": None,
+    "probes": None,
+    "task_tokens": 4_000,
+    "batch_size": 4,
+    "items": 4,
+    "probe_items": 8,
 }
 LANGUAGE = ("stereoset-lms", "wiki-nll")  # is it still a language model?
 
@@ -43,7 +54,12 @@ class Params:
     models: tuple[str, ...] | None = parameter(
         None,
         "models that go through the stream, without a seed - world models, bundled ones, folders or Hub ids",
-        tiers=_tiers(("world-xs~0.30",), _MATCHED, (*_GRID, "world-l", "world-l~0.55", "world-xl"), tuple(HUB_MODELS)),
+        tiers=_tiers(
+            ("world-xs~0.30",),
+            _MATCHED,
+            (*_GRID, "world-l", "world-l~0.55", "world-xl", REAL_MODEL),
+            tuple(HUB_MODELS),
+        ),
     )
     ablated: tuple[str, ...] | None = parameter(
         None,
@@ -110,7 +126,7 @@ class Params:
         "budget of each task of the stream",
         low=1,
         unit="tokens",
-        tiers=_tiers(400, 10_000, 10_000, 50_000),
+        tiers=_tiers(400, 10_000, 10_000, 30_000),  # the smallest real task has some 34,000
     )
     steps: int | None = parameter(None, "updates per task", low=1, tiers=_tiers(4, 60, 60, 300))
     batch_size: int | None = parameter(None, "examples per update", low=1, tiers=_tiers(8, 32, 32, 32))
@@ -119,6 +135,13 @@ class Params:
         None, "what is measured after every task; none - the groups of the study that go with the model"
     )
     probe_items: int | None = parameter(None, "examples per probe", low=2, tiers=_tiers(8, 72, 192, 500))
+    real_steps: int | None = parameter(
+        None,
+        "updates per task of a short stream of SmolLM2 on the real tasks, run beside the models and too short for a "
+        "verdict; 0 - none",
+        low=0,
+        tiers=_tiers(0, 3, 0, 0),
+    )
     precision: str = parameter("auto", "number format of matrix products", choices=language_models.PRECISIONS)
 
     def problems(self) -> list[str]:
