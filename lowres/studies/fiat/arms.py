@@ -216,7 +216,9 @@ def _trial(params: Params, setting: Setting, seed: int, rate: float, model_seed:
         task=params.task or "",
         recipe=Recipe(
             task_examples=setting.examples,
-            pool=(params.pool or 0) if arm.tuned else 0,
+            pool=(params.pool or 0)
+            if arm.tuned or arm.use == "input"
+            else 0,  # rationales are there for the pool alone
             anchor=arm.anchor,
             shots=arm.shots,
             rationale=arm.use,
