@@ -268,9 +268,10 @@ def scale(evidence: Evidence, places: Sequence[Place]) -> str:
         if example is not None:
             sizes = " / ".join(map(str, evidence.sizes(place)))
             items = len(next(iter(example.outcomes["task"].values())))
+            writers = [name for name in evidence.betas(place) if name != OWN] or ["the data themselves"]
             words.append(
                 f"{place.tau} on {place.task} ({sizes} examples, {items} test items, up to {seeds} "
-                f"{'seed' if seeds == 1 else 'seeds'})"
+                f"{'seed' if seeds == 1 else 'seeds'}; rationales by {writers[0]})"
             )
     return "; ".join(words) or "nothing of the kind was run"
 
