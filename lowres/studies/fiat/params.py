@@ -13,7 +13,7 @@ from lowres.studies.fiat.arms import ARMS, LADDER
 
 TIERS = ("smoke", "laptop", "gpu", "paper")
 FEW = (*LADDER, "untouched", "untouched-instruction", "beta", "answer-only", "wrong", "distilled")
-LIVE = ("R0", "R1", "R2", "beta")
+LIVE = ("R0", "R1", "untouched-instruction", "beta")
 FILE, NO_BASE = "file:", "none"
 
 
@@ -83,7 +83,7 @@ class Params:
         tiers=_tiers(48, 100, 6_000, 1_500),
     )
     updates: int | None = parameter(
-        None, "updates of each tuned arm, whatever the size of its training set", low=1, tiers=_tiers(3, 24, 600, 1_000)
+        None, "updates of each tuned arm, whatever the size of its training set", low=1, tiers=_tiers(3, 32, 600, 1_000)
     )
     curve: tuple[float, ...] | None = parameter(
         None,
@@ -110,7 +110,7 @@ class Params:
         tiers=_tiers((1.0,), (), (0.25, 1.0, 4.0), (0.25, 1.0, 4.0)),
     )
     batch_size: int = parameter(8, "examples per update", low=1)
-    items: int | None = parameter(None, "test examples", low=2, tiers=_tiers(16, 100, 1_000, 2_000))
+    items: int | None = parameter(None, "test examples", low=2, tiers=_tiers(16, 200, 1_000, 2_000))
     tuning_items: int = parameter(100, "validation examples that decide on a learning rate", low=1)
     precision: str = parameter("auto", "number format of matrix products", choices=models.PRECISIONS)
     prompt_field: str | None = parameter(None, "your own task - name of the field that holds the input")

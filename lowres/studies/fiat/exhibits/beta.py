@@ -45,10 +45,10 @@ def _quality(evidence: Evidence, place: Place) -> Shown:
         written = files_of(evidence, place, beta)
         rows.append((beta, spelled(scores) if scores is not None else "not run", *_shares(written)))
     header = (
-        *("Beta", f"Its answers, {measure(place)} (95 %)", "Rationales", "Empty", "Cut off", "No answer found"),
-        *("Tokens read", "Tokens written", "Seconds each"),
+        *("Beta", "Its answers (95 %)", "Rationales", "Empty", "Cut off", "No answer"),
+        *("Tokens read", "Written", "Seconds"),
     )
-    caption = f"Who wrote the rationales for {label(place)}; the counts cover training and test items"
+    caption = f"Rationales for {label(place)}, of training and test items"
     return shown_table(caption, header, rows, stack=True)
 
 
@@ -161,11 +161,8 @@ def _counts(pairs: Sequence[tuple[bool, bool, bool]]) -> Row:
 
 def _copying_table(evidence: Evidence, place: Place) -> Shown:
     header = (
-        *("Arm", "Beta right: answers", "tau says the same", "tau is right"),
-        *("Beta wrong: answers", "tau repeats it", "tau is right all the same"),
+        *("Arm", "Beta right", "tau: same", "tau: right"),
+        *("Beta wrong", "tau: same", "tau: right"),
     )
-    caption = (
-        f"Beta's answers and tau's on {label(place)}, all seeds. R1 has not seen beta's answer: what it shares with "
-        "it, it shares by itself"
-    )
+    caption = f"Tau and beta's answers on {label(place)}; R1 has not seen them"
     return shown_table(caption, header, _copying(evidence, place), stack=True)

@@ -194,8 +194,8 @@ def trial_table(trials: Sequence[Trial], states: Sequence[str]) -> Shown:
     ]
     items = f", measured on {trials[0].evaluation.items} test items" if trials else ""
     header = (
-        *("Arm", "Examples", "Updates", "Trials", "In the ledger", "Ready", "Waiting for rationales"),
-        "Seconds each, when last published",
+        *("Arm", "Examples", "Updates", "Trials", "In the ledger", "Ready", "Waiting"),
+        "Seconds each",
     )
     return shown_table(f"The live run: {len(trials)} trials{items}", header, shown, stack=True)
 
