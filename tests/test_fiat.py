@@ -632,6 +632,7 @@ def test_learning_rates_are_listed_with_the_choice():
 # --- what the models read, and the plan ------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("results")  # nothing is published
 def test_what_beta_and_tau_read_is_shown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setenv("LOWRES_LEDGER", str(tmp_path))
     taught = repr(exhibits.reasoning_prompt(world_params(beta="world-xs")))
