@@ -260,8 +260,7 @@ def reference(evidence: Evidence) -> Shown:
     header = ("Trials", "Here", "pyreft", "Difference", "Items that differ", "Nats, difference", "Nats apart per item")
     caption = (
         "The same data, order and rate, by the book's code and by pyreft. Both draw their first edits from the same "
-        "distributions, but with other random numbers: compare as two seeds. Where a prompt is too short for all its "
-        "positions (some of the world's are), pyreft is given one of them twice and its gradient counts twice"
+        "distributions, but with other random numbers: compare as two seeds"
     )
     return shown_table(caption, header, rows, stack=True)
 
