@@ -109,9 +109,10 @@ class Evidence:
 
     def scores(self, point: Point, measure: str = "") -> NDArray | None:
         """Outcomes of shape [seeds, items], seeds in ascending order; None where the point was not run."""
-        return self._scores(point, sorted(self.points.get(point, {})), measure)
+        return self.scores_of(point, sorted(self.points.get(point, {})), measure)
 
-    def _scores(self, point: Point, seeds: Sequence[int], measure: str) -> NDArray | None:
+    def scores_of(self, point: Point, seeds: Sequence[int], measure: str = "") -> NDArray | None:
+        """Outcomes of shape [seeds, items] for these seeds; None where one of them was not run."""
         import numpy as np
 
         records, name = self._by_seed(point), measure or metric(point.place)
@@ -139,10 +140,14 @@ class Evidence:
             return dict.fromkeys(seeds, next(iter(found.values())))
         return found
 
+    def seeds(self, point: Point) -> set[int]:
+        """The seeds that a point was run with."""
+        return set(self._by_seed(point))
+
     def pair(self, more: Point, less: Point, measure: str = "") -> tuple[NDArray, NDArray] | None:
         """Outcomes of two points on the seeds that both have, each [seeds, items]; None where there are none."""
         seeds = sorted(set(self._by_seed(more)) & set(self._by_seed(less)))
-        found = [self._scores(point, seeds, measure) for point in (more, less)]
+        found = [self.scores_of(point, seeds, measure) for point in (more, less)]
         return (found[0], found[1]) if found[0] is not None and found[1] is not None else None
 
     def effect(self, more: Point, less: Point, measure: str = "") -> Effect | None:
@@ -363,11 +368,13 @@ def difference(evidence: Evidence, first: tuple[Point, Point], second: tuple[Poi
     """The first pair's effect minus the second's, on the same seeds and items."""
     from lowres.stats import paired_effect
 
-    pairs = [evidence.pair(*first), evidence.pair(*second)]
-    if pairs[0] is None or pairs[1] is None:
+    points = (*first, *second)
+    seeds = sorted(set.intersection(*(evidence.seeds(point) for point in points)))
+    scores = [evidence.scores_of(point, seeds) for point in points]
+    if any(one is None for one in scores):
         return None
-    seeds = min(len(pair[0]) for pair in pairs if pair)
-    gains = [(pair[0] - pair[1])[:seeds] for pair in pairs if pair]
+    a, b, c, d = (one for one in scores if one is not None)
+    gains = (a - b, c - d)
     return paired_effect(*(evidence.grouped(first[0].place, gain) for gain in gains))
 
 
