@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from lowres.stats import (
     Components,
     Effect,
+    average_precision,
     change_point,
     crossing,
     drop,
@@ -438,3 +439,26 @@ def test_items_spread_over_more_slots_keep_their_mean_and_the_variance_of_it():
     assert found.var(axis=1) / 100 == pytest.approx(values.var(axis=1) / 25)
     with pytest.raises(ValueError, match="25 items do not fit into 20 slots"):
         spread(values, 20)
+
+
+# --- average precision -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("positive", "score", "expected"),
+    [
+        ([1, 1, 0, 0], [0.9, 0.8, 0.3, 0.1], 1.0),
+        ([1, 0, 1, 0], [0.9, 0.8, 0.7, 0.1], 0.5 * 1 + 0.5 * 2 / 3),  # recall 1/2 at precision 1, 1 at 2/3
+        ([0, 0, 1], [0.9, 0.8, 0.7], 1 / 3),
+        ([1, 0, 0, 1], [0.5, 0.5, 0.5, 0.5], 0.5),  # equals enter together
+        ([0, 1, 1], [0.7, 0.7, 0.2], 0.5 * 1 / 2 + 0.5 * 2 / 3),
+    ],
+)
+def test_average_precision_by_hand(positive: list[int], score: list[float], expected: float):
+    assert average_precision(positive, score) == pytest.approx(expected)
+
+
+def test_average_precision_needs_a_positive_item_and_a_score_for_each():
+    assert math.isnan(average_precision([0, 0], [0.1, 0.2]))
+    with pytest.raises(ValueError, match="one label and one score per item"):
+        average_precision([0, 1], [0.1])
