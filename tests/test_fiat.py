@@ -691,7 +691,7 @@ def test_the_smoke_tier_runs_from_the_rationales_to_the_verdicts(monkeypatch: py
     monkeypatch.setenv("LOWRES_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("LOWRES_LEDGER", str(tmp_path / "ledger"))
     monkeypatch.setitem(names.SIZES, "xs", replace(names.SIZES["xs"], steps=3))
-    chosen = params(tier="smoke", tau="world-xs", beta="world-xs", max_new_tokens=12, precision="fp32")
+    chosen = params(tier="smoke", tau="world-xs", beta="world-xs", max_new_tokens=12)
     records = studies.insist_on_all(studies.execute(fiat, chosen, Ledger(), progress=False))
     assert sorted(record.trial["arm"] for record in records) == sorted(set(FEW) - {"R4"})
     assert writing.missing(chosen) == {}

@@ -229,7 +229,6 @@ def _trial(params: Params, setting: Setting, seed: int, rate: float, model_seed:
         evaluation=Evaluation(items=params.items or 0),
         seed=seed,
         options=task_options(params),
-        precision=params.precision,
     )
 
 

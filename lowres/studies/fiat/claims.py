@@ -1,4 +1,6 @@
-"""The claims of the FIAT paper, and the rule that decides each, written down before anything was run.
+"""The claims of the FIAT paper, and the rule that decides each, written down before any published trial.
+
+A pilot in the world had been looked at by then, on test items (see the lab book of 2026-11-25).
 
 Scores are the tasks' own metrics (accuracy, token F1, exact match), from 0 to 1; an effect is the difference of two
 arms on the same seeds and test items. A rule looks at the 95 % interval of an effect (see `lowres.claims`): wholly

@@ -112,7 +112,6 @@ class Params:
     batch_size: int = parameter(8, "examples per update", low=1)
     items: int | None = parameter(None, "test examples", low=2, tiers=_tiers(16, 200, 1_000, 2_000))
     tuning_items: int = parameter(100, "validation examples that decide on a learning rate", low=1)
-    precision: str = parameter("auto", "number format of matrix products", choices=models.PRECISIONS)
     prompt_field: str | None = parameter(None, "your own task - name of the field that holds the input")
     target_field: str | None = parameter(None, "your own task - name of the field that holds the answer")
     choices_field: str | None = parameter(None, "your own task - name of the field that holds the choices")
