@@ -347,18 +347,44 @@ def _facts(claim: Claim) -> dict[str, str]:
 
 
 def verdict_cards(verdicts: Iterable[Verdict]) -> Shown:
-    """One card per verdict: outcome, reason, both uncertainties, scale, and what would settle it."""
+    """One card per verdict: outcome, reason, both uncertainties, and what would settle it.
+
+    Scale and cost stand in front of all cards where they are the same for all.
+    """
     chosen = list(verdicts)
-    texts = [_markdown_card(f"{_words(v)}: {v.claim.name}: {v.claim.statement}", _findings(v)) for v in chosen]
-    return Shown("\n".join(_verdict_card(verdict) for verdict in chosen), "\n\n".join(texts))
+    shared = _shared(chosen)
+    told = [{term: said for term, said in _findings(v).items() if term not in shared} for v in chosen]
+    cards = [_verdict_card(verdict, facts) for verdict, facts in zip(chosen, told, strict=True)]
+    texts = [
+        _markdown_card(f"{_words(v)}: {v.claim.name}: {v.claim.statement}", facts)
+        for v, facts in zip(chosen, told, strict=True)
+    ]
+    if shared:
+        title = f"All {len(chosen)} verdicts rest on the same runs"
+        cards.insert(0, f'<div class="lowres-card">\n<p>{title}.</p>\n{_one_per_line(shared)}\n</div>')
+        texts.insert(0, _markdown_card(title, shared))
+    return Shown("\n".join(cards), "\n\n".join(texts))
 
 
-def _verdict_card(verdict: Verdict) -> str:
+def _shared(verdicts: Sequence[Verdict]) -> dict[str, str]:
+    """Scale and cost of several verdicts, if they have both in common; else nothing."""
+    found = {(verdict.scale, verdict.cost) for verdict in verdicts}
+    if len(verdicts) < 2 or len(found) > 1:
+        return {}
+    return dict(zip(("Scale", "Cost"), found.pop(), strict=True))
+
+
+def _one_per_line(facts: Mapping[str, str]) -> Html:
+    """Facts as a list of terms; what semicolons separate stands on lines of its own."""
+    return definitions({term: Html(markup(said).replace("; ", "<br>")) for term, said in facts.items()})
+
+
+def _verdict_card(verdict: Verdict, facts: Mapping[str, str]) -> str:
     name = markup(verdict.claim.name)
     return (
         f'<div class="lowres-card {_kind(verdict)}" id="verdict-{name}" role="group" aria-label="Verdict on {name}">\n'
         f"<p>{_badge(verdict)} <strong>{name}</strong>: {markup(verdict.claim.statement)}</p>\n"
-        f"{definitions(_findings(verdict))}\n{_uncertainties(verdict)}\n</div>"
+        f"{definitions(facts)}\n{_uncertainties(verdict)}\n</div>"
     )
 
 
@@ -366,7 +392,7 @@ def _findings(verdict: Verdict) -> dict[str, str]:
     p_adjusted = "" if verdict.p_adjusted is None else f"{verdict.p_adjusted:.2g}"
     return {
         "The paper": verdict.claim.reported,
-        "Here": verdict.reason,
+        "Here": _here(verdict),
         "To settle it": verdict.remedy(),
         "p (Holm)": p_adjusted,
         "Scale": verdict.scale,
@@ -374,24 +400,61 @@ def _findings(verdict: Verdict) -> dict[str, str]:
     }
 
 
+MANY = 3  # more parts than this are counted on a card; its table has them one by one
+
+
+def _here(verdict: Verdict) -> str:
+    """The reason; of many parts only how many said what."""
+    if len(verdict.rules) <= MANY or verdict.reason == SMOKE:
+        return verdict.reason
+    alone, mark, _ = verdict.reason.partition(" (Holm); ")
+    return f"{alone}{mark}{_tally(verdict)}" if mark else _tally(verdict)
+
+
+def _answers(verdict: Verdict) -> dict[str, Answer]:
+    """What each deciding part says."""
+    return {name: verdict.rules[name].answer(effect) for name, effect in _ruled(verdict).items()}
+
+
+def _ruled(verdict: Verdict) -> dict[str, Effect]:
+    """The effects that a rule asks."""
+    from lowres.stats import Effect
+
+    return {name: one for name in verdict.rules if isinstance(one := verdict.effects.get(name), Effect)}
+
+
+def _tally(verdict: Verdict) -> str:
+    """How many parts said what, such as "of 5 parts 3 yes, 0 no, 2 unclear"."""
+    found = list(_answers(verdict).values())
+    return f"of {len(found)} parts " + ", ".join(f"{found.count(answer)} {answer}" for answer in get_args(Answer))
+
+
 def _uncertainties(verdict: Verdict) -> str:
     """The effects with the interval of both noise sources together and of each alone."""
     if not verdict.effects:
         return ""
-    rows = [_effect_row(name, effect) for name, effect in verdict.effects.items()]
-    header = ("Effect", "Estimate [interval]", "From seeds", "From items")
-    confidence = next(iter(verdict.effects.values())).confidence
-    return html_table(f"Effects behind {verdict.claim.name} with {confidence:.0%} intervals", header, rows, stack=True)
+    said = {name: f"{verdict.rules[name].text()}: {answer}" for name, answer in _answers(verdict).items()}
+    rows = [_effect_row(name, effect, said.get(name, "")) for name, effect in verdict.effects.items()]
+    header = ("Effect", "Rule: answer", "Estimate [interval]", "From seeds", "From items")
+    confidence = 100 * next(iter(verdict.effects.values())).confidence
+    caption = f"Effects behind {verdict.claim.name} with {confidence:.0f} % intervals"
+    if len(said) < len(rows):
+        caption += "; those without a rule are context"
+    return html_table(caption, header, rows, stack=True)
 
 
-def _effect_row(name: str, effect: Effect | Saving) -> tuple[Html, str, str, str]:
+def _effect_row(name: str, effect: Effect | Saving, said: str) -> tuple[Html, str, str, str, str]:
     from lowres.stats import Saving
 
     if isinstance(effect, Saving):
-        return markup(name), _unbroken(effect.text()), "-", "-"
+        return markup(name), said, _unbroken(effect.text()), "-", "-"
     size = f"{effect.seeds} seed{'' if effect.seeds == 1 else 's'} × {effect.items} items"
     parts = [_bounds(interval) for interval in (effect.seed_interval, effect.item_interval)]
-    return Html(f"{markup(name)} <span>{size}</span>"), _unbroken(effect.text()), parts[0], parts[1]
+    text = _unbroken(effect.text().removesuffix(ITEMS_ONLY))  # the first column says that there was one seed
+    return Html(f"{markup(name)} <span>{size}</span>"), said, text, parts[0], parts[1]
+
+
+ITEMS_ONLY = " (one seed: item noise only)"
 
 
 def _bounds(interval: tuple[float, float]) -> str:
@@ -407,24 +470,38 @@ def verdict_table(verdicts: Iterable[Verdict], caption: str = "Verdicts") -> Sho
     """The verdicts in short: outcome, the first effect with its interval, scale."""
     header = ("Claim", "Verdict", "Measured", "Scale")
     chosen = list(verdicts)
-    rows = [(_named(verdict), _outcome(verdict), _first(verdict), verdict.scale) for verdict in chosen]
-    plain = [(v.claim.name, _words(v), _first(v), v.scale) for v in chosen]
+    rows = [(_named(verdict), _outcome(verdict), _deciding(verdict), verdict.scale) for verdict in chosen]
+    plain = [(v.claim.name, _words(v), _deciding(v), v.scale) for v in chosen]
     return Shown(html_table(caption, header, rows, stack=True), markdown_table(header, plain))
 
 
-def scoreboard_markdown(folder: Path, root: str = "../") -> str:
+def scoreboard_markdown(folder: Path, root: str = "../", titles: Mapping[str, str] | None = None) -> str:
     """The scoreboard page's body: every saved verdict with interval, scale, cost and a link to its study page.
 
-    `root` leads from the scoreboard's page to the root of the book.
+    `root` leads from the scoreboard's page to the root of the book. `titles` by study name give the order of studies.
     """
     verdicts = load_verdicts(folder)
     if not verdicts:
         return "No study has left a verdict yet."
-    counts = [f"{sum(verdict.outcome == outcome for verdict in verdicts)} {outcome}" for outcome in OUTCOMES]
-    header = ("Claim", "Verdict", "Measured [interval]", "Scale", "Cost")
-    rows = [(_named(v, root), _outcome(v), _first(v), v.scale, v.cost) for v in verdicts]
-    table = html_table("All claims of the book and what the measurements say", header, rows, stack=True)
-    return f"{len(verdicts)} claims: {', '.join(counts)}.\n\n{STYLE}\n{table}\n"
+    names = dict.fromkeys((*(titles or {}), *(verdict.claim.study for verdict in verdicts)))
+    found = {name: [verdict for verdict in verdicts if verdict.claim.study == name] for name in names}
+    boards = [_board((titles or {}).get(name, name), own, root) for name, own in found.items() if own]
+    return "\n\n".join([f"{len(verdicts)} claims: {counted(verdicts)}.", STYLE, *boards]) + "\n"
+
+
+def counted(verdicts: Sequence[Verdict]) -> str:
+    """How many verdicts there are of each kind."""
+    return ", ".join(f"{sum(verdict.outcome == outcome for verdict in verdicts)} {outcome}" for outcome in OUTCOMES)
+
+
+def _board(title: str, verdicts: Sequence[Verdict], root: str) -> str:
+    """One study on the scoreboard."""
+    shared = _shared(verdicts)
+    header = ("Claim", "Verdict", "Measured [interval]", *(() if shared else ("Scale", "Cost")))
+    rows = [(_named(v, root), _outcome(v), _deciding(v), *(() if shared else (v.scale, v.cost))) for v in verdicts]
+    table = html_table(f"{len(verdicts)} claims: {counted(verdicts)}", header, rows, stack=True)
+    beside = f'\n<div class="lowres-card">{_one_per_line(shared)}</div>' if shared else ""
+    return f"## {title}\n\n{table}{beside}"
 
 
 def _named(verdict: Verdict, root: str | None = None) -> Html:
@@ -441,8 +518,17 @@ def _outcome(verdict: Verdict) -> Html:
     return Html(f"{_badge(verdict)}<br>{markup(remedy)}" if remedy else _badge(verdict))
 
 
-def _first(verdict: Verdict) -> str:
-    return next((f"{name}: {_unbroken(effect.text())}" for name, effect in verdict.effects.items()), "-")
+def _deciding(verdict: Verdict) -> str:
+    """The part that the outcome hangs on, with its interval, and what the others say; else the first effect."""
+    answers, effects = _answers(verdict), _ruled(verdict)
+    wanted = {"reproduced": "yes", "cannot tell": "unclear"}.get(verdict.outcome, "no")
+    hardest = sorted(answers, key=lambda name: verdict.rules[name].p_value(effects[name]))
+    chosen = [name for name in hardest if answers[name] == wanted] or hardest or list(verdict.effects)[:1]
+    if not chosen:
+        return "-"
+    name = chosen[-1]
+    text = f"{name}: {_unbroken(verdict.effects[name].text())}"
+    return f"{text}; {_tally(verdict)}" if len(answers) > 1 else text
 
 
 def _badge(verdict: Verdict) -> Html:

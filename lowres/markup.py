@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
@@ -25,9 +26,11 @@ STYLE = """<style>
 .lowres-partly { --lowres-mark: #e69f00; }
 .lowres-not-reproduced { --lowres-mark: #d55e00; }
 .lowres-cannot-tell { --lowres-mark: #8a8a8a; }
-.lowres-table { overflow-x: auto; margin: 0 0 1rem; }
+.lowres-table { overflow-x: auto; margin: 0 0 1rem; container-type: inline-size; }
 .lowres-table table { width: 100%; table-layout: auto; border-collapse: collapse; font-size: .9em; margin: 0; }
 .lowres-table caption { caption-side: top; text-align: left; font-style: italic; padding: .3rem 0; color: inherit; }
+/* A caption stays in sight and wraps where the page ends, also above a table that is wider than the page. */
+.lowres-table caption span { display: block; position: sticky; left: 0; max-width: 100cqw; }
 .lowres-table table :is(th, td) {
   color: inherit; border: 0; border-bottom: 1px solid var(--lowres-line); padding: .35rem .6rem; text-align: left;
   vertical-align: top; white-space: normal; max-width: none;
@@ -37,7 +40,8 @@ STYLE = """<style>
 .lowres-table table tbody th { font-weight: 600; min-width: 8rem; }
 .lowres-table table tbody th span { font-weight: 400; }
 .lowres-table table .lowres-number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-.lowres-figure { margin: 0 0 1.5rem; max-width: 46rem; }
+.lowres-table table thead .lowres-number { white-space: normal; }
+.lowres-figure { margin: 0 0 1.5rem; max-width: 46rem; overflow-x: auto; }
 .lowres-figure svg { display: block; width: 100%; height: auto; }
 figure.lowres-figure figcaption { margin: .3rem 0; color: inherit; font-weight: inherit; text-align: left; }
 .lowres-figure summary { cursor: pointer; }
@@ -55,6 +59,8 @@ html[data-theme="dark"] .bd-content div.cell_output .text_html:not(:has(table.da
   .lowres-stack table tbody tr { border-bottom: 2px solid var(--lowres-line); padding: .4rem 0; }
   .lowres-stack table :is(th, td) { border: 0; padding: .1rem 0; text-align: left; }
   .lowres-stack table .lowres-number { text-align: left; white-space: normal; }
+  .lowres-stack td:empty { display: none; }
+  .lowres-figure svg { min-width: 29rem; }
   .lowres-stack td[data-label]::before { content: attr(data-label) ": "; font-weight: 600; }
 }
 </style>"""
@@ -115,7 +121,7 @@ def html_table(caption: str, header: Sequence[str], rows: Iterable[Sequence[obje
     kind = "lowres-table lowres-stack" if stack else "lowres-table"
     return Html(
         f'<div class="{kind}" role="region" tabindex="0" aria-label="{escape(caption, quote=True)}">\n'
-        f'<table role="table">\n<caption>{escape(caption)}</caption>\n'
+        f'<table role="table">\n<caption><span>{escape(caption)}</span></caption>\n'
         f'<thead role="rowgroup"><tr role="row">{head}</tr></thead>\n'
         f'<tbody role="rowgroup">\n{body}\n</tbody>\n</table>\n</div>'
     )
@@ -124,10 +130,16 @@ def html_table(caption: str, header: Sequence[str], rows: Iterable[Sequence[obje
 def _row(header: Sequence[str], row: Sequence[object]) -> str:
     first, *others = row
     cells = (
-        f'<td role="cell" data-label="{escape(name, quote=True)}"{_alignment(value)}>{markup(_shortened(value))}</td>'
+        f'<td role="cell" data-label="{escape(name, quote=True)}"{_alignment(value)}>{_cell(value)}</td>'
         for name, value in zip(header[1:], others, strict=True)
     )
-    return f'<tr role="row"><th scope="row" role="rowheader">{markup(_shortened(first))}</th>{"".join(cells)}</tr>'
+    return f'<tr role="row"><th scope="row" role="rowheader">{_cell(first)}</th>{"".join(cells)}</tr>'
+
+
+def _cell(value: object) -> Html:
+    """A cell's markup; an interval in it is kept on one line."""
+    shown = markup(_shortened(value))
+    return Html(re.sub(r"[\[(]-?[\d.]+(?:, | to )-?[\d.]+[\])]", lambda found: found[0].replace(" ", "\u00a0"), shown))
 
 
 def _alignment(value: object) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -85,29 +86,38 @@ def _remembered(make: Callable[[Path], str]) -> Callable[[Path], str]:
     return remembered
 
 
-def _every_study() -> list[ModuleType]:
-    return [studies.load(name) for name in studies.study_names()]
+def _every_study() -> dict[str, ModuleType]:
+    """The studies by name, in the order of their pages."""
+    found = {name: studies.load(name) for name in studies.study_names()}
+    return dict(sorted(found.items(), key=lambda entry: entry[1].NOTEBOOK))
 
 
 # --- the tables ------------------------------------------------------------------------------------------------------
 
 
-def _studies(_: Path) -> str:
-    lines = [
-        f"- [{study.TITLE}](/{study.NOTEBOOK}): {_counted(len(study.CLAIMS), 'claim')}" for study in _every_study()
-    ]
+def _studies(root: Path) -> str:
+    from lowres.claims import OUTCOMES, load_verdicts
+
+    verdicts = load_verdicts(root / VERDICTS)
+    lines = []
+    for name, study in _every_study().items():
+        found = [verdict.outcome for verdict in verdicts if verdict.claim.study == name]
+        told = ", ".join(f"{found.count(outcome)} {outcome}" for outcome in OUTCOMES if outcome in found)
+        count = _counted(len(study.CLAIMS), "claim")
+        lines.append(f"- [{study.TITLE}](/{study.NOTEBOOK}): {count}{f', of which {told}' if told else ''}")
     return "\n".join(lines)
 
 
 def _scoreboard(root: Path) -> str:
     from lowres.claims import scoreboard_markdown
 
-    return str(scoreboard_markdown(root / VERDICTS))
+    titles = {name: study.TITLE for name, study in _every_study().items()}
+    return str(scoreboard_markdown(root / VERDICTS, titles=titles))
 
 
 def _deviations(_: Path) -> str:
     parts = []
-    for study in _every_study():
+    for study in _every_study().values():
         rows = [(row.original, row.here, row.expected_bias) for row in getattr(study, "DEVIATIONS", ())]
         shown = table(("In the paper", "Here", "Expected bias"), rows) if rows else "None is known."
         parts.append(f"## {study.TITLE}\n\n{shown}")
@@ -116,7 +126,7 @@ def _deviations(_: Path) -> str:
 
 def _parameters(_: Path) -> str:
     parts = []
-    for name, study in zip(studies.study_names(), _every_study(), strict=True):
+    for name, study in _every_study().items():
         rows = [(_named(row), _default(row.default, row.tiers), row.meaning) for row in describe(study.Params)]
         parts.append(f"### `{name}`\n\n{table(('Name and type', 'Default', 'Meaning'), rows)}")
     return "\n\n".join(parts)
@@ -137,7 +147,10 @@ def _tasks(_: Path) -> str:
     from lowres.data import catalogue
 
     tasks = [row for row in catalogue() if row.kind == "task"]
-    rows = [(row.name, row.train, row.validation, row.test, _chance(row.chance), MEASURES[row.metric]) for row in tasks]
+    rows = [
+        (row.name, *map(_whole, (row.train, row.validation, row.test)), _chance(row.chance), MEASURES[row.metric])
+        for row in tasks
+    ]
     numbers = table(("Task", "Training", "Validation", "Test", "Chance", "Metric"), rows)
     return f"{numbers}\n\n{_notes((row.name, row.source, row.licence, row.note) for row in tasks)}"
 
@@ -147,7 +160,7 @@ def _probes(_: Path) -> str:
     from lowres.data import catalogue
 
     probes = [row for row in catalogue() if row.kind == "probe"]
-    rows = [(row.name, row.test, _chance(row.chance), MEASURES[row.metric]) for row in probes]
+    rows = [(row.name, _whole(row.test), _chance(row.chance), MEASURES[row.metric]) for row in probes]
     numbers = table(("Probe", "Items", "Chance", "Measure"), rows)
     return f"{numbers}\n\n{_notes((row.name, row.source, row.licence, row.note) for row in probes)}"
 
@@ -157,18 +170,26 @@ def _pool(_: Path) -> str:
     from lowres.data import pool_sources
 
     sources = pool_sources()
-    rows = [(row.name, row.items, row.too_long, row.repeated, row.in_a_probe) for row in sources]
+    rows = [(row.name, *map(_whole, (row.items, row.too_long, row.repeated, row.in_a_probe))) for row in sources]
     numbers = table(("Part", "Items", "Too long", "Repeated", "Near a probe"), rows)
     return f"{numbers}\n\n{_notes((row.name, row.note, row.licence, '') for row in sources)}"
 
 
 def _notes(entries: Iterable[tuple[str, str, str, str]]) -> str:
-    """One list entry per data set: where from, licence, and what to know of it."""
-    lines = []
+    """One list entry per data set: where from, licence, and what to know of it; sets that share all three share one."""
+    names: dict[str, list[str]] = {}
     for name, source, licence, note in entries:
-        parts = [_escaped(source), f"*{_escaped(licence)}*", _escaped(note)]
-        lines.append(f"- **{_escaped(name)}**: {'. '.join(part.rstrip('.') for part in parts if part.strip('*'))}.")
-    return "\n".join(lines)
+        parts = [_escaped(source), f"*{_escaped(licence)}*", _escaped(re.sub(NOTHING_LEFT_OUT, "", note))]
+        said = ". ".join(part.rstrip(".") for part in parts if part.strip("*"))
+        names.setdefault(said, []).append(f"**{_escaped(name)}**")
+    return "\n".join(f"- {', '.join(own)}: {said}." for said, own in names.items())
+
+
+NOTHING_LEFT_OUT = r"(; |^)0 training items are left out because they share text with a probe"
+
+
+def _whole(number: int) -> str:
+    return f"{number:,}"
 
 
 @_remembered

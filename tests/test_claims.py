@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -310,8 +311,24 @@ def test_scoreboard_holds_every_claim_with_interval_scale_cost_and_link(tmp_path
     assert [link["href"] for link in page.all("a")][1] == "../notebooks/tell.html#verdict-tell-1"
     for words in ("+0.080 [0.050,\u00a00.110]", "135M, 3 seeds", "4 min", SMOKE):
         assert words in page.words
+    titled = scoreboard_markdown(tmp_path, titles={"tell": "TELL", "fiat": "FIAT"})
+    assert re.findall(r"^## .*", text, re.MULTILINE) == ["## fiat", "## tell"]
+    assert re.findall(r"^## .*", titled, re.MULTILINE) == ["## TELL", "## FIAT"]
     # a blank line would end the block of HTML in Markdown
-    assert "\n\n" not in text[text.index("<style>") :].rstrip("\n")
+    for table in re.findall(r"<div class=\"lowres-table.*?</div>", text, flags=re.DOTALL):
+        assert "\n\n" not in table
+
+
+def test_many_parts_are_counted_on_the_card_and_listed_in_its_table() -> None:
+    effects = {f"part {number}": effect(0.08 if number else -0.08, 0.03) for number in range(5)}
+    rules = dict.fromkeys(effects, Rule("above", 0.0))
+    found = judge(claim(), effects, rules, "135M, 3 seeds")
+    card, board = verdict_cards([found])._repr_markdown_(), verdict_table([found])._repr_markdown_()
+    assert "- Here: of 5 parts 4 yes, 1 no, 0 unclear" in card
+    assert "part 0: -0.080 [-0.110,\u00a0-0.050]; of 5 parts 4 yes" in board
+    page = Page(verdict_cards([found])._repr_html_())
+    assert page.words.count("above +0: yes") == 4
+    assert page.words.count("above +0: no") == 1
 
 
 def test_claims_are_light() -> None:
