@@ -72,6 +72,20 @@ def half_width(ends: tuple[float, float]) -> str:
     return "unknown" if ends[0] != ends[0] else f"± {(ends[1] - ends[0]) / 2:.3f}"
 
 
+ONE_SEED = "* one seed: the interval covers the items only"
+
+
+def brief(effect: Effect, percent: bool = False) -> str:
+    """An effect in words for a narrow cell: a star, which ONE_SEED explains, marks a single seed."""
+    words, mark, _ = effect.text(percent=percent).partition(" (one seed")
+    return f"{words} *" if mark else words
+
+
+def with_note(caption: str, rows: Iterable[Sequence[object]]) -> str:
+    """The caption, with what a star means where a cell has one."""
+    return f"{caption}. {ONE_SEED}" if any(str(cell).endswith("] *") for row in rows for cell in row) else caption
+
+
 def named(effects: Mapping[Name, Effect | None]) -> dict[Name, Effect]:
     """Those effects that could be computed."""
     return {name: effect for name, effect in effects.items() if effect is not None}
@@ -152,7 +166,8 @@ def origin(study: str, records: Sequence[Record], published: bool) -> Shown:
     when = ""
     if dates:
         when = f", made on {dates[0]}" if dates[0] == dates[-1] else f", made between {dates[0]} and {dates[-1]}"
-    older = f" {stale} of them were made by older code; lowres verify {study} runs some again." if stale else ""
+    count = "All" if stale == len(records) else str(stale)
+    older = f" {count} of them were made by older code; lowres verify {study} runs some again." if stale else ""
     return shown_text(f"The evidence below rests on {len(records)} records {source}{when}.{older}")
 
 
@@ -217,7 +232,8 @@ def verification(study: str) -> Shown:
 
 def deviations(listed: Sequence[Deviation]) -> Shown:
     """Original, here, expected direction of the bias."""
-    rows = [(row.original, row.here, row.expected_bias) for row in listed]
+    # in HTML there is no Markdown for a name
+    rows = [tuple(cell.replace("`", "") for cell in (r.original, r.here, r.expected_bias)) for r in listed]
     return shown_table("Deviations from the paper", ("In the paper", "Here", "Expected bias"), rows, stack=True)
 
 

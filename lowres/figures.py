@@ -97,13 +97,16 @@ def forest(data: DataFrame, plot: Plot, marks: Mapping[str, float] | None = None
     """
     _check(data, plot, ("row", "estimate", "low", "high"))
     rows, groups = list(dict.fromkeys(data["row"])), _groups(data, "series")
-    height = 1.5 + 0.42 * len(rows) * max(1, 0.7 * len(groups))
+    within = {row: [name for name, part in groups.items() if row in set(part["row"])] for row in rows}
+    most = max(map(len, within.values()))  # dots of a row stand together, whatever series it lacks
+    height = 1.5 + 0.42 * len(rows) * max(1, 0.7 * most)
     with figure((plot.size[0], height)) as (drawing, (ax,)):
         for place, (meaning, value) in enumerate((marks or {}).items()):
             ax.axvline(value, color=INK, linewidth=1, linestyle=("-", "--", ":")[place % 3], label=meaning)
         for place, (label, part) in enumerate(groups.items()):
-            shift = (place - (len(groups) - 1) / 2) * 0.8 / len(groups)
-            _dots(ax, part, [rows.index(row) + shift for row in part["row"]], label, place)
+            shifts = [(within[r].index(label) - (len(within[r]) - 1) / 2) * 0.8 / most for r in part["row"]]
+            places = [rows.index(row) + shift for row, shift in zip(part["row"], shifts, strict=True)]
+            _dots(ax, part, places, label, place)
         ax.set_yticks(range(len(rows)), rows)
         ax.set_ylim(len(rows) - 0.4, -0.6)
         ax.set_xlabel(_x_label(plot))

@@ -75,12 +75,15 @@ def reread_figure() -> Shown:
         cell, chance = model.groups[KNOWLEDGE], paper.CHANCE[KNOWLEDGE]
         rows.append(("FG (percent)", model.family, model.size, cell.fg))
         lost = 100 * (cell.start - cell.end) / (cell.start - chance)
-        rows.append(("skill above chance lost (percent)", model.family, model.size, lost))
+        rows.append(("skill lost (percent)", model.family, model.size, lost))
     plot = Plot(
         name="forgetting-reread",
         alt="Domain knowledge in the paper against model size in billions of parameters. Above: FG, which rises with "
-        "size within BLOOMZ and mT0. Below: the share of the skill above chance lost in the end; it falls within both.",
-        caption="The paper's own numbers for domain knowledge (MMLU), read in two ways.",
+        "size within BLOOMZ and mT0. Below: the share of the skill above chance lost in the end; within both it is "
+        "lower for the largest model than for the smallest.",
+        caption="The paper's own numbers for domain knowledge (MMLU), read in two ways. Above: FG, which rises with "
+        "the size of BLOOMZ and mT0. Below: how much of the skill above chance was gone in the end, which does not; "
+        "more than 100 percent means worse than guessing.",
         x="parameters (billions)",
     )
     return curve(_frame(_by_panel(rows), "panel", "series", "x", "y"), plot)
@@ -103,7 +106,7 @@ def arms_table(params: Params) -> Shown:
     """What each arm does."""
     names = [*ARMS, *(name for name in params.tuners or ("lora", "loreft") if name not in ARMS)]
     rows = [("untouched", "the model before the stream: R(0)"), *((name, arm_of(name).meaning) for name in names)]
-    rows.append((SHORT_RUN_START, "the model before that: its R(0)"))
+    rows.append((SHORT_RUN_START, "the model before the arm short: its R(0)"))
     return shown_table("The arms", ("Arm", "What it does"), rows)
 
 
@@ -157,15 +160,22 @@ def tuning_table(records: Iterable[Record]) -> Shown:
     best = {}
     for record in sorted(tried, key=task_loss, reverse=True):
         best[record.trial["model"], record.trial["arm"]] = record.key
+    found: dict[tuple[str, str], list[Record]] = {}
+    for record in sorted(tried, key=lambda r: (r.trial["model"], r.trial["arm"], _rate(r))):
+        found.setdefault((record.trial["model"], record.trial["arm"]), []).append(record)
     rows = []
-    for record in sorted(
-        tried, key=lambda r: (r.trial["model"], r.trial["arm"], r.trial["optimisation"]["learning_rate"])
-    ):
-        model, arm, rate = record.trial["model"], record.trial["arm"], record.trial["optimisation"]["learning_rate"]
-        choice = "chosen" if best[model, arm] == record.key else ""
-        rows.append((f"{model}, {arm.removeprefix('tuning ')}", f"{rate:g}", task_loss(record), choice))
+    for (model, arm), listed in found.items():
+        chosen = next(record for record in listed if record.key == best[model, arm])
+        others = ", ".join(f"{_rate(r):g} ({task_loss(r):.3f})" for r in listed if r is not chosen)
+        name = f"{model}, {arm.removeprefix('tuning ')}"
+        rows.append((name, f"{_rate(chosen):g}", f"{task_loss(chosen):.3f}", others or "none"))
     note = f"Learning rates on validation data: {len(tried)} trials" if tried else "No tuning was run"
-    return shown_table(note, ("Model and tuner", "Learning rate", "Nats per target token", "Choice"), rows, stack=True)
+    header = ("Model and tuner", "Chosen rate", "Nats per target token", "Other rates tried (nats)")
+    return shown_table(note, header, rows, stack=True)
+
+
+def _rate(record: Record) -> float:
+    return float(record.trial["optimisation"]["learning_rate"])
 
 
 # --- levels and drops ------------------------------------------------------------------------------------------------
@@ -186,15 +196,15 @@ def groups_table(evidence: Evidence) -> Shown:
         "After each task",
         "FG",
         "Drop",
-        "Corrected",
-        "Corrected, end",
+        "Corrected drop",
+        "Corrected, in the end",
         "Nats: start, end",
     )
     caption = (
         "The main arm, means over seeds. FG, drop and corrected drop are means over all checkpoints; corrected means "
-        f"over probes that start {ABOVE:.2f} above chance or more"
+        f"over probes that start {ABOVE:.2f} above chance or more. Nats: per token of the right option"
     )
-    return shown_table(caption, header, rows, stack=True)
+    return shown_table(exhibits.with_note(caption, rows), header, rows, stack=True)
 
 
 def _group_row(evidence: Evidence, point: Point, group: str) -> Row | None:
@@ -204,7 +214,7 @@ def _group_row(evidence: Evidence, point: Point, group: str) -> Row | None:
     import numpy as np
 
     levels = np.mean([course.levels.mean(axis=0) for course in courses], axis=0)
-    after = " ".join(f"{level:.2f}" for level in levels[1:])
+    after = "\u00a0".join(f"{level:.2f}" for level in levels[1:])
     nats = [_nats(evidence, point, group, end) for end in (False, True)]
     return (
         f"{point.model}, {SHORT[group]}",
@@ -219,7 +229,7 @@ def _group_row(evidence: Evidence, point: Point, group: str) -> Row | None:
 
 
 def _percent(effect: Effect | None) -> str:
-    return "starts at chance" if effect is None else effect.text(percent=True)
+    return "starts at chance" if effect is None else exhibits.brief(effect, percent=True)
 
 
 def _nats(evidence: Evidence, point: Point, group: str, end: bool) -> float:
@@ -274,7 +284,7 @@ def trajectories(evidence: Evidence) -> Shown:
         name="forgetting-trajectories",
         alt=f"Accuracy on {len(ABILITIES)} groups of probes before the stream and after each of its tasks, for "
         f"{', '.join(models)}. {_fall(evidence, models)}",
-        caption="Base decoders over the stream. 0 is before it.",
+        caption=f"Accuracy of base decoders over the stream; 0 is before it. {_fall(evidence, models)}",
         x="tasks learnt",
         error=BARS,
         size=(7, 3.4),
@@ -326,7 +336,7 @@ def against_size(evidence: Evidence, group: str = KNOWLEDGE) -> Shown:
         name=f"forgetting-size-{SHORT[group]}",
         alt=f"What was lost of {group} against the number of parameters, {len({row[2] for row in rows})} sizes; above "
         f"relative to the start (FG), below corrected for chance. {_trend(evidence, group)}",
-        caption=f"Size and the forgetting of {group}, mean over all checkpoints.",
+        caption=f"Size and the forgetting of {group}, mean over all checkpoints. {_trend(evidence, group)}",
         x="parameters",
         error=BARS,
         x_scale="tokens",
@@ -379,13 +389,15 @@ def beside_paper(evidence: Evidence) -> Shown:
     for group in ABILITIES:
         for model in paper.MODELS:
             value = model.groups[group].fg
-            rows.append((SHORT[group], f"paper, {model.family}", model.size * 1e9, value, value, value))
+            rows.append((f"FG, {SHORT[group]} (%)", f"paper, {model.family}", model.size * 1e9, value, value, value))
         for kind, models in (("here, decoder", of_kind(evidence)), ("here, encoder-decoder", _encdecs(evidence))):
             for one in models:
                 effect = drop(evidence, evidence.at(one), group)
                 if effect:
                     ends = (100 * end for end in effect.interval)
-                    rows.append((SHORT[group], kind, evidence.parameters(one), 100 * effect.estimate, *ends))
+                    rows.append(
+                        (f"FG, {SHORT[group]} (%)", kind, evidence.parameters(one), 100 * effect.estimate, *ends)
+                    )
     plot = Plot(
         name="forgetting-beside-paper",
         alt=f"FG in percent against parameters for {len(ABILITIES)} groups: {len(paper.MODELS)} models of the paper "
@@ -429,7 +441,8 @@ def pairs_figure(evidence: Evidence, kind: str) -> Shown:
         name=f"forgetting-{kind}",
         alt=f"Forgetting, {words}, per size and group, relative to the start and corrected for chance: {above} of "
         f"{len(rows)} intervals lie wholly above zero.",
-        caption=f"How much more is forgotten: {words}, same seeds and items.",
+        caption=f"How much more is forgotten: {words}, same seeds and items. A group that one of the two starts at "
+        "chance in has no corrected drop.",
         x="difference in what was lost (share)",
         error=BARS,
     )
@@ -473,9 +486,10 @@ def _shares(evidence: Evidence, model: str, arms: Sequence[str]) -> list[Point]:
 def arms_effects(evidence: Evidence) -> Shown:
     """Every further arm: mastery of the new tasks beside what was lost of each group."""
     rows = []
-    for model in ablated(evidence):
+    models = ablated(evidence)
+    for model in models:
         points = [point for point in evidence.points if point.model == model and point.arm != "untouched"]
-        for point in points:
+        for point in sorted(points, key=lambda point: (_place(point.arm), point.share)):
             runs = evidence.pairs(point)
             if not runs or point != evidence.at(model, point.arm, point.share):
                 continue
@@ -483,18 +497,20 @@ def arms_effects(evidence: Evidence) -> Shown:
             score, loss = average(map(_task_score, ends)), average(map(task_loss, ends))
             trained = max(end.counts.get("trained_parameters", 0) for end in ends)
             lost = [_percent(drop(evidence, point, group)) for group in ABILITIES]
-            name = f"{model}, {point.arm}" + (f" {point.share:.0%}" if point.share else "")
-            rows.append((name, trained, len(runs), f"{score:.3f}", f"{loss:.3f}", *lost))
-    header = (
-        "Model and arm",
-        "Trained parameters",
-        "Seeds",
-        "Task score",
-        "Nats",
-        *(f"FG {SHORT[g]}" for g in ABILITIES),
-    )
-    caption = "All arms of one model: how well the new tasks were learnt, and what it cost"
-    return shown_table(caption, header, rows, stack=True)
+            name = point.arm + (f" {point.share:.0%}" if point.share else "")
+            named = name if len(models) == 1 else f"{model}, {name}"
+            rows.append((named, trained, len(runs), f"{score:.3f}", f"{loss:.3f}", *lost))
+    groups = [f"FG {SHORT[group]}" for group in ABILITIES]
+    first = f"Arm of {models[0]}" if len(models) == 1 else "Model and arm"
+    header = (first, "Trained parameters", "Seeds", "Token F1", "Nats", *groups)
+    caption = "All arms: how well the new tasks were learnt (token F1, nats per target token), and what it cost (FG)"
+    return shown_table(exhibits.with_note(caption, rows), header, rows, stack=True)
+
+
+def _place(arm: str) -> int:
+    """Where an arm stands in the table of arms; tuners come last."""
+    names = list(ARMS)
+    return names.index(arm) if arm in names else len(names)
 
 
 def _task_score(record: Record) -> float:
@@ -504,15 +520,21 @@ def _task_score(record: Record) -> float:
 
 def mastery_table(evidence: Evidence) -> Shown:
     """How well each model learnt each task, measured right after it."""
-    rows = []
+    streams: dict[tuple[str, ...], list[Row]] = {}
     for model in evidence.models:
         ends = [end for _, end in evidence.pairs(evidence.at(model)).values()]
-        names = [*(stage["task"] for stage in ends[0].trial.get("stream", ())), ends[0].trial["task"]]
-        for prefix, name in zip(measures.prefixes(ends[0]), names, strict=True):
+        names = (*(stage["task"] for stage in ends[0].trial.get("stream", ())), ends[0].trial["task"])
+        cells = []
+        for prefix in measures.prefixes(ends[0]):
             score, loss = (average(end.mean(prefix + "task", m) for end in ends) for m in ("token_f1", "target_nll"))
-            rows.append((f"{model}, {name}", f"{score:.3f}", f"{loss:.3f}"))
-    header = ("Model and task", "Token F1", "Nats per target token")
-    return shown_table("The new tasks, each right after it was learnt", header, rows, stack=True)
+            cells.append(f"{score:.2f} ({loss:.2f})")
+        streams.setdefault(names, []).append((model, *cells))
+    caption = "The new tasks, each right after it was learnt: token F1 (nats per target token)"
+    tables = [
+        shown_table(caption, ("Model", *(name.removeprefix("world-") for name in names)), rows, stack=True)
+        for names, rows in streams.items()
+    ]
+    return joined(tables)
 
 
 def options_table(evidence: Evidence) -> Shown:

@@ -10,7 +10,7 @@ from lowres.studies.tell.claims import CLAIMS, DEVIATIONS
 from lowres.studies.tell.evidence import Evidence, gather, verdicts
 from lowres.studies.tell.params import Params
 
-TITLE = "TELL: token-efficient leverage learning"
+TITLE = "TELL: cheap general data for scarce task data"
 NOTEBOOK = "notebooks/01_tell.ipynb"
 
 __all__ = [

@@ -23,7 +23,7 @@ NAMES = exhibits.METRICS
 def arms_table(arms: Sequence[str]) -> Shown:
     """What each arm does, and what it is tuned with."""
     rows = [(name, ARMS[name].meaning, ARMS[name].family or "not tuned") for name in arms]
-    return shown_table("The arms", ("Arm", "What it does", "Learning rate shared with"), rows, stack=True)
+    return shown_table("The arms", ("Arm", "What it does", "Family that shares a learning rate"), rows, stack=True)
 
 
 def origin(evidence: Evidence) -> Shown:
@@ -131,7 +131,8 @@ def learning_curve(evidence: Evidence) -> Shown:
         alt=f"{metric} against task tokens: SFT at {len(budgets)} budgets, TELL at {evidence.budget:,} tokens with "
         f"{evidence.params.ratio:g} times as many general tokens, and the untouched model as a level. "
         + _reading(evidence),
-        caption=f"{title(evidence)} on {evidence.params.task} against the amount of task data.",
+        caption=f"{title(evidence)} on {evidence.params.task} against the amount of task data. TELL sees "
+        f"{evidence.params.ratio:g} times as many general tokens on top. {_reading(evidence)}",
         x="task tokens",
         y=metric,
         error=BARS,
@@ -161,8 +162,8 @@ def differences(evidence: Evidence) -> Shown:
         name="tell-differences",
         alt=f"{metric} of TELL minus that of each of {len(effects)} other arms at {evidence.budget:,} task tokens. The "
         f"interval lies wholly beyond the margin of {MARGIN:g} for {beyond} of them.",
-        caption="TELL minus each other arm, same seeds and items. Thin lines: the part of the interval that comes from "
-        "the seeds and the part that comes from the test items.",
+        caption="TELL minus each other arm, same seeds and items. Below each dot: how much "
+        "of the interval comes from the seeds, and how much from the test items.",
         x=f"{metric} of TELL minus that of the arm",
         error=BARS,
     )
@@ -264,7 +265,8 @@ def _levels(evidence: Evidence, kind: str) -> str:
         scores = evidence.scores(evidence.at("untouched"), probe, measure)
         if scores is not None:
             chance = load_probe(probe).chance
-            parts.append(f"{probe} starts at {scores.mean():.3f}" + (f" (chance {chance:.2f})" if chance else ""))
+            unit = f" (chance {chance:.2f})" if chance else " nats per token" if kind == "nll" else ""
+            parts.append(f"{probe} starts at {scores.mean():.3f}{unit}")
     return "; ".join(parts) + "." if parts else ""
 
 

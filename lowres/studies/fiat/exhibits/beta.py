@@ -161,8 +161,8 @@ def _counts(pairs: Sequence[tuple[bool, bool, bool]]) -> Row:
 
 def _copying_table(evidence: Evidence, place: Place) -> Shown:
     header = (
-        *("Arm", "Beta right", "tau: same", "tau: right"),
-        *("Beta wrong", "tau: same", "tau: right"),
+        *("Arm", "Items with beta right", "tau repeats it", "tau is right"),
+        *("Items with beta wrong", "tau repeats it", "tau is right"),
     )
-    caption = f"Tau and beta's answers on {label(place)}; R1 has not seen them"
+    caption = f"Tau and beta's answers on {label(place)}; R1 has not seen them, so it repeats them by chance alone"
     return shown_table(caption, header, _copying(evidence, place), stack=True)

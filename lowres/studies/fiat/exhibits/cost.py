@@ -45,7 +45,7 @@ def _cost(evidence: Evidence, place: Place) -> Shown:
             records = seeds_of(evidence, point)
             if records:
                 rows.append((spoken(name, size), *per_item(evidence, point), *exhibits.cost_cells(records)[1:]))
-    header = ("Arm", "Tokens per item: tau", "beta", "Operations per item: tau", "beta", *exhibits.COST[1:])
+    header = ("Arm", "Tokens per item: tau", "beta", "Million operations per item: tau", "beta", *exhibits.COST[1:])
     caption = (
         f"Cost on {label(place)}, largest training set ({exhibits.machines(evidence.records)}). Operations: twice the "
         "parameters for each token; of tau its prompt alone, of beta what it reads and writes, for a vote once per "
@@ -97,15 +97,17 @@ def _whole(tokens: float | None) -> object:
 def _operations(tokens: float | None, size: int) -> str:
     if tokens == 0:
         return "0"
-    return UNKNOWN if tokens is None or not size else f"{2 * size * tokens:.2g}"
+    return UNKNOWN if tokens is None or not size else f"{2 * size * tokens / 1e6:,.1f}"
 
 
 def vote(evidence: Evidence) -> Shown:
     """What beta's answer, the vote of its samples, and FIAT cost and score."""
     rows: list[Row] = []
+    measures: dict[str, None] = {}
     for place in places(evidence):
         if level(evidence, evidence.at(place, "beta-vote")) is None:
             continue
+        measures.setdefault(measure(place))
         gain = evidence.effect(evidence.at(place, "beta-vote"), evidence.at(place, "beta"))
         for name, size in (("beta", 0), ("beta-vote", 0), *(("R0", size) for size in evidence.sizes(place))):
             point = evidence.at(place, name, size)
@@ -113,13 +115,13 @@ def vote(evidence: Evidence) -> Shown:
             if scores is not None:
                 minus = gain.text() if gain and name == "beta-vote" else "-"
                 shown = f"{spoken(name, size)}, {label(place)}"
-                rows.append((shown, f"{spelled(scores)} {measure(place)}", minus, *per_item(evidence, point)))
+                rows.append((shown, spelled(scores), minus, *per_item(evidence, point)))
     if not rows:
         return shown_text(
             "No vote: beta drew no further lines of reasoning (-p samples=5 -p 'arms=[beta, beta-vote]')."
         )
     header = (
-        *("Arm", "Score (95 %)", "Minus one answer", "Tokens per item: tau", "beta"),
-        *("Operations per item: tau", "beta"),
+        *("Arm", f"{' or '.join(measures)} (95 %)", "Minus one answer", "Tokens per item: tau", "beta"),
+        *("Million operations per item: tau", "beta"),
     )
     return shown_table("Self-consistency: a vote of beta at its cost", header, rows, stack=True)

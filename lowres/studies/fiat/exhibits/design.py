@@ -194,7 +194,7 @@ def trial_table(trials: Sequence[Trial], states: Sequence[str]) -> Shown:
     ]
     items = f", measured on {trials[0].evaluation.items} test items" if trials else ""
     header = (
-        *("Arm", "Examples", "Updates", "Trials", "In the ledger", "Ready", "Waiting"),
+        *("Arm", "Examples", "Updates", "Trials", "In the ledger", "Ready", "Waiting for rationales"),
         "Seconds each",
     )
     return shown_table(f"The live run: {len(trials)} trials{items}", header, shown, stack=True)
@@ -263,7 +263,8 @@ def tuning_table(records: Iterable[Record]) -> Shown:
         cells = (record.trial["recipe"]["task_examples"], f"{rate:g}", record.mean("task", "target_nll"), choice)
         rows.append((name, *cells))
     header = ("Deciding arm", "Examples", "Learning rate", "Nats per target token", "Choice")
-    return shown_table(f"Learning rates on validation data: {len(rows)} trials", header, rows, stack=True)
+    table = shown_table("Learning rates on validation data", header, rows, stack=True)
+    return folded(f"All {len(rows)} tries, and which rates were chosen", table)
 
 
 def _group(record: Record) -> tuple[object, ...]:

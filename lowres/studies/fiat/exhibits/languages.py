@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lowres.exhibits import frame
+from lowres.exhibits import brief, frame, with_note
 from lowres.markup import Shown, shown_table, shown_text
 from lowres.studies.fiat import paper
 from lowres.studies.fiat.evidence import Evidence, by_language
@@ -13,6 +13,12 @@ if TYPE_CHECKING:
     from lowres.stats import Effect
 
 NOTHING = shown_text("No languages to compare: country-language was not run with R0 and R1.")
+NAMES = {
+    **{"as": "Assamese", "bn": "Bengali", "brx": "Bodo", "gu": "Gujarati", "hi": "Hindi", "kn": "Kannada"},
+    **{"kok": "Konkani", "mai": "Maithili", "ml": "Malayalam", "mr": "Marathi", "ne": "Nepali", "or": "Odia"},
+    **{"pa": "Punjabi", "ps": "Pashto", "sa": "Sanskrit", "sat": "Santali", "sd": "Sindhi", "ta": "Tamil"},
+    **{"te": "Telugu", "ur": "Urdu"},
+}
 FEWEST = 3  # points that a correlation is told of
 
 
@@ -25,12 +31,13 @@ def languages_table(evidence: Evidence) -> Shown:
     for language in sorted(found, key=lambda name: float(found[name][0].mean())):
         ranking, with_it, without = found[language]
         effect = _gain(found[language])
-        gain = effect.text() if effect else f"{with_it.mean() - without.mean():+.3f}"
-        rows.append(
-            (language, ranking.shape[1], float(ranking.mean()), float(without.mean()), float(with_it.mean()), gain)
-        )
+        named = NAMES.get(language, language)
+        gain = brief(effect) if effect else f"{with_it.mean() - without.mean():+.3f}"
+        scores = (float(half.mean()) for half in (ranking, without, with_it))
+        rows.append((named, ranking.shape[1], *scores, gain))
     header = ("Language", "Items of a half", "R1, first half", "R1, second half", "R0, second half", "Gain there")
-    return shown_table("Languages, those first that R1 is worst at", header, rows, stack=True)
+    caption = with_note("Languages, those first that R1 is worst at", rows)
+    return shown_table(caption, header, rows, stack=True)
 
 
 def _gain(halves: object) -> Effect | None:
@@ -63,7 +70,15 @@ def languages_figure(evidence: Evidence) -> Shown:
     rows = []
     for language, one in found.items():
         effect, middle = _gain(one), float(one[1].mean() - one[2].mean())
-        rows.append((language, float(one[0].mean()), middle, *(effect.interval if effect else (middle, middle))))
+        named = NAMES.get(language, language)
+        rows.append(
+            (
+                named,
+                float(one[0].mean()),
+                middle,
+                *(effect.interval if effect else (middle, middle)),
+            )
+        )
     r = correlation(evidence)
     here = "r cannot be told here" if r is None else f"r is {r:+.2f} here"
     reported = " and ".join(f"{paper.correlation(tau).value:+.2f} for {tau}" for tau in paper.TAUS)

@@ -90,7 +90,7 @@ def _ranking(evidence: Evidence, place: Place) -> Shown:
     first = next(iter(tables.values()))[0]
     caption = f"Ranking by the probability of yes on {label(place)}; chance is the share of yes, {first.mean():.3f}"
     note = load_task(place.task, place.options).note
-    bar = [shown_text(f"What words alone can do, from the note of the data: {note}")] if note else []
+    bar = [shown_text(f"What words alone can do, from the note of the data: {note.split(';')[0]}.")] if note else []
     return joined([shown_table(caption, header, rows, stack=True), *bar])
 
 

@@ -55,11 +55,11 @@ def _scores(evidence: Evidence, where: Where) -> Shown:
     header = [
         *("Arm", "Trained parameters", f"{name[0].upper()}{name[1:]} (95 %)", "From seeds", "From items"),
         *("Nats per target token", "Tokens/s in training"),
-        *(("Memory in training", "Adapter", "First token", "Decoding", "Merged") if measured else ()),
+        *(("Memory in training", "Adapter", "Time to first token", "Tokens/s in use", "Merged") if measured else ()),
     ]
     caption = f"{label(where)}, {evidence.budget(where):,} task tokens, {_most_seeds(evidence, where)} seed(s)"
     if measured:
-        caption += f". First token and decoding relative to the untouched model, batch 1 ({found.where})"
+        caption += f". In use: multiples of the untouched model, batch 1 ({found.where})"
     return shown_table(caption, header, rows)
 
 
@@ -109,8 +109,8 @@ def _differences(evidence: Evidence, where: Where) -> Shown:
         name=f"loreft-differences-{slug(where)}",
         alt=f"{measure(where)} of {len(effects)} arms minus that of LoRA on {label(where)}. Wholly above zero: "
         f"{', '.join(above) or 'none'}. Wholly below zero: {', '.join(below) or 'none'}.",
-        caption="Each arm minus LoRA, same seeds and items. Thin lines: the part of the interval that comes from the "
-        "seeds and the part that comes from the test items.",
+        caption="Each arm minus LoRA, same seeds and items. Below each dot: how much of the interval comes from the "
+        "seeds, and how much from the test items.",
         x=f"{measure(where)}, arm minus LoRA",
         y="Arm",
         error=BARS,
@@ -130,6 +130,10 @@ def curves(evidence: Evidence, kind: str) -> Shown:
     return per_place(listed, lambda where: draw(evidence, where, kind), otherwise)
 
 
+KEYS = {
+    "positions": "p7+s7: the first seven tokens of the prompt and the last seven.",
+    "layers": "Layers are counted from 0.",
+}
 OPTIONS = {"ranks": "rank", "positions": "positions", "layers": "layers"}
 
 
@@ -183,7 +187,7 @@ def _levels(evidence: Evidence, where: Where, kind: str) -> Shown:
         name=f"loreft-{kind}-{slug(where)}",
         alt=f"{measure(where)} of LoReFT on {label(where)} with {len(effects)} choices of {kind}; the highest is "
         f"{best} with {effects[best].estimate:.3f}.",
-        caption=f"{label(where)}: which {kind} are edited.",
+        caption=f"{label(where)}: which {kind} are edited. {KEYS[kind]}",
         x=measure(where),
         y=kind.capitalize(),
         error=BARS,
