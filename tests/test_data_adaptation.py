@@ -8,6 +8,7 @@ import pytest
 from lowres import data
 from lowres.data import adaptation_tasks, made_tasks, tasks, wiki
 from lowres.evaluate import metrics
+from lowres.world import people, vocabulary
 
 SPLIT_SOURCES = {
     "commonsense": {"piqa", "siqa", "commonsenseqa", "openbookqa", "boolq"},
@@ -92,6 +93,25 @@ def test_worked_steps_are_right_and_tell_the_story():
     assert Counter(
         sign for item in everything("arithmetic-steps") for sign in set("+-*/") & set(item.target)
     ).keys() == {*"+-*/"}
+
+
+@pytest.mark.parametrize("count", made_tasks.COUNTS)
+def test_facts_are_told_in_the_order_asked_for_and_prompts_are_equally_long(count: int):
+    task = data.load_task(f"world-telling-{count}")
+    known = {person.name: person for person in people.world().people}
+    assert [len({item.group for item in getattr(task, split)}) for split in data.SPLITS] == [97, 26, 117]
+    assert not {item.group for item in task.train} & {item.group for item in (*task.validation, *task.test)}
+    for item in (*task.train, *task.validation, *task.test):
+        name, asked, number = re.fullmatch(r"(\w+) : ([\w, ]+) \. tell (\w+) :", item.prompt).groups()
+        person, things = known[name], asked.split(" , ")
+        values = {"city": person.home, "job": person.job, "pet": person.pet, "food": person.food}
+        told = [sentence.split() for sentence in item.target.removesuffix(" .").split(" . ")]
+        assert (item.group, number, len(told)) == (name, made_tasks.COUNTS[count], count)
+        assert [sentence[-1] for sentence in told] == [values[thing] for thing in things[:count]]
+        assert {sentence[0] for sentence in told} == {name}
+        assert len(item.prompt.split()) == 13
+    words = {word for item in task.train for word in f"{item.prompt} {item.target} {task.instruction}".split()}
+    assert words <= set(vocabulary.ids())
 
 
 def test_every_form_is_met_by_its_own_targets_and_by_no_plain_answer():

@@ -328,9 +328,9 @@ WORLD_ARMS = {
 
 def as_the_paper_tells_it() -> list[Record]:
     found = place(COMMONSENSE) + run("loreft", 0.645, tokens=2000)
-    found += place(LONG, task="arithmetic-steps") + place(
-        {"lora": 0.5, "loreft": 0.52, "direft": 0.4}, task="arithmetic"
-    )
+    found += place(LONG, model=WORLD, task="world-telling-4", size=5)
+    found += place({"lora": 0.5, "loreft": 0.52}, model=WORLD, task="world-telling-1", size=5)
+    found += place({"untouched": 0.0, "lora": 0.5, "loreft": 0.4, "direft": 0.3}, task="arithmetic-steps")
     found += place({"full": 0.5, "lora": 0.5, "red": 0.5, "direft": 0.5, "loreft": 0.6}, task="instruction-following")
     found += place({"lora": 0.5, "loreft": 0.5, "direft": 0.4}, task="boolq")
     for model, lead in (("world-s", 0.0), ("world-m", 0.07)):
@@ -375,8 +375,8 @@ def test_records_as_the_paper_tells_it_reproduce_its_claims(judged: Judge):
 NO: dict[str, list[Record]] = {
     "loreft-1": place({"lora": 0.7, "lora-at-positions": 0.7, "loreft": 0.6}),
     "loreft-2": [
-        *place({"lora": 0.4, "loreft": 0.5, "prefix": 0.6}, task="arithmetic-steps"),
-        *place({"lora": 0.6, "loreft": 0.5}, task="arithmetic"),
+        *place({"lora": 0.4, "loreft": 0.5, "prefix": 0.6}, model=WORLD, task="world-telling-4"),
+        *place({"lora": 0.6, "loreft": 0.5}, model=WORLD, task="world-telling-1"),
     ],
     "loreft-5": place({"lora": 0.5, "loreft": 0.7}, task="boolq"),
     "loreft-6": place({"direft": 0.7, "loreft": 0.6}),
@@ -393,6 +393,16 @@ NO: dict[str, list[Record]] = {
 @pytest.mark.parametrize("claim", NO)
 def test_records_that_say_the_opposite_overturn_a_claim(judged: Judge, claim: str):
     assert judged(NO[claim])[claim].outcome == "not reproduced", judged(NO[claim])[claim].reason
+
+
+def test_facts_told_count_for_the_length_of_answers_alone(monkeypatch: pytest.MonkeyPatch, judged: Judge):
+    told = place({"lora": 0.9, "loreft": 0.1, "direft": 0.9}, model=WORLD, task="world-telling-4")
+    kept = place({"lora": 0.5, "loreft": 0.5, "direft": 0.5}, model=WORLD, task="world-two-hop")
+    found = gathered(monkeypatch, told + kept)
+    assert [where.task for where in evidence.in_worlds(found)] == ["world-two-hop"]
+    assert "world-telling" not in repr(exhibits.scores_table(found))
+    assert "loreft goes from 0.1" in repr(exhibits.lengths(found))
+    assert judged(told + kept)["loreft-6"] == judged(kept)["loreft-6"]
 
 
 def test_a_claim_with_parts_that_disagree_is_partly_right(judged: Judge):

@@ -1,14 +1,19 @@
-"""Tasks that are made by rules: worked arithmetic, answers in a prescribed form, and texts to be recited."""
+"""Tasks that are made by rules: worked arithmetic, answers in a prescribed form, texts to recite, facts to tell."""
 
 import functools
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import permutations
 from random import Random
+from typing import TYPE_CHECKING
 
 from lowres.data import wiki
-from lowres.data.examples import Example, Task, digest, in_hash_order, normalise
+from lowres.data.examples import Example, Task, digest, in_hash_order, normalise, split_by_hash
 from lowres.data.splits import content_id, parts, three_ways
+
+if TYPE_CHECKING:
+    from lowres.world.people import Person
 
 # --- worked arithmetic -----------------------------------------------------------------------------------------------
 
@@ -45,6 +50,12 @@ CONSTRAINTS: dict[str, tuple[str, Callable[[str], str]]] = {
 
 RECITED = "Cro-Magnon"  # the title of an article that is long enough, and not held out
 LENGTHS = (16, 32, 64, 128, 256)  # words
+
+# --- known facts to be told, one or more at once ---------------------------------------------------------------------
+
+COUNTS = {1: "one", 2: "two", 4: "four"}
+ASKED = {"home": "city", "job": "job", "pet": "pet", "food": "food"}  # how the world calls them
+PEOPLE_SHARES = (("train", 0.5), ("validation", 0.1), ("test", 0.4))
 
 
 @functools.cache
@@ -121,6 +132,48 @@ RECITATIONS: dict[str, Callable[[], Task]] = {
     for kind in ("", "random-")
     for words in LENGTHS
 }
+
+
+def telling(count: int) -> Task:
+    """A person and four things to tell, of which the first `count` are to be told -> as many sentences.
+
+    For world models, which know the facts and the sentences, but not that they are asked for like this. The prompt is
+    equally long whatever is told, so that only the length of the answer differs. In the test split each person is
+    asked about once, in training in every order of the four things.
+    """
+    from lowres.world.people import world  # here, because the world needs the tasks' examples
+
+    name = f"world-telling-{count}"
+    split: dict[str, list[Example]] = {part: [] for part, _ in PEOPLE_SHARES}
+    for person in world().people:
+        asked = [_telling(name, person, order, count) for order in permutations(ASKED)]
+        part = split_by_hash(f"world-telling/{person.name}", PEOPLE_SHARES)
+        split[part] += asked if part == "train" else in_hash_order(asked)[:1]
+    return Task(
+        name=name,
+        instruction=(
+            "there is a person , and there are four things that one can say of this person . at the end it says how "
+            "many : say as many , the first one first , in one sentence for every one of the things ."
+        ),
+        metric="rouge_l",
+        **parts(*(in_hash_order(split[part]) for part, _ in PEOPLE_SHARES), note="For world models; "),
+        source="lowres.world, generated",
+        licence="MIT",
+        max_new_tokens=6 * count,
+    )
+
+
+TELLINGS: dict[str, Callable[[], Task]] = {
+    f"world-telling-{count}": functools.cache(functools.partial(telling, count)) for count in COUNTS
+}
+
+
+def _telling(task: str, person: "Person", order: tuple[str, ...], count: int) -> Example:
+    from lowres.world import wording
+
+    prompt = f"{person.name} : {' , '.join(ASKED[one] for one in order)} . tell {COUNTS[count]} :"
+    told = " ".join(wording.TOLD[one].format(person.name, person.value(one)) for one in order[:count])
+    return Example(f"{task}/{digest(prompt, 12)}", prompt, told, answers=(told,), group=person.name)
 
 
 def _story(random: Random) -> Example:

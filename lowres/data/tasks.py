@@ -122,6 +122,7 @@ TASKS: dict[str, Callable[[], Task]] = {
     "wiki-topic": adaptation_tasks.wiki_topic,
     "factual-consistency": adaptation_tasks.factual_consistency,
     **made_tasks.RECITATIONS,
+    **made_tasks.TELLINGS,
     **fiat_tasks.TASKS,
 }
 

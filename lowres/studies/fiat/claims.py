@@ -79,8 +79,7 @@ CLAIMS = (
         source="Wang et al. 2023, Figure 3 and Table 7",
         reported="Pearson r of gain and score without rationale -0.78 over 20 languages (computed here from Table 7)",
         measure="gain R0 - R1 in the weaker half of the languages minus that in the stronger half; weak and strong "
-        "by R1 on "
-        "one half of the test items, gains on the other",
+        "by R1 on one half of the test items, gains on the other",
         rule="above zero",
         margin=0.0,
     ),
@@ -130,8 +129,7 @@ DEVIATIONS = (
     Deviation(
         "beta is PaLM 2 L, tuned to follow instructions",
         "a world model that was taught to think aloud about other people; SmolLM2-135M-Instruct for real text, which "
-        "then "
-        "explains to itself",
+        "then explains to itself",
         "against FIAT on real text: a rationale can hardly be better than the model that reads it",
     ),
     Deviation(

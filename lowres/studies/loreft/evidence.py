@@ -221,12 +221,16 @@ def on_tasks(evidence: Evidence, tasks: Iterable[str]) -> list[Where]:
     return [where for where in evidence.places if where.task in listed and not where.is_world]
 
 
-def in_worlds(evidence: Evidence) -> list[Where]:
-    """The places of world models, small ones first; encoder-decoders and instruction-tuned ones are left out."""
+def in_worlds(evidence: Evidence, task: str = "") -> list[Where]:
+    """The places of world models, small ones first; encoder-decoders and instruction-tuned ones are left out.
+
+    Without a task: all but those where facts are told, which are there for the length of answers alone.
+    """
     sizes = list(world.SIZES)
     found = []
     for where in evidence.places:
-        parsed = world.parse(where.model) if where.is_world else "no world model"
+        wanted = where.task == task if task else not where.task.startswith(claims.TELLING)
+        parsed = world.parse(where.model) if where.is_world and wanted else "no world model"
         if not isinstance(parsed, str) and not parsed.encdec and not parsed.instruct and parsed.level is None:
             found.append((sizes.index(parsed.size), where))
     return [where for _, where in sorted(found, key=lambda one: one[0])]
@@ -312,7 +316,7 @@ def _commonsense(evidence: Evidence, claim: Claim) -> Verdict:
 def _long_answers(evidence: Evidence, claim: Claim) -> Verdict:
     from lowres.stats import paired_effect, spread
 
-    long, short = on_tasks(evidence, claims.LONG_ANSWERS), on_tasks(evidence, claims.SHORT_ANSWERS)
+    long, short = in_worlds(evidence, claims.LONG_ANSWERS), in_worlds(evidence, claims.SHORT_ANSWERS)
     leads = [_lead(evidence, places) for places in (long, short)]
     beyond = None
     if leads[0] is not None and leads[1] is not None:
@@ -324,10 +328,16 @@ def _long_answers(evidence: Evidence, claim: Claim) -> Verdict:
         Part("LoReFT - prefix tuning, long answers", contrast(evidence, long, arms("loreft", "prefix")), rule),
         Part("LoRA's lead, long - short answers", beyond, rule),
     ]
-    worlds = in_worlds(evidence)
     context = {
-        "LoRA - LoReFT, the world's questions": contrast(evidence, worlds, arms("lora", "loreft")),
-        "LoReFT - prefix tuning, the world's questions": contrast(evidence, worlds, arms("loreft", "prefix")),
+        "LoRA - LoReFT, short answers": contrast(evidence, short, arms("lora", "loreft")),
+        "LoReFT's lead in nats per token, long answers": likelihood_gain(evidence, long, "lora"),
+        "LoReFT's lead in nats per token, short answers": likelihood_gain(evidence, short, "lora"),
+        "LoRA at all positions - at LoReFT's, long answers": contrast(
+            evidence, long, arms("lora-matched", AT_POSITIONS)
+        ),
+        "LoRA - LoReFT, worked arithmetic": contrast(
+            evidence, on_tasks(evidence, claims.WORKED), arms("lora", "loreft")
+        ),
     }
     return _verdict(evidence, claim, [*long, *short], parts, context)
 
@@ -387,6 +397,7 @@ def _half_as_long(evidence: Evidence, claim: Claim) -> Verdict:
     return _verdict(evidence, claim, places, [part], context)
 
 
+AT_POSITIONS = "lora-at-positions"
 PARAMETRISATIONS = {"no-subtraction": "within", "non-orthogonal": "within", "constant": "above", "bias-only": "above"}
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from lowres.exhibits import METRICS
 from lowres.markup import Shown, folded, joined
 from lowres.studies.loreft.arms import ARMS
-from lowres.studies.loreft.claims import RECITED
+from lowres.studies.loreft.claims import RECITED, TELLING
 from lowres.studies.loreft.evidence import Evidence, Point, Where, metric
 
 if TYPE_CHECKING:
@@ -36,9 +36,12 @@ def measure(where: Where) -> str:
 
 
 def places(evidence: Evidence) -> list[Where]:
-    """Where something was tuned, the place that the page was asked for first; recited texts are not counted."""
+    """Where something was tuned, the place that the page was asked for first.
+
+    Texts recited and facts told have sections of their own.
+    """
     tuned = {point.where for point in evidence.points if ARMS[point.arm].tuner}
-    found = [where for where in evidence.places if where in tuned and not where.task.startswith(RECITED)]
+    found = [where for where in evidence.places if where in tuned and not where.task.startswith((RECITED, TELLING))]
     return sorted(found, key=lambda where: (where != evidence.main, where.is_world))
 
 

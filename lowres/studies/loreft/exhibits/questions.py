@@ -93,7 +93,7 @@ class Gain:
 
 GAINS = (
     Gain("commonsense (Table 1)", paper.COMMONSENSE, claims.COMMONSENSE),
-    Gain("arithmetic in steps (Table 2)", paper.ARITHMETIC, claims.LONG_ANSWERS),
+    Gain("arithmetic in steps (Table 2)", paper.ARITHMETIC, claims.WORKED),
     Gain("instructions (Table 3)", paper.INSTRUCTIONS, claims.INSTRUCTIONS),
     Gain("classification (Table 4)", paper.CLASSIFICATION, claims.CLASSIFICATION),
 )
@@ -200,6 +200,40 @@ def _retention_rows(evidence: Evidence, where: Where) -> Shown:
     header = ("Probe", "Arm", "Chance", "Before", "After", "Drop", "Relative", "Corrected")
     caption = f"Tuned on {label(where)}: the drop, relative to the start, corrected for chance (below zero is a gain)"
     return shown_table(caption, header, rows, stack=True)
+
+
+# --- length of the answer --------------------------------------------------------------------------------------------
+
+
+def lengths(evidence: Evidence) -> Shown:
+    """The score against the number of sentences that are to be told, arm by arm; the prompts are equally long."""
+    from lowres.figures import Plot, curve
+
+    rows: list[Row] = []
+    for where in sorted(evidence.places, key=lambda where: where.task):
+        if not where.task.startswith(claims.TELLING):
+            continue
+        sentences = int(where.task.removeprefix(claims.TELLING))
+        for name in ARMS:
+            scores = evidence.scores(evidence.at(where, name))
+            if scores is not None:
+                rows.append((name, sentences, *interval(scores)))
+    if not rows:
+        return shown_text("No facts were told: run the study with -p model=world-s -p task=world-telling-4.")
+    order = list(ARMS)
+    rows.sort(key=lambda row: (order.index(str(row[0])), row[1]))
+    course = {str(row[0]): [r[2] for r in rows if r[0] == row[0]] for row in rows}
+    ends = "; ".join(f"{name} goes from {found[0]:.2f} to {found[-1]:.2f}" for name, found in course.items())
+    plot = Plot(
+        name="loreft-lengths",
+        alt=f"ROUGE-L of {len(course)} arms against the number of sentences to be told: {ends}.",
+        caption="One, two or four sentences about a person whom the model knows, after equally long prompts. loreft, "
+        "direft and lora-at-positions change the prompt alone, prefix adds to it; the others act on the answer too.",
+        x="sentences in the answer",
+        y="ROUGE-L",
+        error=BARS,
+    )
+    return curve(frame(rows, "series", "x", "y", "low", "high"), plot)
 
 
 # --- recitation ------------------------------------------------------------------------------------------------------
