@@ -75,7 +75,9 @@ class Rule:
 
     def text(self) -> str:
         """The rule in words, such as "above +0.02" or "within 0.02 of zero"."""
-        return f"within {self.boundary:g} of zero" if self.kind == "within" else f"{self.kind} {self.boundary:+g}"
+        if self.kind == "within":
+            return f"within {self.boundary:g} of zero"
+        return f"{self.kind} {self.boundary:+g}" if self.boundary else f"{self.kind} zero"
 
 
 @dataclass(frozen=True)
@@ -375,8 +377,8 @@ def _shared(verdicts: Sequence[Verdict]) -> dict[str, str]:
 
 
 def _one_per_line(facts: Mapping[str, str]) -> Html:
-    """Facts as a list of terms; what semicolons separate stands on lines of its own."""
-    return definitions({term: Html(markup(said).replace("; ", "<br>")) for term, said in facts.items()})
+    """Facts as a list of terms; each setting that ends in brackets and a semicolon stands on a line of its own."""
+    return definitions({term: Html(markup(said).replace("); ", ")<br>")) for term, said in facts.items()})
 
 
 def _verdict_card(verdict: Verdict, facts: Mapping[str, str]) -> str:
@@ -424,16 +426,22 @@ def _ruled(verdict: Verdict) -> dict[str, Effect]:
 
 
 def _tally(verdict: Verdict) -> str:
-    """How many parts said what, such as "of 5 parts 3 yes, 0 no, 2 unclear"."""
+    """How many parts said what, such as "of 5 parts 3 yes, 2 unclear" or "all 5 parts yes"."""
     found = list(_answers(verdict).values())
-    return f"of {len(found)} parts " + ", ".join(f"{found.count(answer)} {answer}" for answer in get_args(Answer))
+    if len(set(found)) == 1:
+        return f"all {len(found)} parts {found[0]}"
+    counts = [f"{found.count(answer)} {answer}" for answer in get_args(Answer) if answer in found]
+    return f"of {len(found)} parts {', '.join(counts)}"
 
 
 def _uncertainties(verdict: Verdict) -> str:
     """The effects with the interval of both noise sources together and of each alone."""
     if not verdict.effects:
         return ""
-    said = {name: f"{verdict.rules[name].text()}: {answer}" for name, answer in _answers(verdict).items()}
+    said = {
+        name: f"{verdict.rules[name].text()}: {answer}".replace(" ", "\u00a0", 1)
+        for name, answer in _answers(verdict).items()
+    }
     rows = [_effect_row(name, effect, said.get(name, "")) for name, effect in verdict.effects.items()]
     header = ("Effect", "Rule: answer", "Estimate [interval]", "From seeds", "From items")
     confidence = 100 * next(iter(verdict.effects.values())).confidence
@@ -497,11 +505,15 @@ def counted(verdicts: Sequence[Verdict]) -> str:
 def _board(title: str, verdicts: Sequence[Verdict], root: str) -> str:
     """One study on the scoreboard."""
     shared = _shared(verdicts)
-    header = ("Claim", "Verdict", "Measured [interval]", *(() if shared else ("Scale", "Cost")))
-    rows = [(_named(v, root), _outcome(v), _deciding(v), *(() if shared else (v.scale, v.cost))) for v in verdicts]
+    header = ("Claim", "Verdict", "Measured [interval]", *(() if shared else ("Scale, and cost",)))
+    rows = [(_named(v, root), _outcome(v), _deciding(v), *(() if shared else (_scale(v),))) for v in verdicts]
     table = html_table(f"{len(verdicts)} claims: {counted(verdicts)}", header, rows, stack=True)
     beside = f'\n<div class="lowres-card">{_one_per_line(shared)}</div>' if shared else ""
     return f"## {title}\n\n{table}{beside}"
+
+
+def _scale(verdict: Verdict) -> Html:
+    return Html("<br>".join(markup(said) for said in (verdict.scale, verdict.cost) if said))
 
 
 def _named(verdict: Verdict, root: str | None = None) -> Html:

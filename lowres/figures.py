@@ -98,17 +98,17 @@ def forest(data: DataFrame, plot: Plot, marks: Mapping[str, float] | None = None
     _check(data, plot, ("row", "estimate", "low", "high"))
     rows, groups = list(dict.fromkeys(data["row"])), _groups(data, "series")
     within = {row: [name for name, part in groups.items() if row in set(part["row"])] for row in rows}
-    most = max(map(len, within.values()))  # dots of a row stand together, whatever series it lacks
-    height = 1.5 + 0.42 * len(rows) * max(1, 0.7 * most)
+    rooms = [0.4 + 0.6 * len(within[row]) for row in rows]  # a row is as high as it has dots
+    middles = {row: sum(rooms[:place]) + rooms[place] / 2 for place, row in enumerate(rows)}
+    height = 1.5 + 0.42 * sum(rooms)
     with figure((plot.size[0], height)) as (drawing, (ax,)):
         for place, (meaning, value) in enumerate((marks or {}).items()):
             ax.axvline(value, color=INK, linewidth=1, linestyle=("-", "--", ":")[place % 3], label=meaning)
         for place, (label, part) in enumerate(groups.items()):
-            shifts = [(within[r].index(label) - (len(within[r]) - 1) / 2) * 0.8 / most for r in part["row"]]
-            places = [rows.index(row) + shift for row, shift in zip(part["row"], shifts, strict=True)]
+            places = [middles[r] + 0.6 * (within[r].index(label) - (len(within[r]) - 1) / 2) for r in part["row"]]
             _dots(ax, part, places, label, place)
-        ax.set_yticks(range(len(rows)), rows)
-        ax.set_ylim(len(rows) - 0.4, -0.6)
+        ax.set_yticks(list(middles.values()), rows)
+        ax.set_ylim(sum(rooms) + 0.1, -0.1)
         ax.set_xlabel(_x_label(plot))
         _legend(drawing, ax)
         return show(drawing, plot.alt, _listed(data, {"row": plot.y, "estimate": plot.x}), plot.name, plot.caption)

@@ -139,7 +139,7 @@ def _row(header: Sequence[str], row: Sequence[object]) -> str:
 def _cell(value: object) -> Html:
     """A cell's markup; an interval in it is kept on one line."""
     shown = markup(_shortened(value))
-    return Html(re.sub(r"[\[(]-?[\d.]+(?:, | to )-?[\d.]+[\])]", lambda found: found[0].replace(" ", "\u00a0"), shown))
+    return Html(re.sub(r"\[-?[\d.]+, -?[\d.]+\]", lambda found: found[0].replace(" ", "\u00a0"), shown))
 
 
 def _alignment(value: object) -> str:

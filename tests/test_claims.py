@@ -324,11 +324,11 @@ def test_many_parts_are_counted_on_the_card_and_listed_in_its_table() -> None:
     rules = dict.fromkeys(effects, Rule("above", 0.0))
     found = judge(claim(), effects, rules, "135M, 3 seeds")
     card, board = verdict_cards([found])._repr_markdown_(), verdict_table([found])._repr_markdown_()
-    assert "- Here: of 5 parts 4 yes, 1 no, 0 unclear" in card
+    assert "- Here: of 5 parts 4 yes, 1 no" in card
     assert "part 0: -0.080 [-0.110,\u00a0-0.050]; of 5 parts 4 yes" in board
     page = Page(verdict_cards([found])._repr_html_())
-    assert page.words.count("above +0: yes") == 4
-    assert page.words.count("above +0: no") == 1
+    assert page.words.count("above\u00a0zero: yes") == 4
+    assert page.words.count("above\u00a0zero: no") == 1
 
 
 def test_claims_are_light() -> None:
