@@ -69,7 +69,7 @@ def spelled(scores: NDArray) -> str:
 
 def half_width(ends: tuple[float, float]) -> str:
     """Half of an interval in words; an unknown one is (nan, nan)."""
-    return "unknown" if ends[0] != ends[0] else f"± {(ends[1] - ends[0]) / 2:.3f}"
+    return "unknown" if ends[0] != ends[0] else f"±\u00a0{(ends[1] - ends[0]) / 2:.3f}"
 
 
 ONE_SEED = "* one seed: the interval covers the items only"

@@ -311,9 +311,11 @@ def _overlap(one: Sequence[float], other: Sequence[float]) -> bool:
 
 def _scale(ax: Axes, kind: str, values: list[float]) -> None:
     """The x axis: linear, ticks at the measured budgets (log) or ratios (log of 1 + ratio), or at powers of ten."""
-    from matplotlib.ticker import FuncFormatter, NullLocator
+    from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
     if kind == "linear":
+        if all(float(value).is_integer() for value in values):  # no tick at half a task or half an example
+            ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         return
     if kind == "log":
         ax.set_xscale("log")

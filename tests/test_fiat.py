@@ -518,7 +518,7 @@ def test_betas_quality_and_tokens_come_from_its_file(monkeypatch: pytest.MonkeyP
     assert "| 360 | 0.8% | 10.0% | 0.0% | 10 | 20 | 0.50 |" in table
     where = found.places[0]
     point = found.at(where, "R0", 100)
-    assert cost.per_item(found, point) == (50, 30, "1e+06", "unknown")  # no world-m was tuned whole
+    assert cost.per_item(found, point) == (50, 30, "1.0", "unknown")  # no world-m was tuned whole
     assert cost.per_item(found, found.at(where, "beta-vote"))[:2] == (0, 60)
     assert cost.per_item(found, found.at(where, "distilled", 100))[1] == 0
     assert "60" in repr(exhibits.vote(found))

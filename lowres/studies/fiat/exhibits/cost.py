@@ -97,7 +97,10 @@ def _whole(tokens: float | None) -> object:
 def _operations(tokens: float | None, size: int) -> str:
     if tokens == 0:
         return "0"
-    return UNKNOWN if tokens is None or not size else f"{2 * size * tokens / 1e6:,.1f}"
+    if tokens is None or not size:
+        return UNKNOWN
+    millions = 2 * size * tokens / 1e6
+    return f"{millions:,.0f}" if millions >= 100 else f"{millions:.1f}"
 
 
 def vote(evidence: Evidence) -> Shown:
