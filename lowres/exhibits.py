@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from lowres.engine.verification import Comparison
     from lowres.stats import Effect
-    from lowres.studies import Deviation
+    from lowres.studies import Deviation, Where
     from lowres.trial import Record
 
 
@@ -32,6 +32,11 @@ METRICS = {
     "constraint": "share of met constraints",
 }
 COST = ("Trials", "Seconds each", "of which training", "Tokens/s in training", "Peak memory")
+
+
+def measure(where: Where) -> str:
+    """The name of a task's measure."""
+    return METRICS.get(where.metric, where.metric)
 
 
 def average(values: Iterable[float]) -> float:

@@ -534,7 +534,7 @@ def test_copies_are_counted_where_beta_is_right_and_where_it_is_wrong(
     assert "R1 has not seen" in html(exhibits.copying(gathered(monkeypatch, with_files)))
 
 
-def first_place(monkeypatch: pytest.MonkeyPatch, records: list[Record]) -> tuple[evidence.Evidence, evidence.Place]:
+def first_place(monkeypatch: pytest.MonkeyPatch, records: list[Record]) -> tuple[evidence.Evidence, studies.Where]:
     found = gathered(monkeypatch, records)
     return found, found.places[0]
 

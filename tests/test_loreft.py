@@ -268,9 +268,7 @@ def record(  # noqa: PLR0913 - one keyword per thing that tests vary
     scores = [score + noise * ((item * 7 + seed * 3 + len(arm)) % 5 - 2) for item in range(items)]
     right = [float((item + seed) % 3 > 0) for item in range(20)]
     choices = {"accuracy": right, "accuracy_per_character": right, "target_nll": right, "chosen": right}
-    outcomes = {
-        "task": {evidence.metric(evidence.Where(model, task)): scores, "target_nll": [3 - value for value in scores]}
-    }
+    outcomes = {"task": {studies.Where(model, task).metric: scores, "target_nll": [3 - value for value in scores]}}
     outcomes |= {probe: choices if probe != "wiki-nll" else {"nll": [2 + score] * 5 + [2.1] * 15} for probe in probes}
     return Record(
         f"{model}-{task}-{arm}-{seed}-{tokens}-{options}",
@@ -699,7 +697,7 @@ def test_a_task_of_ones_own_keeps_its_fields_and_its_metric(tmp_path: Path):
     }
     given = {**own, "tier": "smoke", "task_tokens": 20, "probes": []}
     params = resolve(from_mapping(Params, {**given, "model": "world-xs"}))
-    assert evidence.metric(evidence.Evidence(params, {}, [], False).main) == "exact_match"
+    assert evidence.Evidence(params, {}, [], False).main.metric == "exact_match"
     with pytest.raises(
         InputError, match=r"prompt_field is for your own task \(jsonl:PATH or hub:ID\), but task is boolq"
     ):

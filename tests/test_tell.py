@@ -11,7 +11,7 @@ import pytest
 import tiny
 
 from lowres import engine, ledger, models, studies, trial
-from lowres.data import load_task
+from lowres.data import TaskOptions, load_task
 from lowres.ledger import Ledger
 from lowres.params import InputError, from_mapping, from_strings, resolve
 from lowres.studies import tell
@@ -103,7 +103,7 @@ def test_every_tier_is_free_of_contradictions(tier: str):
 
 def test_fields_of_an_own_task_reach_its_reader(task: str):
     chosen = from_strings(Params, [f"task={task}", "instruction=Name it.", "metric=exact_match"])
-    options = arms.task_options(chosen)
+    options = TaskOptions.of(chosen)
     assert (options.instruction, options.metric, options.prompt_field) == ("Name it.", "exact_match", None)
     assert load_task(task, options).metric == "exact_match"
 

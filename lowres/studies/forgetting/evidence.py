@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from lowres import world
 from lowres.claims import Claim, Part, Rule, Verdict, at_tier, judge_parts, with_holm
 from lowres.exhibits import process_hours
+from lowres.studies import unseeded
 from lowres.studies.forgetting import measures
 from lowres.studies.forgetting.arms import (
     MAIN,
@@ -22,7 +23,6 @@ from lowres.studies.forgetting.arms import (
     chosen_rates,
     groups_of,
     task_loss,
-    unseeded,
     usual_rate,
 )
 from lowres.studies.forgetting.claims import CLAIMS, MARGIN

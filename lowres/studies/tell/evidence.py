@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lowres.claims import Claim, Part, Rule, Verdict, at_tier, judge_parts, with_holm
+from lowres.data import TaskOptions, load_task
 from lowres.exhibits import process_hours
-from lowres.studies.tell.arms import task_options
 from lowres.studies.tell.claims import CLAIMS, MARGIN
 from lowres.studies.tell.params import Params
 
@@ -98,7 +98,6 @@ class Evidence:
 
 def gather(params: Params, live: Sequence[Record]) -> Evidence:
     """The evidence for this model, task and tuner: published records if there are any, else the live ones."""
-    from lowres.data import load_task
     from lowres.ledger import read_published
 
     stored = [record for record in read_published("tell") if _is_about(params, record)]
@@ -109,7 +108,7 @@ def gather(params: Params, live: Sequence[Record]) -> Evidence:
         point = Point(record.trial["arm"], recipe["task_tokens"], recipe["general_tokens"])
         points[point][record.trial["seed"]] = record
     _name_both(points)
-    return Evidence(params, dict(points), bool(stored), load_task(params.task, task_options(params)).metric)
+    return Evidence(params, dict(points), bool(stored), load_task(params.task, TaskOptions.of(params)).metric)
 
 
 def _name_both(points: dict[Point, dict[int, Record]]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lowres import exhibits
+from lowres.data import TaskOptions
 from lowres.exhibits import BARS, average, probes_of
 from lowres.markup import Shown, shown_table, shown_text
 from lowres.studies.tell.arms import ARMS
@@ -293,9 +294,8 @@ def drift(live: Sequence[Record]) -> Shown:
 def samples(evidence: Evidence, count: int = 4) -> Shown:
     """What the models wrote for the first test items, beside what was asked for."""
     from lowres.data import load_task
-    from lowres.studies.tell.arms import task_options
 
-    task = load_task(evidence.params.task, task_options(evidence.params))
+    task = load_task(evidence.params.task, TaskOptions.of(evidence.params))
     arms = [name for name in ("untouched", "sft", "tell") if evidence.points.get(evidence.at(name))]
     texts = {}
     for name in arms:

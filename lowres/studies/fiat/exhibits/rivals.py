@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from lowres.exhibits import BARS, RULES, behaviour, frame, interval, named, spelled
+from lowres.exhibits import BARS, RULES, behaviour, frame, interval, measure, named, spelled
 from lowres.markup import Shown, shown_table, shown_text
+from lowres.studies import Where
 from lowres.studies.fiat.arms import SHOTS
-from lowres.studies.fiat.evidence import Evidence, Place
+from lowres.studies.fiat.evidence import Evidence
 from lowres.studies.fiat.exhibits.common import (
     Row,
     label,
     level,
     listed_or_none,
-    measure,
     per_place,
     places,
     slug,
@@ -40,7 +40,7 @@ def uses(evidence: Evidence) -> Shown:
     return per_place(listed, lambda place: _uses_figure(evidence, place), nothing)
 
 
-def _uses(evidence: Evidence, place: Place) -> dict[tuple[str, int], Effect]:
+def _uses(evidence: Evidence, place: Where) -> dict[tuple[str, int], Effect]:
     found = {}
     for arm, words in USES.items():
         for size in evidence.sizes(place):
@@ -48,7 +48,7 @@ def _uses(evidence: Evidence, place: Place) -> dict[tuple[str, int], Effect]:
     return named(found)
 
 
-def _uses_figure(evidence: Evidence, place: Place) -> Shown:
+def _uses_figure(evidence: Evidence, place: Where) -> Shown:
     from lowres.figures import Plot, forest
 
     effects = _uses(evidence, place)
@@ -77,7 +77,7 @@ def shots(evidence: Evidence) -> Shown:
     return per_place(listed, lambda place: _shots_figure(evidence, place), nothing)
 
 
-def _shots(evidence: Evidence, place: Place) -> list[Row]:
+def _shots(evidence: Evidence, place: Where) -> list[Row]:
     rows: list[Row] = []
     for count in (0, *SHOTS):
         scores = level(evidence, evidence.at(place, f"shots-{count}" if count else "untouched-instruction"))
@@ -86,7 +86,7 @@ def _shots(evidence: Evidence, place: Place) -> list[Row]:
     return rows
 
 
-def _shots_figure(evidence: Evidence, place: Place) -> Shown:
+def _shots_figure(evidence: Evidence, place: Where) -> Shown:
     from lowres.figures import Plot, curve
 
     rows = _shots(evidence, place)
@@ -153,7 +153,7 @@ def controls(evidence: Evidence) -> Shown:
     return per_place(places(evidence), lambda place: _controls(evidence, place), shown_text("Controls: not run."))
 
 
-def _controls(evidence: Evidence, place: Place) -> Shown:
+def _controls(evidence: Evidence, place: Where) -> Shown:
     rows = []
     for one in CONTROLS:
         for size in evidence.sizes(place):

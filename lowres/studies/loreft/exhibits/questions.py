@@ -7,16 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from lowres.exhibits import BARS, RULES, behaviour, frame, interval, probes_of, spelled
+from lowres.exhibits import BARS, RULES, behaviour, frame, interval, measure, probes_of, spelled
 from lowres.markup import Shown, joined, shown_table, shown_text
+from lowres.studies import Where
 from lowres.studies.loreft import bench, claims, paper
 from lowres.studies.loreft.arms import ARMS
 from lowres.studies.loreft.claims import MARGIN
-from lowres.studies.loreft.evidence import Evidence, Where, arms, contrast, in_worlds, likelihood_gain, on_tasks
+from lowres.studies.loreft.evidence import Evidence, arms, contrast, in_worlds, likelihood_gain, on_tasks
 from lowres.studies.loreft.exhibits.common import (
     Row,
     label,
-    measure,
     per_place,
     places,
     slug,
