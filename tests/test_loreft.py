@@ -16,6 +16,7 @@ import tiny
 
 from lowres import claims, data, ledger, models, places, studies, tuners
 from lowres.claims import Verdict
+from lowres.exhibits import RULES, behaviour
 from lowres.ledger import Ledger
 from lowres.params import InputError, from_mapping, parameters_cell, resolve
 from lowres.stats import Effect, paired_effect
@@ -194,7 +195,7 @@ def test_the_rate_under_which_validation_targets_are_likeliest_wins_and_a_failed
     }
     rates = arms.learning_rates(chosen, records)
     assert arms._rate(chosen, "loreft-random-labels", rates) == rates["loreft"]
-    found = evidence.Evidence(chosen, {}, records, False)
+    found = evidence.Evidence(chosen, {}, False, records)
     table = repr(exhibits.tuning_table(found, records))
     lines = {line.split(" | ")[-1].strip(" |"): line for line in table.splitlines()}
     assert "0.001 " in lines["chosen"]
@@ -574,8 +575,8 @@ def test_tables_are_made_from_the_records(monkeypatch: pytest.MonkeyPatch):
 def test_controls_are_judged_by_the_rule_that_stands_beside_them(kind: str, level: float, outcome: str):
     noise = [0.05 * (item % 2 - 0.5) for item in range(40)]
     effect = paired_effect([[level + part for part in noise]] * 2, [[0.0] * 40] * 2)
-    assert questions.behaviour(effect, kind) == outcome
-    assert {one.kind for one in questions.CONTROLS} == set(questions.RULES)
+    assert behaviour(effect, kind) == outcome
+    assert {one.kind for one in questions.CONTROLS} == set(RULES)
 
 
 def test_the_papers_tables_agree_with_its_claims():
@@ -697,7 +698,7 @@ def test_a_task_of_ones_own_keeps_its_fields_and_its_metric(tmp_path: Path):
     }
     given = {**own, "tier": "smoke", "task_tokens": 20, "probes": []}
     params = resolve(from_mapping(Params, {**given, "model": "world-xs"}))
-    assert evidence.Evidence(params, {}, [], False).main.metric == "exact_match"
+    assert evidence.Evidence(params, {}, False, []).main.metric == "exact_match"
     with pytest.raises(
         InputError, match=r"prompt_field is for your own task \(jsonl:PATH or hub:ID\), but task is boolq"
     ):

@@ -16,10 +16,10 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from lowres import world
 from lowres.data import TaskOptions, load_task
@@ -33,6 +33,8 @@ TIERS = ("smoke", "laptop", "gpu", "paper")
 TUNING_SEED = 1000  # a subset of its own: a rate is not chosen on the very examples that a trial trains on
 
 Group = TypeVar("Group", bound=Hashable)
+P = TypeVar("P")
+At = TypeVar("At")
 
 
 @dataclass(frozen=True)
@@ -178,3 +180,17 @@ class Where:
     def load(self) -> Task:
         """The task itself."""
         return load_task(self.task, self.options)
+
+
+@dataclass(frozen=True)
+class Gathered(Generic[P, At]):
+    """What figures and verdicts draw on: records grouped by point and seed, and whether they are published."""
+
+    params: P
+    points: Mapping[At, Mapping[int, Record]]
+    published: bool
+
+    @property
+    def records(self) -> list[Record]:
+        """All records of the study itself, point by point."""
+        return [record for seeds in self.points.values() for record in seeds.values()]

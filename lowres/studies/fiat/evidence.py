@@ -16,7 +16,7 @@ from lowres.claims import Claim, Part, Rule, Verdict, at_tier, judge_parts, with
 from lowres.data import TaskOptions
 from lowres.data.rationales import OWN
 from lowres.exhibits import process_hours
-from lowres.studies import Where, unseeded
+from lowres.studies import Gathered, Where, unseeded
 from lowres.studies.fiat.arms import ARMS, chosen_rates, rate_arm
 from lowres.studies.fiat.claims import CLAIMS, MARGIN
 from lowres.studies.fiat.params import Params
@@ -35,7 +35,8 @@ LANGUAGES = "country-language"
 class Point:
     """One arm with a size of its training set: what a mean is taken over the seeds of.
 
-    `beta` wrote its rationales ("" where it has none); `updates` is how far it was tuned. Both are 0 or "" if untuned.
+    `place` names its pair of models by the instruction-tuned one. `beta` wrote its rationales ("" where it has none);
+    `updates` is how far it was tuned. Both are 0 or "" if untuned.
     """
 
     place: Where
@@ -46,18 +47,10 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """The records that figures and verdicts draw on, grouped by point, those of the tuning, and their origin."""
+class Evidence(Gathered[Params, Point]):
+    """The records that figures and verdicts draw on; `tuned` are those of the tuning."""
 
-    params: Params
-    points: Mapping[Point, Mapping[int, Record]]
     tuned: Sequence[Record]
-    published: bool
-
-    @property
-    def records(self) -> list[Record]:
-        """All records of the study itself, point by point."""
-        return [record for seeds in self.points.values() for record in seeds.values()]
 
     @property
     def main(self) -> Where:
@@ -168,7 +161,7 @@ def gather(params: Params, live: Sequence[Record]) -> Evidence:
         point = point_of(record, pairs)
         if _at_chosen_rate(record, point, rates.get(point.place, {})):
             points[point][record.trial["seed"]] = record
-    return Evidence(params, dict(points), tuned, bool(stored))
+    return Evidence(params, dict(points), bool(stored), tuned)
 
 
 def place_of(record: Record, pairs: Mapping[str, str]) -> Where:

@@ -15,7 +15,7 @@ from lowres import world
 from lowres.claims import Claim, Part, Rule, Verdict, at_tier, judge_parts, with_holm
 from lowres.data import TaskOptions
 from lowres.exhibits import process_hours
-from lowres.studies import Where
+from lowres.studies import Gathered, Where
 from lowres.studies.loreft import claims
 from lowres.studies.loreft.arms import ARMS, MIDDLE, Arm, chosen_rates
 from lowres.studies.loreft.claims import CLAIMS, MARGIN
@@ -42,18 +42,10 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """The records that figures and verdicts draw on, grouped by point, those of the tuning, and their origin."""
+class Evidence(Gathered[Params, Point]):
+    """The records that figures and verdicts draw on; `tuned` are those of the tuning."""
 
-    params: Params
-    points: Mapping[Point, Mapping[int, Record]]
     tuned: Sequence[Record]
-    published: bool
-
-    @property
-    def records(self) -> list[Record]:
-        """All records of the study itself, point by point."""
-        return [record for seeds in self.points.values() for record in seeds.values()]
 
     @property
     def main(self) -> Where:
@@ -126,7 +118,7 @@ def gather(params: Params, live: Sequence[Record]) -> Evidence:
     for record in _comparable(tested):
         for point in points_of(record, known_rates.get(Where.of(record), {})):
             points[point][record.trial["seed"]] = record
-    return Evidence(params, dict(points), tuned, bool(stored))
+    return Evidence(params, dict(points), bool(stored), tuned)
 
 
 def points_of(record: Record, rates: Mapping[str, float]) -> list[Point]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from lowres.claims import Claim, Part, Rule, Verdict, at_tier, judge_parts, with_holm
 from lowres.data import TaskOptions, load_task
 from lowres.exhibits import process_hours
+from lowres.studies import Gathered
 from lowres.studies.tell.claims import CLAIMS, MARGIN
 from lowres.studies.tell.params import Params
 
@@ -38,12 +39,9 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """The records that figures and verdicts draw on, grouped by point, and where they come from."""
+class Evidence(Gathered[Params, Point]):
+    """The records that figures and verdicts draw on; `metric` is that of the task."""
 
-    params: Params
-    points: Mapping[Point, Mapping[int, Record]]
-    published: bool
     metric: str
 
     @property
@@ -51,11 +49,6 @@ class Evidence:
         """B: the smallest task budget at which TELL was run; else the smallest of the parameters."""
         found = [point.task_tokens for point in self.points if point.arm == "tell" and point.general_tokens]
         return min(found, default=min(self.params.task_tokens or (0,)))
-
-    @property
-    def records(self) -> list[Record]:
-        """All records, point by point."""
-        return [record for seeds in self.points.values() for record in seeds.values()]
 
     def at(self, arm: str, budget: int | None = None, ratio: float | None = None) -> Point:
         """The point of an arm at a budget (default B) and a ratio (default: the study's)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from lowres import exhibits, world
@@ -12,7 +13,7 @@ from lowres.markup import Html, Shown, folded, joined, markup, shown_lines, show
 from lowres.params import InputError
 from lowres.studies.fiat.arms import ARMS, FACTORS, LADDER, left_out, rate_arm
 from lowres.studies.fiat.claims import DEVIATIONS
-from lowres.studies.fiat.evidence import Evidence, place_of
+from lowres.studies.fiat.evidence import place_of
 from lowres.studies.fiat.exhibits.common import Row, label
 from lowres.studies.fiat.params import FILE, NO_BASE, Params
 from lowres.studies.fiat.planning import READY, RECORDED, WAITING
@@ -23,11 +24,6 @@ if TYPE_CHECKING:
 
 SHOWN_TRACES = 3
 UNWRITTEN = "(what beta writes)"
-
-
-def parameters_table(params: Params) -> Shown:
-    """The values in force, those of the tier filled in."""
-    return exhibits.parameters_table(params)
 
 
 # --- what the models read --------------------------------------------------------------------------------------------
@@ -219,26 +215,6 @@ def live_table(records: Sequence[Record]) -> Shown:
     return shown_table("The live run on this machine", header, rows, stack=True)
 
 
-def origin(evidence: Evidence) -> Shown:
-    """One sentence on where the evidence of the page comes from."""
-    return exhibits.origin("fiat", evidence.records, evidence.published)
-
-
-def drift(live: Sequence[Record]) -> Shown:
-    """The live run against the published records of the very same trials."""
-    return exhibits.drift_by_trial("fiat", live)
-
-
-def verification() -> Shown:
-    """The last verification of published records."""
-    return exhibits.verification("fiat")
-
-
-def deviations() -> Shown:
-    """Original, here, expected direction of the bias."""
-    return exhibits.deviations(DEVIATIONS)
-
-
 # --- tuning ----------------------------------------------------------------------------------------------------------
 
 
@@ -269,3 +245,12 @@ def tuning_table(records: Iterable[Record]) -> Shown:
 def _group(record: Record) -> tuple[object, ...]:
     trial = record.trial
     return trial["task"], trial["model"], trial["arm"], trial["recipe"]["task_examples"]
+
+
+# --- what every page shows -------------------------------------------------------------------------------------------
+
+parameters_table = exhibits.parameters_table
+origin = partial(exhibits.origin, "fiat")
+drift = partial(exhibits.drift_by_trial, "fiat")
+verification = partial(exhibits.verification, "fiat")
+deviations = partial(exhibits.deviations, DEVIATIONS)

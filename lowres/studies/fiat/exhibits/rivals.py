@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from lowres.exhibits import BARS, RULES, behaviour, frame, interval, measure, named, spelled
+from lowres.exhibits import BARS, Control, frame, interval, measure, named, spelled
 from lowres.markup import Shown, shown_table, shown_text
 from lowres.studies import Where
 from lowres.studies.fiat.arms import SHOTS
@@ -127,16 +126,6 @@ def levels_table(evidence: Evidence) -> Shown:
 # --- controls --------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Control:
-    """Two arms, what their difference must be, and the rule that says so."""
-
-    name: str
-    more: str
-    less: str
-    kind: Literal["no gain", "gain", "open"]
-
-
 CONTROLS = (
     Control("Another example's rationale does not help", "wrong", "R1", "no gain"),
     Control("It is the right rationale that helps", "R0", "wrong", "gain"),
@@ -158,8 +147,6 @@ def _controls(evidence: Evidence, place: Where) -> Shown:
     for one in CONTROLS:
         for size in evidence.sizes(place):
             effect = evidence.effect(evidence.at(place, one.more, size), evidence.at(place, one.less, size))
-            name = f"{one.name}: {one.more} - {one.less}, {size:,} examples"
-            outcome, text = (behaviour(effect, one.kind), effect.text()) if effect else ("not run", "")
-            rows.append((name, RULES[one.kind], outcome, text))
+            rows.append((f"{one}, {size:,} examples", *one.cells(effect)))
     header = ("Control", "Rule", "Outcome", f"Difference in {measure(place)}")
     return shown_table(f"Controls on {label(place)}", header, rows, stack=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lowres import exhibits
@@ -37,11 +38,6 @@ def arms_table(params: Params) -> Shown:
         rows.append((arm.name, arm.meaning, options or "as usual", arm.kind, rate))
     header = ("Arm", "What is trained", "Options", "Role", "Learning rate")
     return shown_table("The arms", header, rows, stack=True)
-
-
-def parameters_table(params: Params) -> Shown:
-    """The values in force, those of the tier filled in."""
-    return exhibits.parameters_table(params)
 
 
 def trial_table(trials: Sequence[Trial], recorded: Sequence[bool]) -> Shown:
@@ -98,26 +94,6 @@ def live_table(records: Sequence[Record]) -> Shown:
         rows.append((f"{record.trial['arm']}, seed {record.trial['seed']}", *cells))
     header = ("Arm", "Trained parameters", "Learning rate", "Score", "Nats per target token", "Time")
     return shown_table("The live run on this machine", header, rows, stack=True)
-
-
-def origin(evidence: Evidence) -> Shown:
-    """One sentence on where the evidence of the page comes from."""
-    return exhibits.origin("loreft", evidence.records, evidence.published)
-
-
-def drift(live: Sequence[Record]) -> Shown:
-    """The live run against the published records of the very same trials."""
-    return exhibits.drift_by_trial("loreft", live)
-
-
-def verification() -> Shown:
-    """The last verification of published records."""
-    return exhibits.verification("loreft")
-
-
-def deviations() -> Shown:
-    """Original, here, expected direction of the bias."""
-    return exhibits.deviations(DEVIATIONS)
 
 
 def cost_table(evidence: Evidence) -> Shown:
@@ -262,3 +238,12 @@ def _stability(evidence: Evidence, where: Where, tries: Mapping[str, list[Record
         rows.append((name, over_rates, over_seeds, failed))
     caption = f"Largest minus smallest score on {label(where)}: over rates (validation), over seeds (test)"
     return shown_table(caption, ("Arm", "Over learning rates", "Over seeds", "Failed runs"), rows, stack=True)
+
+
+# --- what every page shows -------------------------------------------------------------------------------------------
+
+parameters_table = exhibits.parameters_table
+origin = partial(exhibits.origin, "loreft")
+drift = partial(exhibits.drift_by_trial, "loreft")
+verification = partial(exhibits.verification, "loreft")
+deviations = partial(exhibits.deviations, DEVIATIONS)
