@@ -16,7 +16,7 @@ from lowres.ledger import Ledger
 from lowres.params import InputError, from_mapping, from_strings, resolve
 from lowres.studies import tell
 from lowres.studies.tell import arms
-from lowres.studies.tell.params import ARM_NAMES, TIERS, Params
+from lowres.studies.tell.params import ARM_NAMES, Params
 from lowres.train import Optimisation
 from lowres.trial import Record, Trial
 
@@ -92,13 +92,6 @@ def test_all_problems_are_told_at_once():
     with pytest.raises(InputError) as caught:
         from_mapping(Params, {"sedes": [0], "epochs": 0, "task": "bolq", "ratio": 0})
     assert len(caught.value.problems) == 4
-
-
-@pytest.mark.parametrize("tier", TIERS)
-def test_every_tier_is_free_of_contradictions(tier: str):
-    chosen = resolve(from_mapping(Params, {"tier": tier}))
-    assert chosen.problems() == []
-    assert None not in (chosen.arms, chosen.task_tokens, chosen.seeds, chosen.items, chosen.probes, chosen.ratios)
 
 
 def test_fields_of_an_own_task_reach_its_reader(task: str):
