@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import fields
-from typing import TYPE_CHECKING, Any, TypeVar
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from lowres.markup import Shown, shown_table, shown_text
 from lowres.params import literal
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from lowres.engine.verification import Comparison
     from lowres.stats import Effect
-    from lowres.studies import Deviation
+    from lowres.studies import Deviation, Gathered, Where
     from lowres.trial import Record
 
 
@@ -32,6 +32,11 @@ METRICS = {
     "constraint": "share of met constraints",
 }
 COST = ("Trials", "Seconds each", "of which training", "Tokens/s in training", "Peak memory")
+
+
+def measure(where: Where) -> str:
+    """The name of a task's measure."""
+    return METRICS.get(where.metric, where.metric)
 
 
 def average(values: Iterable[float]) -> float:
@@ -152,15 +157,34 @@ def behaviour(effect: Effect, kind: str) -> str:
     return {"holds": "behaves", "fails": "does not", "cannot tell": "cannot tell"}[holds(effect)]
 
 
-def origin(study: str, records: Sequence[Record], published: bool) -> Shown:
+@dataclass(frozen=True)
+class Control:
+    """Two arms, what their difference must be, and the rule that says so."""
+
+    name: str
+    more: str
+    less: str
+    kind: Literal["no gain", "gain", "open"]
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.more} - {self.less}"
+
+    def cells(self, effect: Effect | None) -> tuple[str, str, str]:
+        """The rule, the outcome, and the difference in words."""
+        outcome, text = (behaviour(effect, self.kind), effect.text()) if effect else ("not run", "")
+        return RULES[self.kind], outcome, text
+
+
+def origin(study: str, evidence: Gathered) -> Shown:
     """One sentence on where the evidence of a page comes from."""
     from lowres.ledger import is_stale
 
+    records = evidence.records
     stale = sum(map(is_stale, records))
     dates = sorted(record.provenance["date"][:10] for record in records)
     source = (
         f"published in results/{study}.parquet"
-        if published
+        if evidence.published
         else "of the live run above: nothing is published for these parameters"
     )
     when = ""

@@ -379,12 +379,14 @@ def test_a_plan_shows_everything_and_runs_no_trial_of_it(
     runs.clear()
     mixed = replace(sweep[0], arm="tell", recipe=Recipe(task_tokens=200, general_tokens=400, anchor="hand-written"))
     untouched = replace(sweep[0], arm="untouched", recipe=Recipe(), tuner=None, optimisation=None)
-    lines = engine.plan([*sweep, mixed, untouched], kept).splitlines()
+    sizes = [replace(sweep[0], arm="R1", recipe=Recipe(task_examples=size)) for size in (4, 8)]
+    lines = engine.plan([*sweep, mixed, untouched, *sizes], kept).splitlines()
     assert lines[0].split("  ")[0] == "arm"
-    cells = {row[0]: row[1:] for row in (re.split(r"  +", line) for line in lines[1:4])}
-    assert cells["sft"][:4] == ["200", "0", "6", "2"]
-    assert cells["tell"][:4] == ["200", "400", "1", "0"]
-    assert cells["untouched"][:5] == ["0", "0", "1", "0", "0"]
+    cells = {tuple(row[:2]): row[2:] for row in (re.split(r"  +", line) for line in lines[1:6])}
+    assert cells["sft", "200 tokens"][:3] == ["0", "6", "2"]
+    assert cells["tell", "200 tokens"][:3] == ["400", "1", "0"]
+    assert cells["untouched", "none"][:4] == ["0", "1", "0", "0"]
+    assert cells["R1", "4 examples"][:3] == cells["R1", "8 examples"][:3] == ["0", "1", "0"]
     assert re.search(
         r"About \d+\.\d minutes with one worker\. Measured here just now: .*tokens/s in training", lines[-1]
     )
@@ -477,14 +479,15 @@ def test_a_table_by_hand():
         "wiki-nll": {"nll": [2.0]},
     }
     done = Record("k1", "done", spec, {}, outcomes)
-    failed = Record("key-2", "failed", {**spec, "arm": "tell"}, {}, error="InputError: 2 problems:\n  - a\n  - b" * 9)
+    by_examples = {**spec, "arm": "fiat", "recipe": {**spec["recipe"], "task_tokens": 0, "task_examples": 100}}
+    failed = Record("key-2", "failed", by_examples, {}, error="InputError: 2 problems:\n  - a\n  - b" * 9)
     assert engine.headline(done) == {"accuracy": 0.5, "target_nll": 1.5, "siqa": pytest.approx(2 / 3), "wiki-nll": 2.0}
     lines = engine.table([done, failed]).splitlines()
-    assert lines[0] == "key    arm   task tokens  general tokens  seed  status  outcomes"
+    assert lines[0] == "key    arm   task data     general tokens  seed  status  outcomes"
     shown = "accuracy 0.5000  target_nll 1.5000  siqa 0.6667  wiki-nll 2.0000"
-    assert lines[1] == f"k1     sft   200          0               3     done    {shown}"
+    assert lines[1] == f"k1     sft   200 tokens    0               3     done    {shown}"
     assert lines[2].startswith(
-        "key-2  tell  200          0               3     failed  InputError: 2 problems: - a - b"
+        "key-2  fiat  100 examples  0               3     failed  InputError: 2 problems: - a - b"
     )
     assert len(lines) == 3
     assert tables.aligned([("a", "b"), ("ccc", "")]) == "a    b\nccc"

@@ -15,19 +15,19 @@ import numpy as np
 import pytest
 import tiny
 
-from lowres import claims, data, ledger, models, places, studies, trial, tuners
+from lowres import claims, data, models, places, studies, trial, tuners
 from lowres.claims import Verdict
 from lowres.data.examples import digest
 from lowres.data.fiat_tasks import language_of
 from lowres.evaluate import with_anchor
 from lowres.ledger import Ledger
-from lowres.params import InputError, from_mapping, parameters_cell, resolve
+from lowres.params import InputError, from_mapping, resolve
 from lowres.stats import average_precision
 from lowres.studies import fiat
 from lowres.studies.fiat import arms, evidence, exhibits, paper, planning, writing
 from lowres.studies.fiat.exhibits import beta as of_beta
 from lowres.studies.fiat.exhibits import cost, effects, languages, ranking
-from lowres.studies.fiat.params import FEW, TIERS, Params
+from lowres.studies.fiat.params import FEW, Params
 from lowres.train import Optimisation
 from lowres.trial import Evaluation, Recipe, Record, Trial
 from lowres.world import names
@@ -69,11 +69,6 @@ def world_params(**given: Any) -> Params:
 def test_wrong_and_contradictory_values_are_refused(values: dict[str, Any], words: str):
     with pytest.raises(InputError, match=re.escape(words)):
         from_mapping(Params, values)
-
-
-@pytest.mark.parametrize("tier", TIERS)
-def test_every_tier_is_free_of_contradictions(tier: str):
-    assert resolve(from_mapping(Params, {"tier": tier})).problems() == []
 
 
 def test_more_examples_than_the_data_have_are_refused():
@@ -262,11 +257,11 @@ def record(  # noqa: PLR0913 - one keyword per thing that tests vary
     kind, world = arms.ARMS[arm], tau.startswith("world-")
     base = tau.replace("-instruct", "") if world else "a-base"
     model = tau if "B" in kind.factors or not kind.tuned else base
-    file = "own" if kind.rationales == "own" else f"{task}_{arms.seeded(beta, seed)}_0123456789abcdef.jsonl"
+    file = "own" if kind.rationales == "own" else f"{task}_{studies.seeded(beta, seed)}_0123456789abcdef.jsonl"
     one = Trial(
         "fiat",
         arm,
-        arms.seeded(model, seed),
+        studies.seeded(model, seed),
         task,
         Recipe(
             task_examples=size if kind.tuned else 0,
@@ -295,16 +290,12 @@ def record(  # noqa: PLR0913 - one keyword per thing that tests vary
             ]
             outcomes["chosen"] = [float(e.choices.index(e.target)) for e in examples]
     texts = {} if task == YES_NO else {"task": [e.target if i % 2 else "nobody" for i, e in enumerate(examples)]}
-    return Record(
+    return tiny.record(
         f"{task}-{tau}-{arm}-{size}-{seed}-{beta}-{updates}",
-        "done",
-        one.spec(),
-        {"data": "d", "model": "m", "code": "c"},
+        one,
         {"task": outcomes},
-        cost={"seconds": 60.0, "training_seconds": 20.0, "tokens_per_second": 100.0, "peak_memory_bytes": 2.0**30},
         counts={"trained_parameters": {"full": 10_000, "lora": 500}.get(kind.tuner, 0), "prompt_tokens": 50 * items},
         texts=texts,
-        provenance={"date": "2026-01-02 03:04 UTC", "hardware": "a machine", "threads": "1", "precision": "fp32"},
     )
 
 
@@ -506,7 +497,7 @@ def with_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, results: Path) -
             }
             for index, e in enumerate(examples)
         ]
-        name = f"{WORLD_TASK}_{arms.seeded('world-m', seed)}_0123456789abcdef.jsonl"
+        name = f"{WORLD_TASK}_{studies.seeded('world-m', seed)}_0123456789abcdef.jsonl"
         (folder / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
     return place(UNTUNED) + place(FEW_DATA)
 
@@ -531,10 +522,10 @@ def test_copies_are_counted_where_beta_is_right_and_where_it_is_wrong(
     rows = {str(row[0]).split(",")[0]: row[1:] for row in of_beta._copying(*first_place(monkeypatch, with_files))}
     assert rows["R0"] == (120, "50%", "50%", 240, "50%", "50%")
     assert rows["R1"] == rows["R0"]
-    assert "R1 has not seen" in html(exhibits.copying(gathered(monkeypatch, with_files)))
+    assert "R1 has not seen" in tiny.html(exhibits.copying(gathered(monkeypatch, with_files)))
 
 
-def first_place(monkeypatch: pytest.MonkeyPatch, records: list[Record]) -> tuple[evidence.Evidence, evidence.Place]:
+def first_place(monkeypatch: pytest.MonkeyPatch, records: list[Record]) -> tuple[evidence.Evidence, studies.Where]:
     found = gathered(monkeypatch, records)
     return found, found.places[0]
 
@@ -558,10 +549,6 @@ OF_EVIDENCE = (
 DRAWN = ("bases", "factorial", "gains", "ladder", "languages_figure", "learning_curve", "regimes", "shots", "uses")
 
 
-def html(shown: Any) -> str:
-    return str(shown._repr_html_())
-
-
 def everything() -> list[Record]:
     curve = [r for arm in ("R0", "R1", "R2") for r in run(arm, 0.4, size=1000, updates=10)]
     return as_the_paper_tells_it() + whole_factorial(tau="world-xs-instruct") + curve
@@ -569,12 +556,7 @@ def everything() -> list[Record]:
 
 def test_figures_have_alt_text_and_names_of_their_own(monkeypatch: pytest.MonkeyPatch, results: Path):
     found = gathered(monkeypatch, everything())
-    figures = {name: html(getattr(exhibits, name)(found)) for name in DRAWN}
-    for name, drawn in figures.items():
-        assert re.search(r'aria-label="[^"]{20,}"', drawn), name
-        assert "Data of this figure" in drawn, name
-    found_names = re.findall(r'id="figure-([a-z0-9-]+)"', "".join(figures.values()))
-    assert len(found_names) == len(set(found_names)) >= len(figures)
+    tiny.check_figures([getattr(exhibits, name)(found) for name in DRAWN])
 
 
 def test_tables_are_made_from_the_records(monkeypatch: pytest.MonkeyPatch, results: Path):
@@ -599,7 +581,7 @@ def test_without_records_the_page_says_so_instead_of_drawing(monkeypatch: pytest
     found = gathered(monkeypatch, [])
     for name in OF_EVIDENCE:
         shown = getattr(exhibits, name)(found)
-        assert "<svg" not in html(shown), name
+        assert "<svg" not in tiny.html(shown), name
         assert len(repr(shown)) > 10, name
     assert "No learning rate was tried" in repr(exhibits.tuning_table([]))
 
@@ -609,13 +591,13 @@ def test_a_single_arm_with_a_single_seed_breaks_no_exhibit(monkeypatch: pytest.M
     found = gathered(monkeypatch, [record(arm, 0.5, task=YES_NO, tau=REAL, beta=REAL)])
     for name in OF_EVIDENCE:
         assert len(repr(getattr(exhibits, name)(found))) > 10, name
-    assert "-78" not in html(exhibits.scores_table(found))
+    assert "-78" not in tiny.html(exhibits.scores_table(found))
 
 
 def test_the_papers_own_tables_are_read_again():
     gains = repr(exhibits.paper_gains())
     assert "| PaLM 2 XS, attribution, accuracy | 94.0 | 78.6 | 90.5 | +0.0 | +0.5 | -0.2 | +3.2 |" in gains
-    checks = html(exhibits.paper_checks())
+    checks = tiny.html(exhibits.paper_checks())
     assert f" of {len(paper.checks())} averages" in checks
     assert "PaLM 2 S, R1, attribution, accuracy" in checks
 
@@ -698,7 +680,7 @@ def test_the_smoke_tier_runs_from_the_rationales_to_the_verdicts(monkeypatch: py
     found = fiat.gather(chosen, records)
     assert {verdict.outcome for verdict in fiat.verdicts(found)} == {"cannot tell"}
     for name in ("scores_table", "ladder", "gains", "quality_table", "uses", "controls", "cost_table"):
-        assert "world-xs" in html(getattr(exhibits, name)(found)), name
+        assert "world-xs" in tiny.html(getattr(exhibits, name)(found)), name
     again = studies.execute(fiat, chosen, Ledger(), progress=False)
     assert [record.key for record in again] == [record.key for record in records]
     trials = fiat.trials(chosen)
@@ -708,49 +690,8 @@ def test_the_smoke_tier_runs_from_the_rationales_to_the_verdicts(monkeypatch: py
 # --- the notebook ----------------------------------------------------------------------------------------------------
 
 
-def cells() -> list[dict[str, Any]]:
-    return list(json.loads((tiny.ROOT / fiat.NOTEBOOK).read_text(encoding="utf-8"))["cells"])
-
-
-def code() -> list[str]:
-    return ["".join(cell["source"]) for cell in cells() if cell["cell_type"] == "code"]
-
-
-def test_the_parameters_cell_is_the_one_of_the_dataclass():
-    (cell,) = [cell for cell in cells() if "parameters" in cell["metadata"].get("tags", [])]
-    assert "".join(cell["source"]) == parameters_cell(Params)
-
-
-def test_every_exhibit_stands_on_the_page_and_no_cell_is_long():
-    on_page = "\n".join(code())
-    assert set(OF_EVIDENCE) < set(exhibits.__all__)
-    assert [name for name in exhibits.__all__ if f"exhibits.{name}(" not in on_page] == []
-    assert max(source.count("\n") + 1 for source in code() if "# type:" not in source) <= 25
-
-
-def test_the_page_is_without_outputs_and_cites_what_is_in_the_bibliography():
-    assert all(cell.get("outputs", []) == [] for cell in cells())
-    text = "".join("".join(cell["source"]) for cell in cells() if cell["cell_type"] == "markdown")
-    keys = {key for group in re.findall(r"\{cite:p\}`([^`]+)`", text) for key in group.split(",")}
-    known = set(re.findall(r"^@\w+\{([^,]+),", (tiny.ROOT / "book/references.bib").read_text(encoding="utf-8"), re.M))
-    assert keys <= known
-    assert len(re.findall(r"^:::\{exercise\}", text, re.M)) == 5
-
-
 def test_every_cell_of_the_page_runs_on_hand_made_records(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, results: Path
 ):
-    """At smoke tier; what is run stands in the published records already."""
-    stored = everything()
-    monkeypatch.setenv("LOWRES_LEDGER", str(tmp_path / "ledger"))
-    monkeypatch.setattr(ledger, "read_published", lambda study: stored)
-    monkeypatch.setattr(places, "ROOT", tmp_path)
-    monkeypatch.setattr(models, "fingerprint", lambda name: name)  # nothing is pretrained
-    monkeypatch.setattr(studies, "execute", lambda *_, **__: stored[:3])
-    page: dict[str, Any] = {}
-    for source in code():
-        exec(compile(source, fiat.NOTEBOOK, "exec"), page)
-        if "# type:" in source:
-            page["tier"] = "smoke"
-    assert page["params"].tier == "smoke"
-    assert (tmp_path / "_build" / "verdicts" / "fiat.json").is_file()
+    assert set(OF_EVIDENCE) < set(exhibits.__all__)
+    tiny.run_page(fiat, everything(), monkeypatch, tmp_path)

@@ -14,15 +14,16 @@ from typing import Any
 import pytest
 import tiny
 
-from lowres import claims, data, ledger, models, places, studies, tuners
+from lowres import claims, data, models, studies, tuners
 from lowres.claims import Verdict
+from lowres.exhibits import RULES, behaviour
 from lowres.ledger import Ledger
-from lowres.params import InputError, from_mapping, parameters_cell, resolve
+from lowres.params import InputError, from_mapping, resolve
 from lowres.stats import Effect, paired_effect
 from lowres.studies import loreft
 from lowres.studies.loreft import arms, bench, evidence, exhibits, paper, pareto
 from lowres.studies.loreft.exhibits import questions
-from lowres.studies.loreft.params import FEW, TIERS, Params
+from lowres.studies.loreft.params import FEW, Params
 from lowres.train import Optimisation
 from lowres.trial import Evaluation, Recipe, Record, Trial, draw
 from lowres.world import names
@@ -59,12 +60,6 @@ def params(**given: Any) -> Params:
 def test_wrong_and_contradictory_values_are_refused(values: dict[str, Any], words: str):
     with pytest.raises(InputError, match=re.escape(words)):
         from_mapping(Params, values)
-
-
-@pytest.mark.parametrize("tier", TIERS)
-def test_every_tier_is_free_of_contradictions(tier: str):
-    chosen = from_mapping(Params, {"tier": tier})
-    assert resolve(chosen).problems() == []
 
 
 def tiny_params(model: Path, task: str, **more: Any) -> Params:
@@ -194,7 +189,7 @@ def test_the_rate_under_which_validation_targets_are_likeliest_wins_and_a_failed
     }
     rates = arms.learning_rates(chosen, records)
     assert arms._rate(chosen, "loreft-random-labels", rates) == rates["loreft"]
-    found = evidence.Evidence(chosen, {}, records, False)
+    found = evidence.Evidence(chosen, {}, False, records)
     table = repr(exhibits.tuning_table(found, records))
     lines = {line.split(" | ")[-1].strip(" |"): line for line in table.splitlines()}
     assert "0.001 " in lines["chosen"]
@@ -257,7 +252,7 @@ def record(  # noqa: PLR0913 - one keyword per thing that tests vary
     trial = Trial(
         "loreft",
         arm,
-        arms.seeded(model, seed),
+        studies.seeded(model, seed),
         task,
         Recipe(task_tokens=tokens, labels=kind.labels) if tuner else Recipe(),
         tuner,
@@ -268,20 +263,10 @@ def record(  # noqa: PLR0913 - one keyword per thing that tests vary
     scores = [score + noise * ((item * 7 + seed * 3 + len(arm)) % 5 - 2) for item in range(items)]
     right = [float((item + seed) % 3 > 0) for item in range(20)]
     choices = {"accuracy": right, "accuracy_per_character": right, "target_nll": right, "chosen": right}
-    outcomes = {
-        "task": {evidence.metric(evidence.Where(model, task)): scores, "target_nll": [3 - value for value in scores]}
-    }
+    outcomes = {"task": {studies.Where(model, task).metric: scores, "target_nll": [3 - value for value in scores]}}
     outcomes |= {probe: choices if probe != "wiki-nll" else {"nll": [2 + score] * 5 + [2.1] * 15} for probe in probes}
-    return Record(
-        f"{model}-{task}-{arm}-{seed}-{tokens}-{options}",
-        "done",
-        trial.spec(),
-        {"data": "d", "model": "m", "code": "c"},
-        outcomes,
-        cost={"seconds": 60.0, "training_seconds": 20.0, "tokens_per_second": 100.0, "peak_memory_bytes": 2.0**30},
-        counts={"task_examples": 15, "trained_parameters": size if tuner else 0},
-        provenance={"date": "2026-01-02 03:04 UTC", "hardware": "a machine", "threads": "1", "precision": "fp32"},
-    )
+    counts = {"task_examples": 15, "trained_parameters": size if tuner else 0}
+    return tiny.record(f"{model}-{task}-{arm}-{seed}-{tokens}-{options}", trial, outcomes, counts=counts)
 
 
 SIZES = {"full": 1_000_000, "lora": 10_000, "dora": 11_000, "prefix": 700, "loreft": 2000, "direft": 2000, "prompt": 50}
@@ -475,10 +460,6 @@ def test_only_comparable_finished_test_records_count(monkeypatch: pytest.MonkeyP
 # --- exhibits --------------------------------------------------------------------------------------------------------
 
 
-def html(shown: Any) -> str:
-    return str(shown._repr_html_())
-
-
 def with_curves() -> list[Record]:
     found = as_the_paper_tells_it()
     found += [one for rank in (1, 2, 16) for one in run("loreft", 0.6 + rank / 400, rank=rank, size=250 * rank)]
@@ -487,20 +468,15 @@ def with_curves() -> list[Record]:
     return found + run("lora", 0.5, tokens=2000)
 
 
-def figures_of(found: evidence.Evidence) -> dict[str, Any]:
-    drawn = {kind: exhibits.curves(found, kind) for kind in ("ranks", "positions", "layers", "data")}
-    drawn |= {f"retention-{kind}": exhibits.retention(found, kind) for kind in ("nll", "choice")}
-    for name in ("differences", "pareto", "ablations", "beside_paper", "recitation"):
-        drawn[name] = getattr(exhibits, name)(found)
-    return drawn
+def figures_of(found: evidence.Evidence) -> list[Any]:
+    drawn = [exhibits.curves(found, kind) for kind in ("ranks", "positions", "layers", "data")]
+    drawn += [exhibits.retention(found, kind) for kind in ("nll", "choice")]
+    names = ("differences", "pareto", "ablations", "beside_paper", "recitation")
+    return drawn + [getattr(exhibits, name)(found) for name in names]
 
 
 def test_figures_have_alt_text_and_names_of_their_own(monkeypatch: pytest.MonkeyPatch):
-    figures = {name: html(shown) for name, shown in figures_of(gathered(monkeypatch, with_curves())).items()}
-    for name, drawn in figures.items():
-        assert re.search(r'aria-label="[^"]{20,}"', drawn), name
-    found = re.findall(r'id="figure-([a-z0-9-]+)"', "".join(figures.values()))
-    assert len(found) == len(set(found)) >= len(figures)
+    tiny.check_figures(figures_of(gathered(monkeypatch, with_curves())))
 
 
 def test_the_pareto_figure_says_in_words_who_is_where(monkeypatch: pytest.MonkeyPatch):
@@ -533,7 +509,7 @@ def test_without_records_the_page_says_so_instead_of_drawing(monkeypatch: pytest
         arguments = {"curves": ("ranks",), "retention": ("nll",)}.get(name, ())
         arguments = ([],) if name in ("tuning_table", "tuning_curve", "stability") else arguments
         shown = getattr(exhibits, name)(found, *arguments)
-        assert not html(shown).count("<svg"), name
+        assert not tiny.html(shown).count("<svg"), name
         assert len(repr(shown)) > 10, name
     assert "nothing was run yet" in repr(exhibits.beside_paper(found))
     assert "not measured yet" in repr(exhibits.overhead(found))
@@ -556,7 +532,7 @@ def test_tables_are_made_from_the_records(monkeypatch: pytest.MonkeyPatch):
     assert "0.0" in repr(exhibits.stability(found, records))
     assert "openbookqa" in repr(exhibits.retention_table(found))
     assert "seed 0" in repr(exhibits.live_table(records[:3]))
-    assert html(exhibits.deviations()).count("<tr") == len(loreft.DEVIATIONS) + 1
+    assert tiny.html(exhibits.deviations()).count("<tr") == len(loreft.DEVIATIONS) + 1
 
 
 @pytest.mark.parametrize(
@@ -576,8 +552,8 @@ def test_tables_are_made_from_the_records(monkeypatch: pytest.MonkeyPatch):
 def test_controls_are_judged_by_the_rule_that_stands_beside_them(kind: str, level: float, outcome: str):
     noise = [0.05 * (item % 2 - 0.5) for item in range(40)]
     effect = paired_effect([[level + part for part in noise]] * 2, [[0.0] * 40] * 2)
-    assert questions.behaviour(effect, kind) == outcome
-    assert {one.kind for one in questions.CONTROLS} == set(questions.RULES)
+    assert behaviour(effect, kind) == outcome
+    assert {one.kind for one in questions.CONTROLS} == set(RULES)
 
 
 def test_the_papers_tables_agree_with_its_claims():
@@ -634,58 +610,18 @@ def test_the_smoke_tier_runs_from_pretraining_to_the_verdicts(monkeypatch: pytes
     answer = repr(exhibits.answer(found))
     assert "On world-two-hop with world-xs" in answer
     for name in ("scores_table", "pareto", "differences", "controls", "budgets_table", "cost_table", "retention_table"):
-        assert "world-xs" in html(getattr(exhibits, name)(found)), name
+        assert "world-xs" in tiny.html(getattr(exhibits, name)(found)), name
     trials = loreft.trials(chosen)
-    assert "6 trials" in html(exhibits.trial_table(trials, [True] * len(trials)))
+    assert "6 trials" in tiny.html(exhibits.trial_table(trials, [True] * len(trials)))
 
 
 # --- the notebook ----------------------------------------------------------------------------------------------------
 
 
-def cells() -> list[dict[str, Any]]:
-    return list(json.loads((tiny.ROOT / loreft.NOTEBOOK).read_text(encoding="utf-8"))["cells"])
-
-
-def code() -> list[str]:
-    return ["".join(cell["source"]) for cell in cells() if cell["cell_type"] == "code"]
-
-
-def test_the_parameters_cell_is_the_one_of_the_dataclass():
-    (cell,) = [cell for cell in cells() if "parameters" in cell["metadata"].get("tags", [])]
-    assert "".join(cell["source"]) == parameters_cell(Params)
-
-
-def test_every_exhibit_stands_on_the_page():
-    on_page = "\n".join(code())
-    assert len(exhibits.__all__) > 20
-    assert [name for name in exhibits.__all__ if f"exhibits.{name}(" not in on_page] == []
-
-
-def test_the_page_is_without_outputs_and_cites_what_is_in_the_bibliography():
-    assert all(cell.get("outputs", []) == [] for cell in cells())
-    text = "".join("".join(cell["source"]) for cell in cells() if cell["cell_type"] == "markdown")
-    keys = {key for group in re.findall(r"\{cite:p\}`([^`]+)`", text) for key in group.split(",")}
-    known = set(re.findall(r"^@\w+\{([^,]+),", (tiny.ROOT / "book/references.bib").read_text(encoding="utf-8"), re.M))
-    assert keys <= known
-    assert len(re.findall(r"^:::\{exercise\}", text, re.M)) == 6
-
-
 @pytest.mark.usefixtures("results")
 def test_every_cell_of_the_page_runs_on_hand_made_records(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    """At smoke tier; what is run stands in the published records already."""
-    stored = as_the_paper_tells_it()
-    monkeypatch.setattr(ledger, "read_published", lambda study: stored)
-    monkeypatch.setattr(places, "ROOT", tmp_path)
-    monkeypatch.setattr(models, "fingerprint", lambda name: name)  # nothing is pretrained
-    monkeypatch.setattr(studies, "execute", lambda *_, **__: stored[:3])
-    page: dict[str, Any] = {}
-    for source in code():
-        exec(compile(source, loreft.NOTEBOOK, "exec"), page)
-        if "# type:" in source:
-            page["tier"] = "smoke"
-    assert page["params"].tier == "smoke"
+    page = tiny.run_page(loreft, as_the_paper_tells_it(), monkeypatch, tmp_path)
     assert [verdict.outcome for verdict in page["verdicts"]] == ["reproduced"] * len(loreft.CLAIMS)
-    assert (tmp_path / "_build" / "verdicts" / "loreft.json").is_file()
 
 
 def test_a_task_of_ones_own_keeps_its_fields_and_its_metric(tmp_path: Path):
@@ -699,7 +635,7 @@ def test_a_task_of_ones_own_keeps_its_fields_and_its_metric(tmp_path: Path):
     }
     given = {**own, "tier": "smoke", "task_tokens": 20, "probes": []}
     params = resolve(from_mapping(Params, {**given, "model": "world-xs"}))
-    assert evidence.metric(evidence.Evidence(params, {}, [], False).main) == "exact_match"
+    assert evidence.Evidence(params, {}, False, []).main.metric == "exact_match"
     with pytest.raises(
         InputError, match=r"prompt_field is for your own task \(jsonl:PATH or hub:ID\), but task is boolq"
     ):

@@ -11,12 +11,12 @@ import pytest
 import tiny
 
 from lowres import engine, ledger, models, studies, trial
-from lowres.data import load_task
+from lowres.data import TaskOptions, load_task
 from lowres.ledger import Ledger
 from lowres.params import InputError, from_mapping, from_strings, resolve
 from lowres.studies import tell
 from lowres.studies.tell import arms
-from lowres.studies.tell.params import ARM_NAMES, TIERS, Params
+from lowres.studies.tell.params import ARM_NAMES, Params
 from lowres.train import Optimisation
 from lowres.trial import Record, Trial
 
@@ -94,16 +94,9 @@ def test_all_problems_are_told_at_once():
     assert len(caught.value.problems) == 4
 
 
-@pytest.mark.parametrize("tier", TIERS)
-def test_every_tier_is_free_of_contradictions(tier: str):
-    chosen = resolve(from_mapping(Params, {"tier": tier}))
-    assert chosen.problems() == []
-    assert None not in (chosen.arms, chosen.task_tokens, chosen.seeds, chosen.items, chosen.probes, chosen.ratios)
-
-
 def test_fields_of_an_own_task_reach_its_reader(task: str):
     chosen = from_strings(Params, [f"task={task}", "instruction=Name it.", "metric=exact_match"])
-    options = arms.task_options(chosen)
+    options = TaskOptions.of(chosen)
     assert (options.instruction, options.metric, options.prompt_field) == ("Name it.", "exact_match", None)
     assert load_task(task, options).metric == "exact_match"
 

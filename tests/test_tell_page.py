@@ -1,16 +1,14 @@
 """The TELL page: evidence, verdicts and exhibits from hand-made records, and the notebook's own parameters."""
 
-import json
-import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+import tiny
 
 from lowres import claims
 from lowres.claims import Verdict
-from lowres.params import parameters_cell, resolve
+from lowres.params import resolve
 from lowres.studies import IncompleteRun, insist_on_all, tell
 from lowres.studies.tell import evidence as evidence_module
 from lowres.studies.tell import exhibits
@@ -18,7 +16,6 @@ from lowres.train import Optimisation
 from lowres.trial import Evaluation, Recipe, Record, Trial
 from lowres.tuners import LoRA
 
-ROOT = Path(__file__).parent.parent
 ITEMS = 60
 PARAMS = resolve(tell.Params())
 
@@ -52,16 +49,13 @@ def record(  # noqa: PLR0913 - one keyword per thing that tests vary
         "siqa": {"accuracy": right, "accuracy_per_token": right, "accuracy_per_character": right, "target_nll": right},
         "wiki-nll": {"nll": [2.5 + score] * 5 + [2.6 + score] * 5},
     }
-    return Record(
-        key=f"{arm}-{task}-{general}-{seed}-{rate}",
+    return tiny.record(
+        f"{arm}-{task}-{general}-{seed}-{rate}",
+        trial,
+        outcomes,
         status=status,
-        trial=trial.spec(),
-        fingerprints={"data": "d", "model": "m", "code": "c"},
-        outcomes=outcomes,
-        cost={"seconds": 60.0, "training_seconds": 20.0, "tokens_per_second": 100.0, "peak_memory_bytes": 2.0**30},
         counts={"task_examples": 15, "task_tokens": 990, "general_tokens": 3990},
         texts={"task": [f"{arm} {item}" for item in range(ITEMS)]},
-        provenance={"date": "2026-01-02 03:04 UTC", "hardware": "a machine", "threads": "1", "precision": "fp32"},
         error="broken" if status == "failed" else "",
     )
 
@@ -204,10 +198,6 @@ def test_the_untouched_model_stands_beside_every_seed(monkeypatch):
 # --- exhibits --------------------------------------------------------------------------------------------------------
 
 
-def html(shown) -> str:
-    return shown._repr_html_()
-
-
 def test_figures_have_alt_text_and_show_the_numbers_of_the_records(monkeypatch):
     rest = [record("tell", 0.1 * n, general=1000 * n, seed=s) for n in (1, 2) for s in (0, 1, 2)]
     plenty = [record("sft", 0.3, task=task, seed=s) for task in (3000, 10_000) for s in (0, 1, 2)]
@@ -220,11 +210,8 @@ def test_figures_have_alt_text_and_show_the_numbers_of_the_records(monkeypatch):
         exhibits.retention(found, "nll"),
         exhibits.retention(found, "choice"),
     ]
-    for figure in figures:
-        assert re.search(r'aria-label="[^"]{20,}"', html(figure))
-    names = re.findall(r'id="figure-([a-z-]+)"', "".join(map(html, figures)))
-    assert len(set(names)) == len(figures)
-    assert "0.4" in html(figures[0])
+    tiny.check_figures(figures)
+    assert "0.4" in tiny.html(figures[0])
 
 
 def test_without_records_the_page_says_so_instead_of_drawing(monkeypatch):
@@ -233,7 +220,7 @@ def test_without_records_the_page_says_so_instead_of_drawing(monkeypatch):
     for nothing in (exhibits.learning_curve(found), exhibits.differences(found), exhibits.ratio_sweep(found)):
         assert repr(nothing).startswith("No ")
     assert "nothing is published" in repr(exhibits.origin(found))
-    assert "not run" in html(exhibits.controls(found))
+    assert "not run" in tiny.html(exhibits.controls(found))
 
 
 def test_the_tuning_table_marks_the_rate_under_which_the_targets_are_likeliest():
@@ -246,21 +233,21 @@ def test_tables_are_made_from_the_records(monkeypatch):
     stored = grid(**PAPER, sft_equal_steps=0.2, random_labels=0.1)
     monkeypatch.setattr("lowres.ledger.read_published", lambda study: stored)
     found = tell.gather(PARAMS, [])
-    assert "990" in html(exhibits.scores_table(found))
-    assert "holds" in html(exhibits.controls(found))
-    assert "tell 0" in html(exhibits.samples(found))
-    assert "1.0 GiB" in html(exhibits.cost_table(found))
-    assert html(exhibits.deviations()).count("<tr") == len(tell.DEVIATIONS) + 1
+    assert "990" in tiny.html(exhibits.scores_table(found))
+    assert "holds" in tiny.html(exhibits.controls(found))
+    assert "tell 0" in tiny.html(exhibits.samples(found))
+    assert "1.0 GiB" in tiny.html(exhibits.cost_table(found))
+    assert tiny.html(exhibits.deviations()).count("<tr") == len(tell.DEVIATIONS) + 1
 
 
 def test_drift_compares_live_trials_with_their_own_published_records(monkeypatch):
     live = record("tell", 0.4)
     monkeypatch.setattr("lowres.ledger.read_published", lambda study: [record("tell", 0.4)])
-    assert "exact" in html(exhibits.drift([live]))
+    assert "exact" in tiny.html(exhibits.drift([live]))
     monkeypatch.setattr("lowres.ledger.read_published", lambda study: [record("tell", 0.7)])
-    assert "differs" in html(exhibits.drift([live]))
+    assert "differs" in tiny.html(exhibits.drift([live]))
     monkeypatch.setattr("lowres.ledger.read_published", lambda study: [record("tell", 0.4, seed=3)])
-    assert "nothing to compare" in html(exhibits.drift([live]))
+    assert "nothing to compare" in tiny.html(exhibits.drift([live]))
 
 
 def test_a_failed_trial_stops_the_page():
@@ -271,36 +258,18 @@ def test_a_failed_trial_stops_the_page():
 # --- the notebook ----------------------------------------------------------------------------------------------------
 
 
-def cells() -> list[dict]:
-    return json.loads((ROOT / tell.NOTEBOOK).read_text(encoding="utf-8"))["cells"]
-
-
-def test_the_parameters_cell_is_the_one_of_the_dataclass():
-    (cell,) = [cell for cell in cells() if "parameters" in cell["metadata"].get("tags", [])]
-    assert "".join(cell["source"]) == parameters_cell(tell.Params)
-
-
-def test_every_exhibit_stands_on_the_page():
-    code = "\n".join("".join(cell["source"]) for cell in cells() if cell["cell_type"] == "code")
-    source = Path(exhibits.__file__).read_text(encoding="utf-8")
-    listed = re.findall(r"^def ([a-z]\w*)\(.*\) -> Shown", source, re.MULTILINE)
-    missing = [name for name in listed if f"exhibits.{name}(" not in code]
-    assert len(listed) > 10
-    assert missing == []
-
-
 def test_plain_papermill_refuses_a_misspelt_parameter(tmp_path):
     command = [
         sys.executable,
         "-m",
         "papermill",
-        str(ROOT / tell.NOTEBOOK),
+        str(tiny.ROOT / tell.NOTEBOOK),
         str(tmp_path / "out.ipynb"),
         "-k",
         "python3",
     ]
     run = subprocess.run(
-        [*command, "-p", "teir", "smoke"], capture_output=True, text=True, cwd=ROOT, timeout=120, check=False
+        [*command, "-p", "teir", "smoke"], capture_output=True, text=True, cwd=tiny.ROOT, timeout=120, check=False
     )
     assert run.returncode != 0
     assert "did you mean" in run.stderr

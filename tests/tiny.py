@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
+
+import pytest
 
 from lowres.data import Example
 from lowres.train import Optimisation
-from lowres.trial import Evaluation, Recipe, Trial
+from lowres.trial import Evaluation, Recipe, Record, Trial
 from lowres.tuners import LoRA
 
 ROOT = Path(__file__).parent.parent
@@ -144,3 +148,63 @@ def command(model: Path | str, task: str, ledger: Path, *more: str) -> list[str]
 def python(*arguments: str) -> list[str]:
     """A command line of this interpreter."""
     return [sys.executable, *arguments]
+
+
+# --- hand-made records and what pages make of them -------------------------------------------------------------------
+
+
+def record(key: str, made: Trial, outcomes: Mapping[str, Any], **more: Any) -> Record:
+    """A finished record with the cost and the provenance that all of them have."""
+    usual: dict[str, Any] = {
+        "status": "done",
+        "fingerprints": {"data": "d", "model": "m", "code": "c"},
+        "cost": {"seconds": 60.0, "training_seconds": 20.0, "tokens_per_second": 100.0, "peak_memory_bytes": 2.0**30},
+        "provenance": {"date": "2026-01-02 03:04 UTC", "hardware": "a machine", "threads": "1", "precision": "fp32"},
+    }
+    return Record(key=key, trial=made.spec(), outcomes=dict(outcomes), **{**usual, **more})
+
+
+def html(shown: Any) -> str:
+    """What a page shows of it."""
+    return str(shown._repr_html_())
+
+
+def check_figures(figures: Sequence[Any]) -> None:
+    """Each has alt text and its data, and a name of its own; one may hold several."""
+    drawn = [html(figure) for figure in figures]
+    for each in drawn:
+        assert re.search(r'aria-label="[^"]{20,}"', each), each[:200]
+        assert "Data of this figure" in each, each[:200]
+    names = re.findall(r'id="figure-([a-z0-9-]+)"', "".join(drawn))
+    assert len(set(names)) == len(names) >= len(drawn), names
+
+
+def cells(notebook: str) -> list[dict[str, Any]]:
+    """The cells of a notebook, named by its path in the repository."""
+    return list(json.loads((ROOT / notebook).read_text(encoding="utf-8"))["cells"])
+
+
+def code(notebook: str) -> list[str]:
+    """The sources of its code cells."""
+    return ["".join(cell["source"]) for cell in cells(notebook) if cell["cell_type"] == "code"]
+
+
+def run_page(
+    study: ModuleType, stored: Sequence[Record], monkeypatch: pytest.MonkeyPatch, folder: Path
+) -> dict[str, Any]:
+    """The names after all cells of a study's page ran at smoke tier; what is run stands among `stored` already."""
+    from lowres import ledger, models, places, studies
+
+    monkeypatch.setenv("LOWRES_LEDGER", str(folder / "ledger"))
+    monkeypatch.setattr(ledger, "read_published", lambda study: stored)
+    monkeypatch.setattr(places, "ROOT", folder)
+    monkeypatch.setattr(models, "fingerprint", lambda name: name)  # nothing is pretrained
+    monkeypatch.setattr(studies, "execute", lambda *_, **__: stored[:3])
+    page: dict[str, Any] = {}
+    for source in code(study.NOTEBOOK):
+        exec(compile(source, study.NOTEBOOK, "exec"), page)
+        if "# type:" in source:
+            page["tier"] = "smoke"
+    assert page["params"].tier == "smoke"
+    assert (folder / "_build" / "verdicts" / f"{study.CLAIMS[0].study}.json").is_file()
+    return page

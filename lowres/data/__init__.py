@@ -7,7 +7,7 @@ from lowres.data.examples import METRICS, SPLITS, Example, Probe, Task
 from lowres.data.load import check_name, load_probe, load_task, probe_names, task_names
 from lowres.data.mixing import ORDERS, mix, random_labels, take_tokens
 from lowres.data.overlap import touches_probe
-from lowres.data.own import TaskOptions
+from lowres.data.own import TaskOptions, misplaced_options
 from lowres.data.pool import SourceRow, general_pool, pool_sources
 from lowres.data.stream_tasks import STREAM
 
@@ -28,6 +28,7 @@ __all__ = [
     "general_pool",
     "load_probe",
     "load_task",
+    "misplaced_options",
     "mix",
     "pool_sources",
     "probe_names",

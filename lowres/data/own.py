@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from lowres.data.examples import METRICS, Example, Task, digest, in_hash_order, without_repeats
 from lowres.data.overlap import touches_probe
@@ -43,6 +43,20 @@ class TaskOptions:
     instruction: str | None = None
     metric: str | None = None
     split_seed: int = 0
+
+    @classmethod
+    def of(cls, params: Any) -> Self:
+        """Those among the parameters of a study."""
+        return cls(**{name: getattr(params, name) for name in OF_STUDIES})
+
+
+OF_STUDIES = ("prompt_field", "target_field", "choices_field", "instruction", "metric")  # the options as parameters
+
+
+def misplaced_options(params: Any) -> list[str]:
+    """The options among the parameters of a study whose task is not the user's own, each with what is wrong."""
+    given = [name for name in OF_STUDIES if ":" not in (params.task or "") and getattr(params, name) is not None]
+    return [f"{name} is for your own task (jsonl:PATH or hub:ID), but task is {params.task or ''}" for name in given]
 
 
 @dataclass(frozen=True)

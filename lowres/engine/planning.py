@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 from lowres import models
 from lowres.data import load_task
 from lowres.engine.pool import is_settled
-from lowres.engine.tables import aligned
+from lowres.engine.tables import aligned, task_data
 from lowres.ledger import Ledger
 from lowres.train import Optimisation, update_count
 from lowres.trial import Evaluation, Recipe, Trial, draw, token_counter
 from lowres.trial import run as run_trial
 from lowres.tuners import LoRA
 
-COLUMNS = ("arm", "task tokens", "general tokens", "trials", "recorded", "tokens per trial", "minutes to go")
+COLUMNS = ("arm", "task data", "general tokens", "trials", "recorded", "tokens per trial", "minutes to go")
 
 
 @dataclass(frozen=True)
@@ -31,13 +31,13 @@ def plan(trials: Sequence[Trial], ledger: Ledger) -> str:
     speeds = {trial.model: calibrate(trial) for trial in {trial.model: trial for trial in trials}.values()}
     rows: list[tuple[str, ...]] = [COLUMNS]
     total = 0.0
-    for (arm, task_tokens, general_tokens), group in _groups(trials).items():
+    for (arm, data, general_tokens), group in _groups(trials).items():
         missing = sum(not is_settled(ledger.get(trial.key()), "") for trial in group)
         tokens, speed = training_tokens(group[0]), speeds[group[0].model]
         minutes = missing * (tokens / speed.training + evaluation_tokens(group[0]) / speed.evaluation) / 60
         total += minutes
-        numbers = (task_tokens, general_tokens, len(group), len(group) - missing, tokens)
-        rows.append((arm, *(f"{number:,}" for number in numbers), f"{minutes:.1f}"))
+        numbers = (general_tokens, len(group), len(group) - missing, tokens)
+        rows.append((arm, data, *(f"{number:,}" for number in numbers), f"{minutes:.1f}"))
     measured = "; ".join(
         f"{name}: {speed.training:.0f} tokens/s in training, {speed.evaluation:.0f} in evaluation"
         for name, speed in speeds.items()
@@ -45,10 +45,12 @@ def plan(trials: Sequence[Trial], ledger: Ledger) -> str:
     return f"{aligned(rows)}\n\nAbout {total:.1f} minutes with one worker. Measured here just now: {measured}."
 
 
-def _groups(trials: Sequence[Trial]) -> dict[tuple[str, int, int], list[Trial]]:
-    groups: dict[tuple[str, int, int], list[Trial]] = {}
+def _groups(trials: Sequence[Trial]) -> dict[tuple[str, str, int], list[Trial]]:
+    groups: dict[tuple[str, str, int], list[Trial]] = {}
     for trial in trials:
-        groups.setdefault((trial.arm, trial.recipe.task_tokens, trial.recipe.general_tokens), []).append(trial)
+        recipe = trial.recipe
+        data = task_data(recipe.task_tokens, recipe.task_examples)
+        groups.setdefault((trial.arm, data, recipe.general_tokens), []).append(trial)
     return groups
 
 

@@ -9,7 +9,7 @@ from lowres.trial import Record
 
 def table(records: Sequence[Record]) -> str:
     """One line per trial: what it is and the mean of each of its main outcomes. Equal runs give equal bytes."""
-    rows = [("key", "arm", "task tokens", "general tokens", "seed", "status", "outcomes")]
+    rows = [("key", "arm", "task data", "general tokens", "seed", "status", "outcomes")]
     for record in records:
         recipe = record.trial["recipe"]
         shown = (
@@ -20,7 +20,7 @@ def table(records: Sequence[Record]) -> str:
             (
                 record.key,
                 record.trial["arm"],
-                str(recipe["task_tokens"]),
+                task_data(recipe["task_tokens"], recipe.get("task_examples", 0)),
                 str(recipe["general_tokens"]),
                 str(record.trial["seed"]),
                 record.status,
@@ -28,6 +28,13 @@ def table(records: Sequence[Record]) -> str:
             )
         )
     return aligned(rows)
+
+
+def task_data(tokens: int, examples: int) -> str:
+    """The budget of a recipe in words: examples where it is given in them, else tokens."""
+    if examples:
+        return f"{examples:,} examples"
+    return f"{tokens:,} tokens" if tokens else "none"
 
 
 def headline(record: Record) -> dict[str, float]:

@@ -8,21 +8,33 @@ A study exposes
     prepare(params, progress)         optional: makes what trials read (FIAT: rationales), before anything runs
     plan(params, ledger) -> text      optional: what it would cost, where that cannot be measured on the models
     CLAIMS, DEVIATIONS                what it tests and where it departs from the paper
-and imports nothing heavy when it is imported.
+and imports nothing heavy when it is imported. What several studies have in common stands here, below the running.
 """
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+
+from lowres import world
+from lowres.data import TaskOptions, load_task
 
 if TYPE_CHECKING:
+    from lowres.data import Task
     from lowres.ledger import Ledger
     from lowres.trial import Record, Trial
+
+TIERS = ("smoke", "laptop", "gpu", "paper")
+TUNING_SEED = 1000  # a subset of its own: a rate is not chosen on the very examples that a trial trains on
+
+Group = TypeVar("Group", bound=Hashable)
+P = TypeVar("P")
+At = TypeVar("At")
 
 
 @dataclass(frozen=True)
@@ -84,3 +96,101 @@ def insist_on_all(records: Sequence[Record]) -> list[Record]:
         lines = [f"{record.trial['arm']}, seed {record.trial['seed']}: {record.error}" for record in failed]
         raise IncompleteRun(f"{len(failed)} of {len(records)} trials failed:\n  " + "\n  ".join(lines))
     return list(records)
+
+
+# --- parameters and arms ---------------------------------------------------------------------------------------------
+
+
+def by_tier(smoke: object, laptop: object, gpu: object, paper: object) -> dict[str, object]:
+    """The value of a parameter at each tier."""
+    return dict(zip(TIERS, (smoke, laptop, gpu, paper), strict=True))
+
+
+def seeded(model: str, seed: int) -> str:
+    """The model of a seed: a world model is pretrained from it too, any other model there is but once."""
+    return f"{model}@{seed}" if world.is_world_model(model) and seed else model
+
+
+def unseeded(model: str) -> str:
+    """A world model without its seed; the inverse of `seeded`."""
+    return model.partition("@")[0] if world.is_world_model(model) else model
+
+
+def seeds_in_names(parameter: str, models: Iterable[str]) -> list[str]:
+    """What is wrong with models that a parameter names with their seed."""
+    named = [model for model in models if unseeded(model) != model]
+    return [f"{parameter} must name {model!r} without its seed: seeds says which are run" for model in named]
+
+
+def reserved_seeds(seeds: Iterable[int]) -> list[str]:
+    """What is wrong with seeds that hold the one of the tuning."""
+    wrong = f"seeds must not hold {TUNING_SEED}, the seed of the subset on which learning rates are tuned"
+    return [wrong] if TUNING_SEED in seeds else []
+
+
+def validation_loss(record: Record) -> float:
+    """Nats per target token on the items of the task."""
+    return record.mean("task", "target_nll")
+
+
+def best_rates(
+    tuned: Iterable[Record], group: Callable[[Record], Group], loss: Callable[[Record], float] = validation_loss
+) -> dict[Group, float]:
+    """The learning rate of the best tuning record of each group, by the validation targets; failed runs never win."""
+    found: dict[Group, list[Record]] = defaultdict(list)
+    for record in tuned:
+        if record.status == "done":
+            found[group(record)].append(record)
+    best = {name: min(records, key=loss) for name, records in found.items()}
+    return {name: float(record.trial["optimisation"]["learning_rate"]) for name, record in best.items()}
+
+
+def tuned_arm(record: Record) -> str:
+    """What a tuning record tuned."""
+    return record.trial["arm"].removeprefix("tuning ")
+
+
+# --- evidence --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Where:
+    """A model (without its seed) and a task; `options` tell how to read a user's own."""
+
+    model: str
+    task: str
+    options: TaskOptions = TaskOptions()
+
+    @classmethod
+    def of(cls, record: Record) -> Self:
+        """Model and task of a record."""
+        trial = record.trial
+        return cls(unseeded(trial["model"]), trial["task"], TaskOptions(**trial["options"]))
+
+    @property
+    def is_world(self) -> bool:
+        """Whether the model is one of the generated world's."""
+        return world.is_world_model(self.model)
+
+    @property
+    def metric(self) -> str:
+        """The measure that counts on the task."""
+        return self.load().metric
+
+    def load(self) -> Task:
+        """The task itself."""
+        return load_task(self.task, self.options)
+
+
+@dataclass(frozen=True)
+class Gathered(Generic[P, At]):
+    """What figures and verdicts draw on: records grouped by point and seed, and whether they are published."""
+
+    params: P
+    points: Mapping[At, Mapping[int, Record]]
+    published: bool
+
+    @property
+    def records(self) -> list[Record]:
+        """All records of the study itself, point by point."""
+        return [record for seeds in self.points.values() for record in seeds.values()]

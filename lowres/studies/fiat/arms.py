@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import TYPE_CHECKING
 
+from lowres.data import TaskOptions
+from lowres.studies import TUNING_SEED, best_rates, seeded, tuned_arm, unseeded
+
 if TYPE_CHECKING:
-    from lowres.data import TaskOptions
     from lowres.studies.fiat.params import Params
     from lowres.trial import Record, Trial
 
-TUNING_SEED = 1000  # a subset of its own: a rate is not chosen on the very examples that a trial trains on
 USUAL_RATES = {"lora": (3e-3, 1e-3), "full": (1e-3, 5e-5)}  # the middle of the rates tried: of world models, of others
 FACTORS = {"C": "rationale as input", "I": "instruction", "P": "LoRA", "B": "instruction-tuned base"}
 LADDER = {"R0": "CIPB", "R1": "IPB", "R2": "PB", "R3": "B", "R4": ""}
@@ -126,7 +126,7 @@ def is_possible(params: Params, arm: Arm) -> bool:
 def _has_own(params: Params) -> bool:
     from lowres.data import load_task
 
-    return load_task(params.task or "", task_options(params)).train[0].rationale is not None
+    return load_task(params.task or "", TaskOptions.of(params)).train[0].rationale is not None
 
 
 def left_out(params: Params) -> list[str]:
@@ -180,7 +180,7 @@ def trials(params: Params, tuned: Sequence[Record] = ()) -> list[Trial]:
     from lowres.data import load_task, rationales
     from lowres.data.mixing import take_examples
 
-    task = load_task(params.task or "", task_options(params))
+    task = load_task(params.task or "", TaskOptions.of(params))
     take_examples(rationales.pool_of(task, params.pool or 0), max(params.examples or (0,)), 0, f"task {task.name!r}")
     rates = learning_rates(params, tuned)
     found = [
@@ -228,30 +228,8 @@ def _trial(params: Params, setting: Setting, seed: int, rate: float, model_seed:
         optimisation=optimisation if arm.tuned else None,
         evaluation=Evaluation(items=params.items or 0),
         seed=seed,
-        options=task_options(params),
+        options=TaskOptions.of(params),
     )
-
-
-def seeded(model: str, seed: int) -> str:
-    """The model of a seed: a world model is pretrained from it too, any other model there is but once."""
-    from lowres import world
-
-    return f"{model}@{seed}" if world.is_world_model(model) and seed else model
-
-
-def unseeded(model: str) -> str:
-    """A world model without its seed; the inverse of `seeded`."""
-    from lowres import world
-
-    return model.partition("@")[0] if world.is_world_model(model) else model
-
-
-def task_options(params: Params) -> TaskOptions:
-    """How to read the reader's own task."""
-    from lowres.data import TaskOptions
-
-    named = ("prompt_field", "target_field", "choices_field", "instruction", "metric")
-    return TaskOptions(**{name: getattr(params, name) for name in named})
 
 
 # --- learning rates --------------------------------------------------------------------------------------------------
@@ -290,10 +268,4 @@ def learning_rates(params: Params, tuned: Sequence[Record] = ()) -> dict[tuple[s
 
 def chosen_rates(tuned: Iterable[Record]) -> dict[tuple[str, int], float]:
     """The best rate by deciding arm and size of the training set; failed runs never win."""
-    found: dict[tuple[str, int], list[Record]] = defaultdict(list)
-    for record in tuned:
-        if record.status == "done":
-            key = record.trial["arm"].removeprefix("tuning "), record.trial["recipe"]["task_examples"]
-            found[key].append(record)
-    best = {key: min(records, key=lambda r: r.mean("task", "target_nll")) for key, records in found.items()}
-    return {key: float(record.trial["optimisation"]["learning_rate"]) for key, record in best.items()}
+    return best_rates(tuned, lambda record: (tuned_arm(record), record.trial["recipe"]["task_examples"]))

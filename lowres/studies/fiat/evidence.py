@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lowres import world
@@ -16,7 +16,8 @@ from lowres.claims import Claim, Part, Rule, Verdict, at_tier, judge_parts, with
 from lowres.data import TaskOptions
 from lowres.data.rationales import OWN
 from lowres.exhibits import process_hours
-from lowres.studies.fiat.arms import ARMS, chosen_rates, rate_arm, task_options, unseeded
+from lowres.studies import Gathered, Where, unseeded
+from lowres.studies.fiat.arms import ARMS, chosen_rates, rate_arm
 from lowres.studies.fiat.claims import CLAIMS, MARGIN
 from lowres.studies.fiat.params import Params
 
@@ -31,27 +32,14 @@ LANGUAGES = "country-language"
 
 
 @dataclass(frozen=True)
-class Place:
-    """A pair of models, named by the instruction-tuned one (without its seed), and a task."""
-
-    tau: str
-    task: str
-    options: TaskOptions = TaskOptions()
-
-    @property
-    def is_world(self) -> bool:
-        """Whether the models are the generated world's."""
-        return world.is_world_model(self.tau)
-
-
-@dataclass(frozen=True)
 class Point:
     """One arm with a size of its training set: what a mean is taken over the seeds of.
 
-    `beta` wrote its rationales ("" where it has none); `updates` is how far it was tuned. Both are 0 or "" if untuned.
+    `place` names its pair of models by the instruction-tuned one. `beta` wrote its rationales ("" where it has none);
+    `updates` is how far it was tuned. Both are 0 or "" if untuned.
     """
 
-    place: Place
+    place: Where
     arm: str
     examples: int
     beta: str
@@ -59,45 +47,37 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """The records that figures and verdicts draw on, grouped by point, those of the tuning, and their origin."""
+class Evidence(Gathered[Params, Point]):
+    """The records that figures and verdicts draw on; `tuned` are those of the tuning."""
 
-    params: Params
-    points: Mapping[Point, Mapping[int, Record]]
     tuned: Sequence[Record]
-    published: bool
 
     @property
-    def records(self) -> list[Record]:
-        """All records of the study itself, point by point."""
-        return [record for seeds in self.points.values() for record in seeds.values()]
-
-    @property
-    def main(self) -> Place:
+    def main(self) -> Where:
         """The models and the task that the page was asked for."""
-        return Place(family(self.params.tau or "", {}), self.params.task or "", task_options(self.params))
+        return Where(family(self.params.tau or "", {}), self.params.task or "", TaskOptions.of(self.params))
 
     @property
-    def places(self) -> list[Place]:
+    def places(self) -> list[Where]:
         """Every pair of models and task that something was run on, the world first."""
         return sorted(dict.fromkeys(point.place for point in self.points), key=lambda one: (not one.is_world, one.task))
 
-    def sizes(self, place: Place) -> list[int]:
+    def sizes(self, place: Where) -> list[int]:
         """Sizes of the training set at a place, ascending."""
         return sorted({point.examples for point in self.points if point.place == place and point.examples})
 
-    def settings(self) -> list[tuple[Place, int]]:
+    def settings(self) -> list[tuple[Where, int]]:
         """Every place with each of its sizes."""
         return [(place, size) for place in self.places for size in self.sizes(place)]
 
-    def betas(self, place: Place) -> list[str]:
+    def betas(self, place: Where) -> list[str]:
         """Who wrote rationales at a place, the one with the most records first; the data's own come last."""
         counts = Counter(
             point.beta for point, seeds in self.points.items() if point.place == place and point.beta for _ in seeds
         )
         return sorted(counts, key=lambda name: (name == OWN, -counts[name], name))
 
-    def at(self, place: Place, arm: str, size: int = 0, beta: str = "", updates: int = 0) -> Point:
+    def at(self, place: Where, arm: str, size: int = 0, beta: str = "", updates: int = 0) -> Point:
         """The point of an arm; its beta is the place's first one, and it is fully tuned, unless told otherwise."""
         known = ARMS[arm]
         uses = known.use != "none"
@@ -115,11 +95,11 @@ class Evidence:
         """Outcomes of shape [seeds, items] for these seeds; None where one of them was not run."""
         import numpy as np
 
-        records, name = self._by_seed(point), measure or metric(point.place)
+        records, name = self._by_seed(point), measure or point.place.metric
         rows = [records[seed].outcomes["task"].get(name) for seed in seeds if seed in records]
         return np.array(rows) if rows and all(row is not None for row in rows) else None
 
-    def grouped(self, place: Place, table: NDArray) -> NDArray:
+    def grouped(self, place: Where, table: NDArray) -> NDArray:
         """Scores [seeds, items] as [seeds, groups]: same mean, one column for the items that share a group.
 
         So that the sixteen questions about a person do not pass for sixteen independent ones.
@@ -158,18 +138,9 @@ class Evidence:
         return paired_effect(*(self.grouped(more.place, side) for side in pair)) if pair else None
 
 
-def metric(place: Place) -> str:
-    """The measure that counts on a place's task."""
-    from lowres.data import load_task
-
-    return load_task(place.task, place.options).metric
-
-
-def groups_of(place: Place, items: int) -> tuple[str, ...]:
+def groups_of(place: Where, items: int) -> tuple[str, ...]:
     """The group of each of the first test items; an item without one is its own."""
-    from lowres.data import load_task
-
-    return tuple(e.group or e.id for e in load_task(place.task, place.options).test[:items])
+    return tuple(e.group or e.id for e in place.load().test[:items])
 
 
 # --- gathering -------------------------------------------------------------------------------------------------------
@@ -190,17 +161,17 @@ def gather(params: Params, live: Sequence[Record]) -> Evidence:
         point = point_of(record, pairs)
         if _at_chosen_rate(record, point, rates.get(point.place, {})):
             points[point][record.trial["seed"]] = record
-    return Evidence(params, dict(points), tuned, bool(stored))
+    return Evidence(params, dict(points), bool(stored), tuned)
 
 
-def place_of(record: Record, pairs: Mapping[str, str]) -> Place:
-    """Models and task of a record.
+def place_of(record: Record, pairs: Mapping[str, str]) -> Where:
+    """The task of a record, and its pair of models, named by the instruction-tuned one.
 
     Args:
         pairs: the instruction-tuned model by its base; a world model's is known by its name.
     """
-    model = family(unseeded(record.trial["model"]), pairs)
-    return Place(model, record.trial["task"], TaskOptions(**record.trial["options"]))
+    found = Where.of(record)
+    return replace(found, model=family(found.model, pairs))
 
 
 def family(model: str, pairs: Mapping[str, str]) -> str:
@@ -257,13 +228,13 @@ def verdicts(evidence: Evidence) -> list[Verdict]:
     return with_holm([at_tier(verdict, tier) for verdict in found])
 
 
-def named(place: Place, size: int = 0) -> str:
+def named(place: Where, size: int = 0) -> str:
     """A setting in words."""
-    models = place.tau.replace("-instruct", "") if place.is_world else place.tau
+    models = place.model.replace("-instruct", "") if place.is_world else place.model
     return f"{place.task}, {models}" + (f", {size} examples" if size else "")
 
 
-def scale(evidence: Evidence, places: Sequence[Place]) -> str:
+def scale(evidence: Evidence, places: Sequence[Where]) -> str:
     """At which scale a verdict was reached, in words."""
     words = []
     for place in places:
@@ -275,7 +246,7 @@ def scale(evidence: Evidence, places: Sequence[Place]) -> str:
             items = len(next(iter(example.outcomes["task"].values())))
             writers = [name for name in evidence.betas(place) if name != OWN] or ["the data themselves"]
             words.append(
-                f"{place.tau} on {place.task} ({sizes} examples, {items} test items, up to {seeds} "
+                f"{place.model} on {place.task} ({sizes} examples, {items} test items, up to {seeds} "
                 f"{'seed' if seeds == 1 else 'seeds'}; rationales by {writers[0]})"
             )
     return "; ".join(words) or "nothing of the kind was run"
@@ -319,7 +290,7 @@ def _best_of_both(evidence: Evidence, claim: Claim) -> Verdict:
     return _verdict(evidence, claim, [*in_context, *tuned] or _empty("FIAT - both", Rule("above", 0.0)))
 
 
-def ends(evidence: Evidence) -> tuple[Place, int, int] | None:
+def ends(evidence: Evidence) -> tuple[Where, int, int] | None:
     """The place of a world model that has the most sizes, with its smallest and largest; None with fewer than two."""
     worlds = [place for place in evidence.places if place.is_world and len(evidence.sizes(place)) > 1]
     if not worlds:
@@ -359,7 +330,7 @@ def _few_examples(evidence: Evidence, claim: Claim) -> Verdict:
     return _verdict(evidence, claim, parts, beside)
 
 
-def two(evidence: Evidence, place: Place, size: int, more: str, less: str) -> tuple[Point, Point]:
+def two(evidence: Evidence, place: Where, size: int, more: str, less: str) -> tuple[Point, Point]:
     """The points of two arms in a setting."""
     return evidence.at(place, more, size), evidence.at(place, less, size)
 

@@ -9,9 +9,9 @@ from lowres import data, models
 from lowres.data.load import WITH_RATIONALES
 from lowres.data.rationales import OWN
 from lowres.params import parameter
+from lowres.studies import TIERS, by_tier, reserved_seeds, seeds_in_names
 from lowres.studies.fiat.arms import ARMS, LADDER
 
-TIERS = ("smoke", "laptop", "gpu", "paper")
 FEW = (*LADDER, "untouched", "untouched-instruction", "beta", "answer-only", "wrong", "distilled")
 LIVE = ("R0", "R1", "untouched-instruction", "beta")
 FILE, NO_BASE = "file:", "none"
@@ -20,10 +20,6 @@ FILE, NO_BASE = "file:", "none"
 def arm_names() -> tuple[str, ...]:
     """All arms."""
     return tuple(ARMS)
-
-
-def _tiers(smoke: object, laptop: object, gpu: object, paper: object) -> dict[str, object]:
-    return {"smoke": smoke, "laptop": laptop, "gpu": gpu, "paper": paper}
 
 
 @dataclass(frozen=True)
@@ -35,18 +31,18 @@ class Params:
         None,
         "the model that is tuned, instruction-tuned: a bundled model, a world model (without its seed), a folder, a "
         "Hub id",
-        tiers=_tiers("world-xs~0.30", "smollm2-135m-instruct", "smollm2-135m-instruct", "google/flan-t5-xl"),
+        tiers=by_tier("world-xs~0.30", "smollm2-135m-instruct", "smollm2-135m-instruct", "google/flan-t5-xl"),
     )
     base: str | None = parameter(
         None,
         "tau before its instruction tuning; none - there is no such model, and arms with it are left out",
-        tiers=_tiers(NO_BASE, NO_BASE, NO_BASE, "google/t5-v1_1-xl"),
+        tiers=by_tier(NO_BASE, NO_BASE, NO_BASE, "google/t5-v1_1-xl"),
     )
     beta: str | None = parameter(
         None,
         "who writes the rationales: a model, own (rationales that come with the task) or file:PATH (JSONL with id, "
         "rationale and, where known, answer)",
-        tiers=_tiers("world-xs~0.30", "smollm2-135m-instruct", "smollm2-135m-instruct", "google/flan-t5-xxl"),
+        tiers=by_tier("world-xs~0.30", "smollm2-135m-instruct", "smollm2-135m-instruct", "google/flan-t5-xxl"),
     )
     beta_url: str | None = parameter(
         None, "address of an OpenAI-compatible endpoint that serves beta; its key is read from LOWRES_BETA_KEY"
@@ -59,31 +55,34 @@ class Params:
         None,
         "lines of reasoning that beta draws per test item besides the greedy one, for a vote (self-consistency)",
         low=0,
-        tiers=_tiers(0, 0, 5, 5),
+        tiers=by_tier(0, 0, 5, 5),
     )
     max_new_tokens: int = parameter(96, "longest rationale", low=8, unit="tokens")
     task: str | None = parameter(
         None,
         "a task of the book, jsonl:PATH (your own), hub:ID, xor-attriqa:FOLDER or xtreme-up:FOLDER",
-        tiers=_tiers("world-two-hop", "privacy-qa", "privacy-qa", "privacy-qa"),
+        tiers=by_tier("world-two-hop", "privacy-qa", "privacy-qa", "privacy-qa"),
     )
     arms: tuple[str, ...] | None = parameter(
-        None, "which arms are run", choices=arm_names, tiers=_tiers(FEW, LIVE, arm_names(), arm_names())
+        None, "which arms are run", choices=arm_names, tiers=by_tier(FEW, LIVE, arm_names(), arm_names())
     )
     examples: tuple[int, ...] | None = parameter(
         None,
         "sizes of the training set, one after the other",
         low=1,
-        tiers=_tiers((24,), (100,), (100, 1_000, 5_000), (100, 1_000)),
+        tiers=by_tier((24,), (100,), (100, 1_000, 5_000), (100, 1_000)),
     )
     pool: int | None = parameter(
         None,
         "the first so many training examples, from which all training sets are drawn and for which beta writes",
         low=2,
-        tiers=_tiers(48, 100, 6_000, 1_500),
+        tiers=by_tier(48, 100, 6_000, 1_500),
     )
     updates: int | None = parameter(
-        None, "updates of each tuned arm, whatever the size of its training set", low=1, tiers=_tiers(3, 32, 600, 1_000)
+        None,
+        "updates of each tuned arm, whatever the size of its training set",
+        low=1,
+        tiers=by_tier(3, 32, 600, 1_000),
     )
     curve: tuple[float, ...] | None = parameter(
         None,
@@ -92,13 +91,13 @@ class Params:
         above=0,
         high=0.99,
         may_be_empty=True,
-        tiers=_tiers((), (), (0.1, 0.25, 0.5), ()),
+        tiers=by_tier((), (), (0.1, 0.25, 0.5), ()),
     )
     seeds: tuple[int, ...] | None = parameter(
         None,
         "seeds of subset, shuffle and initialisation (of a world model's pretraining and of its beta's too)",
         low=0,
-        tiers=_tiers((0,), (0,), (0, 1, 2), (0, 1, 2)),
+        tiers=by_tier((0,), (0,), (0, 1, 2), (0, 1, 2)),
     )
     rate_factors: tuple[float, ...] | None = parameter(
         None,
@@ -107,10 +106,10 @@ class Params:
         "the rates chosen in the published records",
         above=0,
         may_be_empty=True,
-        tiers=_tiers((1.0,), (), (0.25, 1.0, 4.0), (0.25, 1.0, 4.0)),
+        tiers=by_tier((1.0,), (), (0.25, 1.0, 4.0), (0.25, 1.0, 4.0)),
     )
     batch_size: int = parameter(8, "examples per update", low=1)
-    items: int | None = parameter(None, "test examples", low=2, tiers=_tiers(16, 200, 1_000, 2_000))
+    items: int | None = parameter(None, "test examples", low=2, tiers=by_tier(16, 200, 1_000, 2_000))
     tuning_items: int = parameter(100, "validation examples that decide on a learning rate", low=1)
     prompt_field: str | None = parameter(None, "your own task - name of the field that holds the input")
     target_field: str | None = parameter(None, "your own task - name of the field that holds the answer")
@@ -120,9 +119,6 @@ class Params:
 
     def problems(self) -> list[str]:
         """What contradicts what, and names that are not known."""
-        from lowres import world
-        from lowres.studies.fiat.arms import TUNING_SEED
-
         tau, base, beta, task = self.tau or "", self.base or "", self.beta or "", self.task or ""
         wanted = [(task, data.check_name), (tau, models.check_name)]
         wanted += [(base, models.check_name)] if base not in ("", NO_BASE) else []
@@ -130,10 +126,8 @@ class Params:
         wanted += [(beta, models.check_name)] if local else []
         found = [problem for name, check in wanted if name and (problem := check(name))]
         for which, name in (("tau", tau), ("base", base), ("beta", beta)):
-            if world.is_world_model(name) and "@" in name:
-                found.append(f"{which} must name {name!r} without its seed: seeds says which are run")
-        if TUNING_SEED in (self.seeds or ()):
-            found.append(f"seeds must not hold {TUNING_SEED}, the seed of the subset on which learning rates are tuned")
+            found += seeds_in_names(which, [name])
+        found += reserved_seeds(self.seeds or ())
         largest = max(self.examples or (0,))
         if self.pool is not None and largest > self.pool:
             found.append(f"examples holds {largest}, more than the pool of {self.pool} that they are drawn from")
@@ -143,6 +137,4 @@ class Params:
             found.append(f"beta_url is for a model, but beta is {beta!r}")
         if any(not math.isfinite(share) for share in self.curve or ()):
             found.append("curve must hold shares between 0 and 1")
-        own = ("prompt_field", "target_field", "choices_field", "instruction", "metric")
-        given = [name for name in own if ":" not in task and getattr(self, name) is not None]
-        return found + [f"{name} is for your own task (jsonl:PATH or hub:ID), but task is {task}" for name in given]
+        return found + data.misplaced_options(self)

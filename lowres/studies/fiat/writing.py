@@ -7,8 +7,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lowres.data import TaskOptions
 from lowres.data.rationales import OWN
 from lowres.params import InputError
+from lowres.studies import seeded
 from lowres.studies.fiat.params import FILE
 
 if TYPE_CHECKING:
@@ -31,12 +33,11 @@ def file_name(params: Params, arm: Arm, seed: int) -> str:
 def request(params: Params, seed: int, sampled: bool) -> Request:
     """What is asked of beta; the beta of a world's seed is that seed's model."""
     from lowres.rationales import Request
-    from lowres.studies.fiat.arms import seeded, task_options
 
     return Request(
         model=(params.beta or "") if params.beta_url else seeded(params.beta or "", seed),
         task=params.task or "",
-        options=task_options(params),
+        options=TaskOptions.of(params),
         exemplars=params.exemplars or "",
         max_new_tokens=params.max_new_tokens,
         url=params.beta_url or "",
@@ -58,9 +59,9 @@ def _users_file(path: Path) -> tuple[bytes, str]:
 def needed(params: Params) -> dict[Request, list[Example]]:
     """The examples that beta has to reason about, by request: the pool where something is trained, and test items."""
     from lowres.data import load_task, rationales
-    from lowres.studies.fiat.arms import ARMS, settings, task_options
+    from lowres.studies.fiat.arms import ARMS, settings
 
-    beta, task = params.beta or "", load_task(params.task or "", task_options(params))
+    beta, task = params.beta or "", load_task(params.task or "", TaskOptions.of(params))
     if beta == OWN or beta.startswith(FILE):
         return {}
     arms = [ARMS[setting.arm] for setting in settings(params) if ARMS[setting.arm].use != "none"]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lowres import world
+from lowres.studies import TUNING_SEED, best_rates, seeded, unseeded
 from lowres.studies.forgetting.params import LANGUAGE, REAL_GROUPS, REAL_MODEL, REAL_STREAM, SHORT_STREAM, Params
 
 if TYPE_CHECKING:
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from lowres.train import Optimisation
     from lowres.trial import Evaluation, Recipe, Record, Stage, Trial
 
-TUNING_SEED = 1000  # a subset of its own: a rate is not chosen on the very examples that a trial trains on
 USUAL_RATES = {"full": (3e-3, 2e-5), "lora": (1e-2, 3e-4), "loreft": (3e-2, 1e-3)}  # of world models, of others
 OTHER_RATES = (1e-2, 3e-4)
 MAIN = "stream"
@@ -70,16 +69,6 @@ def further_arms(params: Params) -> list[Arm]:
 
 
 # --- what goes with a model ------------------------------------------------------------------------------------------
-
-
-def seeded(model: str, seed: int) -> str:
-    """The model of a seed: a world model is pretrained from it too, any other model there is but once."""
-    return f"{model}@{seed}" if world.is_world_model(model) and seed else model
-
-
-def unseeded(model: str) -> str:
-    """A world model without its seed; the inverse of `seeded`."""
-    return model.partition("@")[0] if world.is_world_model(model) else model
 
 
 def tasks_of(params: Params, model: str) -> tuple[str, ...]:
@@ -283,16 +272,12 @@ def learning_rates(params: Params, tuned: Sequence[Record] = ()) -> dict[tuple[s
         from lowres.ledger import read_published
 
         tuned = [record for record in read_published("forgetting") if record.trial["arm"].startswith("tuning ")]
-    return chosen_rates(record for record in tuned if record.status == "done")
+    return chosen_rates(tuned)
 
 
 def chosen_rates(tuned: Iterable[Record]) -> dict[tuple[str, str], float]:
     """The rate of the best tuning record of each model and tuner, by the likelihood of the validation targets."""
-    found: dict[tuple[str, str], list[Record]] = defaultdict(list)
-    for record in tuned:
-        found[unseeded(record.trial["model"]), record.trial["tuner"]["name"]].append(record)
-    best = {pair: min(records, key=task_loss) for pair, records in found.items()}
-    return {pair: float(record.trial["optimisation"]["learning_rate"]) for pair, record in best.items()}
+    return best_rates(tuned, lambda r: (unseeded(r.trial["model"]), r.trial["tuner"]["name"]), task_loss)
 
 
 def task_loss(record: Record) -> float:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from lowres import world
 from lowres.claims import Claim, Part, Rule, Verdict, at_tier, judge_parts, with_holm
-from lowres.exhibits import process_hours
+from lowres.exhibits import named, process_hours
+from lowres.studies import Gathered, unseeded
 from lowres.studies.forgetting import measures
 from lowres.studies.forgetting.arms import (
     MAIN,
@@ -22,7 +23,6 @@ from lowres.studies.forgetting.arms import (
     chosen_rates,
     groups_of,
     task_loss,
-    unseeded,
     usual_rate,
 )
 from lowres.studies.forgetting.claims import CLAIMS, MARGIN
@@ -54,18 +54,10 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """The records that figures and verdicts draw on, grouped by point, and where they come from."""
+class Evidence(Gathered[Params, Point]):
+    """The records that figures and verdicts draw on; `rates` are the learning rates by model and tuner."""
 
-    params: Params
-    points: Mapping[Point, Mapping[int, Record]]
-    published: bool
     rates: Mapping[tuple[str, str], float]
-
-    @property
-    def records(self) -> list[Record]:
-        """All records, point by point."""
-        return [record for seeds in self.points.values() for record in seeds.values()]
 
     @property
     def models(self) -> list[str]:
@@ -375,10 +367,6 @@ def _verdict(evidence: Evidence, claim: Claim, parts: Sequence[Part], context: C
     return judge_parts(claim, parts, context, scale(evidence), process_hours(evidence.records), PAGE)
 
 
-def _named(effects: Mapping[str, Effect | None]) -> dict[str, Effect | Saving]:
-    return {name: effect for name, effect in effects.items() if effect is not None}
-
-
 def _general(evidence: Evidence, claim: Claim) -> Verdict:
     how = How(above=True)
     effects = {
@@ -387,11 +375,7 @@ def _general(evidence: Evidence, claim: Claim) -> Verdict:
         if world.is_world_model(model)
         for group in ABILITIES
     }
-    return _verdict(evidence, claim, [Part(n, e, Rule("above", 0.0)) for n, e in _effects(effects).items()], {})
-
-
-def _effects(effects: Mapping[str, Effect | None]) -> dict[str, Effect]:
-    return {name: effect for name, effect in effects.items() if effect is not None}
+    return _verdict(evidence, claim, [Part(n, e, Rule("above", 0.0)) for n, e in named(effects).items()], {})
 
 
 def _order(evidence: Evidence, claim: Claim) -> Verdict:
@@ -425,7 +409,7 @@ def _scale(evidence: Evidence, claim: Claim) -> Verdict:
         for what, how in (("FG", FG), ("corrected drop", CORRECTED))
         for group in ABILITIES
     }
-    return _verdict(evidence, claim, parts, _named(context))
+    return _verdict(evidence, claim, parts, named(context))
 
 
 def _largest_minus_smallest(evidence: Evidence, models: Sequence[str], group: str, how: How) -> Effect | None:
@@ -439,7 +423,7 @@ def _architecture(evidence: Evidence, claim: Claim) -> Verdict:
     parts = [Part("reasoning, encoder-decoder - decoder", pooled(evidence, pairs, REASONING), Rule("above", MARGIN))]
     context = {f"{SHORT[group]}, encoder-decoder - decoder": pooled(evidence, pairs, group) for group in ABILITIES[::2]}
     context |= {f"{SHORT[group]}, corrected": pooled(evidence, pairs, group, CORRECTED) for group in ABILITIES}
-    return _verdict(evidence, claim, parts, _named(context))
+    return _verdict(evidence, claim, parts, named(context))
 
 
 def _instruction(evidence: Evidence, claim: Claim) -> Verdict:
@@ -449,7 +433,7 @@ def _instruction(evidence: Evidence, claim: Claim) -> Verdict:
         for group in ABILITIES
     ]
     context = {f"{SHORT[group]}, corrected": pooled(evidence, pairs, group, CORRECTED) for group in ABILITIES}
-    return _verdict(evidence, claim, parts, _named(context))
+    return _verdict(evidence, claim, parts, named(context))
 
 
 def ablated(evidence: Evidence) -> list[str]:
@@ -466,7 +450,7 @@ def _mixing(evidence: Evidence, claim: Claim) -> Verdict:
     context = {f"{SHORT[group]}, stream - mixed": pooled(evidence, pairs, group) for group in ABILITIES[1:]}
     both = [(evidence.at(model, "mixed"), evidence.at(model, "mixed+anchor")) for model in models]
     context["knowledge, mixed - mixed with the anchor"] = pooled(evidence, both, KNOWLEDGE)
-    return _verdict(evidence, claim, parts, _named(context))
+    return _verdict(evidence, claim, parts, named(context))
 
 
 def _bias(evidence: Evidence, claim: Claim) -> Verdict:
@@ -486,7 +470,7 @@ def _bias(evidence: Evidence, claim: Claim) -> Verdict:
         Part("bias - neutral choices between two", beyond, Rule("above", MARGIN)),
     ]
     fg = mean_over(evidence, biased, "bias")
-    return _verdict(evidence, claim, parts, _named({"FG of bias": None if fg is None else mean_interval(fg)}))
+    return _verdict(evidence, claim, parts, named({"FG of bias": None if fg is None else mean_interval(fg)}))
 
 
 DECIDERS: dict[str, Callable[[Evidence, Claim], Verdict]] = {

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from lowres import exhibits, world
 from lowres.exhibits import BARS, average
 from lowres.markup import Shown, joined, shown_table, shown_text
+from lowres.studies import unseeded
 from lowres.studies.forgetting import measures, paper
-from lowres.studies.forgetting.arms import ARMS, MAIN, SHORT_RUN_START, arm_of, task_loss, unseeded
+from lowres.studies.forgetting.arms import ARMS, MAIN, SHORT_RUN_START, arm_of, task_loss
 from lowres.studies.forgetting.claims import ABOVE, DEVIATIONS
 from lowres.studies.forgetting.evidence import (
     ABILITIES,
@@ -146,11 +148,6 @@ def _end_levels(record: Record) -> dict[str, float]:
         if there:
             found[group] = average(record.mean(probe, measures.score_name(probe)) for probe in there)
     return found
-
-
-def origin(evidence: Evidence) -> Shown:
-    """One sentence on where the evidence of the page comes from."""
-    return exhibits.origin("forgetting", evidence.records, evidence.published)
 
 
 def tuning_table(records: Iterable[Record]) -> Shown:
@@ -685,21 +682,6 @@ def _nats_over_stream(found: Evidence, point: Point, probes: Sequence[str], meas
     return " ".join(_two(average(record.mean(p + probe, measure) for probe in probes)) for record, p in steps)
 
 
-def drift(live: Sequence[Record]) -> Shown:
-    """The live run against the published records of the very same trials."""
-    return exhibits.drift_by_trial("forgetting", live)
-
-
-def verification() -> Shown:
-    """The last verification of published records."""
-    return exhibits.verification("forgetting")
-
-
-def deviations() -> Shown:
-    """Original, here, expected direction of the bias."""
-    return exhibits.deviations(DEVIATIONS)
-
-
 def cost_table(evidence: Evidence) -> Shown:
     """Per model of the main arm: seconds, tokens per second, memory; pretraining is not counted."""
     rows = []
@@ -711,6 +693,10 @@ def cost_table(evidence: Evidence) -> Shown:
     return shown_table(f"Cost of one stream, pretraining not counted ({where})", header, rows, stack=True)
 
 
-def parameters_table(params: Params) -> Shown:
-    """The values in force, those of the tier filled in."""
-    return exhibits.parameters_table(params)
+# --- what every page shows -------------------------------------------------------------------------------------------
+
+parameters_table = exhibits.parameters_table
+origin = partial(exhibits.origin, "forgetting")
+drift = partial(exhibits.drift_by_trial, "forgetting")
+verification = partial(exhibits.verification, "forgetting")
+deviations = partial(exhibits.deviations, DEVIATIONS)

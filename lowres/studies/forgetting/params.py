@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from lowres import data, world
+from lowres import data
 from lowres import models as language_models
 from lowres import tuners as ways
 from lowres.params import parameter
+from lowres.studies import TIERS, by_tier, reserved_seeds, seeds_in_names
 from lowres.studies.forgetting.paper import HUB_MODELS
 
-TIERS = ("smoke", "laptop", "gpu", "paper")
 ORDERS = ("forward", "reverse")
 CONTROLS = ("random-labels", "no-op", "general-only")
 REAL_STREAM = ("legal-summary", "consoling-reply", "question-asking", "explanation", "headline")
@@ -42,10 +42,6 @@ _GRID = (
 )
 
 
-def _tiers(smoke: object, laptop: object, gpu: object, paper: object) -> dict[str, object]:
-    return {"smoke": smoke, "laptop": laptop, "gpu": gpu, "paper": paper}
-
-
 @dataclass(frozen=True)
 class Params:
     """One run of the study. None means: as the tier says, or for tasks and probes: as the model's kind asks."""
@@ -54,7 +50,7 @@ class Params:
     models: tuple[str, ...] | None = parameter(
         None,
         "models that go through the stream, without a seed - world models, bundled ones, folders or Hub ids",
-        tiers=_tiers(
+        tiers=by_tier(
             ("world-xs~0.30",),
             _MATCHED,
             (*_GRID, "world-l", "world-l~0.55", "world-xl", REAL_MODEL),
@@ -65,19 +61,19 @@ class Params:
         None,
         "those of the models on which the further arms run - orders, shares, tuners, controls",
         may_be_empty=True,
-        tiers=_tiers(("world-xs~0.30",), (), ("world-s",), ()),
+        tiers=by_tier(("world-xs~0.30",), (), ("world-s",), ()),
     )
     seeds: tuple[int, ...] | None = parameter(
         None,
         "seeds of the pretraining of world models and, with it, of subset, shuffle and initialisation",
         low=0,
-        tiers=_tiers((0,), (0, 1), (0, 1, 2, 3, 4), (0,)),
+        tiers=by_tier((0,), (0, 1), (0, 1, 2, 3, 4), (0,)),
     )
     tasks: tuple[str, ...] | None = parameter(
         None, "the stream in its order; none - the five tasks that go with the model (the world's, or real ones)"
     )
     orders: tuple[str, ...] | None = parameter(
-        None, "orders of the stream", choices=ORDERS, tiers=_tiers(("forward",), ("forward",), ORDERS, ("forward",))
+        None, "orders of the stream", choices=ORDERS, tiers=by_tier(("forward",), ("forward",), ORDERS, ("forward",))
     )
     general_shares: tuple[float, ...] | None = parameter(
         None,
@@ -85,26 +81,26 @@ class Params:
         above=0,
         high=0.9,
         may_be_empty=True,
-        tiers=_tiers((0.3,), (), (0.1, 0.2, 0.3), ()),
+        tiers=by_tier((0.3,), (), (0.1, 0.2, 0.3), ()),
     )
     anchor: bool | None = parameter(
         None,
         "also with TELL's anchor before every input, alone and with the largest share of general data",
-        tiers=_tiers(False, False, True, False),
+        tiers=by_tier(False, False, True, False),
     )
     tuners: tuple[str, ...] | None = parameter(
         None,
         "ways of tuning besides full tuning",
         choices=ways.tuner_names,
         may_be_empty=True,
-        tiers=_tiers((), (), ("lora", "loreft"), ()),
+        tiers=by_tier((), (), ("lora", "loreft"), ()),
     )
     controls: tuple[str, ...] | None = parameter(
         None,
         "streams that must not teach anything",
         choices=CONTROLS,
         may_be_empty=True,
-        tiers=_tiers((), (), CONTROLS, ()),
+        tiers=by_tier((), (), CONTROLS, ()),
     )
     rate_factors: tuple[float, ...] | None = parameter(
         None,
@@ -112,48 +108,42 @@ class Params:
         "the rates chosen in the published records",
         above=0,
         may_be_empty=True,
-        tiers=_tiers((1.0,), (), (0.3, 1.0, 3.0), (1.0,)),
+        tiers=by_tier((1.0,), (), (0.3, 1.0, 3.0), (1.0,)),
     )
     sweep_seeds: tuple[int, ...] | None = parameter(
         None,
         "seeds for which the stream is also run at every candidate rate (forgetting against task loss)",
         low=0,
         may_be_empty=True,
-        tiers=_tiers((), (), (0, 1, 2), ()),
+        tiers=by_tier((), (), (0, 1, 2), ()),
     )
     task_tokens: int | None = parameter(
         None,
         "budget of each task of the stream",
         low=1,
         unit="tokens",
-        tiers=_tiers(400, 10_000, 10_000, 30_000),  # the smallest real task has some 34,000
+        tiers=by_tier(400, 10_000, 10_000, 30_000),  # the smallest real task has some 34,000
     )
-    steps: int | None = parameter(None, "updates per task", low=1, tiers=_tiers(4, 60, 60, 300))
-    batch_size: int | None = parameter(None, "examples per update", low=1, tiers=_tiers(8, 32, 32, 32))
-    items: int | None = parameter(None, "test examples of each task", low=1, tiers=_tiers(4, 32, 64, 200))
+    steps: int | None = parameter(None, "updates per task", low=1, tiers=by_tier(4, 60, 60, 300))
+    batch_size: int | None = parameter(None, "examples per update", low=1, tiers=by_tier(8, 32, 32, 32))
+    items: int | None = parameter(None, "test examples of each task", low=1, tiers=by_tier(4, 32, 64, 200))
     probes: tuple[str, ...] | None = parameter(
         None, "what is measured after every task; none - the groups of the study that go with the model"
     )
-    probe_items: int | None = parameter(None, "examples per probe", low=2, tiers=_tiers(8, 72, 192, 500))
+    probe_items: int | None = parameter(None, "examples per probe", low=2, tiers=by_tier(8, 72, 192, 500))
     real_steps: int | None = parameter(
         None,
         "updates per task of a short stream of SmolLM2 on the real tasks, run beside the models and too short for a "
         "verdict; 0 - none",
         low=0,
-        tiers=_tiers(0, 3, 0, 0),
+        tiers=by_tier(0, 3, 0, 0),
     )
     precision: str = parameter("auto", "number format of matrix products", choices=language_models.PRECISIONS)
 
     def problems(self) -> list[str]:
         """What contradicts what, and names that are not known."""
-        from lowres.studies.forgetting.arms import TUNING_SEED
-
         found = [problem for name in self.models or () if (problem := language_models.check_name(name))]
-        found += [
-            f"models must name {name!r} without its seed: seeds says which are run"
-            for name in self.models or ()
-            if world.is_world_model(name) and "@" in name
-        ]
+        found += seeds_in_names("models", self.models or ())
         found += [
             f"ablated holds {name!r}, which models leaves out"
             for name in self.ablated or ()
@@ -165,8 +155,7 @@ class Params:
             for name in self.probes or ()
             if name not in data.probe_names()
         ]
-        if TUNING_SEED in (*(self.seeds or ()), *(self.sweep_seeds or ())):
-            found.append(f"seeds must not hold {TUNING_SEED}, the seed of the subset on which learning rates are tuned")
+        found += reserved_seeds((*(self.seeds or ()), *(self.sweep_seeds or ())))
         left_out = sorted(set(self.sweep_seeds or ()) - set(self.seeds or ()))
         found += [f"sweep_seeds holds {seed}, which seeds leaves out" for seed in left_out]
         return found

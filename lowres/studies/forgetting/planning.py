@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lowres import world
+from lowres.studies import unseeded
 from lowres.studies.forgetting import arms
 from lowres.studies.forgetting.paper import HUB_MODELS
 from lowres.studies.forgetting.params import REAL_MODEL, Params
@@ -52,7 +53,7 @@ def plan(params: Params, ledger: Ledger) -> str:
 
     short = arms.short_stream(params)
     trials = [trial for trial in studies.planned(forgetting, params, ledger) if trial not in short]
-    by_model = {model: [t for t in trials if arms.unseeded(t.model) == model] for model in params.models or ()}
+    by_model = {model: [t for t in trials if unseeded(t.model) == model] for model in params.models or ()}
     rows = [_row(model, own, ledger) for model, own in by_model.items()]
     rows += [_short_row(short, ledger)] if short else []
     lines: list[tuple[str, ...]] = [("model", "trials", "recorded", "pretraining h", "streams h", "on")]

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import math
 import re
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from lowres.data import TaskOptions
+from lowres.studies import TUNING_SEED, best_rates, seeded, tuned_arm, unseeded
+
 if TYPE_CHECKING:
-    from lowres.data import TaskOptions
     from lowres.studies.loreft.params import Params
     from lowres.trial import Record, Trial
 
-TUNING_SEED = 1000  # a subset of its own: a rate is not chosen on the very examples that a trial trains on
 # The middle of the rates tried: of world models, of others.
 USUAL_RATES = {
     "full": (3e-3, 5e-5),
@@ -169,13 +169,6 @@ def layer_sets(layers: int) -> tuple[str, ...]:
 # --- trials ----------------------------------------------------------------------------------------------------------
 
 
-def seeded(model: str, seed: int) -> str:
-    """The model of a seed: a world model is pretrained from it too, any other model there is but once."""
-    from lowres import world
-
-    return f"{model}@{seed}" if world.is_world_model(model) and seed else model
-
-
 def tuning(params: Params) -> list[Trial]:
     """One trial per arm and candidate rate, judged on validation data; as many tries for every arm."""
     params, factors = with_whole_texts(params), params.rate_factors or ()
@@ -197,7 +190,7 @@ def with_whole_texts(params: Params) -> Params:
     from lowres.data import load_task
     from lowres.studies.loreft.checks import counter
 
-    train = load_task(params.task or "", task_options(params)).train
+    train = load_task(params.task or "", TaskOptions.of(params)).train
     if len(train) > 1:
         return params
     return replace(params, task_tokens=counter(params.model or "", params.precision)(train[0]))
@@ -261,7 +254,7 @@ def _trial(params: Params, setting: Setting, seed: int, rate: float) -> Trial:
         optimisation=None,
         evaluation=evaluation,
         seed=seed,
-        options=task_options(params),
+        options=TaskOptions.of(params),
         precision=params.precision,
     )
     if not arm.tuner:
@@ -270,19 +263,6 @@ def _trial(params: Params, setting: Setting, seed: int, rate: float) -> Trial:
     if arm.epochs != 1.0:
         optimisation = replace(optimisation, steps=_updates(trial, params, arm.epochs))
     return replace(trial, optimisation=optimisation)
-
-
-def task_options(params: Params) -> TaskOptions:
-    """How to read the reader's own task."""
-    from lowres.data import TaskOptions
-
-    return TaskOptions(
-        prompt_field=params.prompt_field,
-        target_field=params.target_field,
-        choices_field=params.choices_field,
-        instruction=params.instruction,
-        metric=params.metric,
-    )
 
 
 def _options(params: Params, setting: Setting) -> dict[str, Any]:
@@ -346,24 +326,7 @@ def learning_rates(params: Params, tuned: Sequence[Record] = ()) -> dict[str, fl
 
 def chosen_rates(tuned: Iterable[Record]) -> dict[str, float]:
     """The rate of each arm's best tuning record, by the likelihood of the validation targets; failed runs never win."""
-    by_arm: dict[str, list[Record]] = defaultdict(list)
-    for record in tuned:
-        if record.status == "done":
-            by_arm[record.trial["arm"].removeprefix("tuning ")].append(record)
-    best = {name: min(records, key=validation_loss) for name, records in by_arm.items()}
-    return {name: float(record.trial["optimisation"]["learning_rate"]) for name, record in best.items()}
-
-
-def validation_loss(record: Record) -> float:
-    """Nats per target token on the validation items."""
-    return record.mean("task", "target_nll")
-
-
-def unseeded(model: str) -> str:
-    """A world model without its seed; the inverse of `seeded`."""
-    from lowres import world
-
-    return model.partition("@")[0] if world.is_world_model(model) else model
+    return best_rates(tuned, tuned_arm)
 
 
 def is_about(record: Record, model: str, task: str) -> bool:

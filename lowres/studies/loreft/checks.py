@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from lowres.data import TaskOptions
 from lowres.params import InputError
 
 if TYPE_CHECKING:
@@ -24,12 +25,11 @@ def insist_on_possible(params: Params, trials: Sequence[Trial]) -> None:
             more positions than any prompt of the task has.
     """
     from lowres.data import load_task, take_tokens
-    from lowres.studies.loreft.arms import task_options
 
     tuned = [trial for trial in trials if trial.tuner is not None]
     if not tuned:
         return
-    task = load_task(params.task or "", task_options(params))
+    task = load_task(params.task or "", TaskOptions.of(params))
     count = counter(params.model or "", params.precision)
     largest = max(trial.recipe.task_tokens for trial in tuned)
     take_tokens(task.train, largest, count, 0, f"task {task.name!r}")
@@ -94,9 +94,8 @@ def longest_prompt(params: Params) -> int:
     """Tokens of the longest of the first prompts of the task, chat format included; of a world model's, the words."""
     from lowres import models, world
     from lowres.data import load_task
-    from lowres.studies.loreft.arms import task_options
 
-    model, examples = params.model or "", load_task(params.task or "", task_options(params)).train[:PROMPTS_LOOKED_AT]
+    model, examples = params.model or "", load_task(params.task or "", TaskOptions.of(params)).train[:PROMPTS_LOOKED_AT]
     if world.is_world_model(model):
         return max(len(example.prompt.split()) + 1 for example in examples)
     loaded = models.load(model, params.precision)

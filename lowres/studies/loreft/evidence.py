@@ -15,8 +15,9 @@ from lowres import world
 from lowres.claims import Claim, Part, Rule, Verdict, at_tier, judge_parts, with_holm
 from lowres.data import TaskOptions
 from lowres.exhibits import process_hours
+from lowres.studies import Gathered, Where
 from lowres.studies.loreft import claims
-from lowres.studies.loreft.arms import ARMS, MIDDLE, Arm, chosen_rates, task_options, unseeded
+from lowres.studies.loreft.arms import ARMS, MIDDLE, Arm, chosen_rates
 from lowres.studies.loreft.claims import CLAIMS, MARGIN
 from lowres.studies.loreft.params import Params
 
@@ -31,20 +32,6 @@ CURVED = "loreft"  # the arm of which curves vary one option
 
 
 @dataclass(frozen=True)
-class Where:
-    """A model (without its seed) and a task; `options` tell how to read a user's own."""
-
-    model: str
-    task: str
-    options: TaskOptions = TaskOptions()
-
-    @property
-    def is_world(self) -> bool:
-        """Whether the model is one of the generated world's."""
-        return world.is_world_model(self.model)
-
-
-@dataclass(frozen=True)
 class Point:
     """One arm at one budget: what a mean is taken over the seeds of. `options` are those that differ from the arm's."""
 
@@ -55,23 +42,15 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """The records that figures and verdicts draw on, grouped by point, those of the tuning, and their origin."""
+class Evidence(Gathered[Params, Point]):
+    """The records that figures and verdicts draw on; `tuned` are those of the tuning."""
 
-    params: Params
-    points: Mapping[Point, Mapping[int, Record]]
     tuned: Sequence[Record]
-    published: bool
-
-    @property
-    def records(self) -> list[Record]:
-        """All records of the study itself, point by point."""
-        return [record for seeds in self.points.values() for record in seeds.values()]
 
     @property
     def main(self) -> Where:
         """The model and task that the page was asked for."""
-        return Where(self.params.model or "", self.params.task or "", task_options(self.params))
+        return Where(self.params.model or "", self.params.task or "", TaskOptions.of(self.params))
 
     @property
     def places(self) -> list[Where]:
@@ -94,7 +73,7 @@ class Evidence:
     def _scores(self, point: Point, seeds: Sequence[int], outcome: str, measure: str) -> NDArray | None:
         import numpy as np
 
-        records, name = self._by_seed(point), measure or metric(point.where)
+        records, name = self._by_seed(point), measure or point.where.metric
         rows = [records[seed].outcomes.get(outcome, {}).get(name) for seed in seeds if seed in records]
         return np.array(rows) if rows and all(row is not None for row in rows) else None
 
@@ -122,13 +101,6 @@ class Evidence:
         return paired_effect(*pair) if pair and pair[0].size > 1 else None
 
 
-def metric(where: Where) -> str:
-    """The measure that counts on a place's task."""
-    from lowres.data import load_task
-
-    return load_task(where.task, where.options).metric
-
-
 # --- gathering -------------------------------------------------------------------------------------------------------
 
 
@@ -137,21 +109,16 @@ def gather(params: Params, live: Sequence[Record]) -> Evidence:
     from lowres.ledger import read_published
 
     stored = [record for record in read_published("loreft") if record.status == "done"]
-    known = {where_of(record) for record in stored}
-    chosen = stored + [r for r in live if r.status == "done" and where_of(r) not in known]
+    known = {Where.of(record) for record in stored}
+    chosen = stored + [r for r in live if r.status == "done" and Where.of(r) not in known]
     tuned = [record for record in chosen if record.trial["arm"].startswith("tuning ")]
     tested = [record for record in chosen if record.trial["evaluation"]["split"] == "test"]
-    known_rates = {where: chosen_rates(r for r in tuned if where_of(r) == where) for where in map(where_of, tuned)}
+    known_rates = {where: chosen_rates(r for r in tuned if Where.of(r) == where) for where in map(Where.of, tuned)}
     points: dict[Point, dict[int, Record]] = defaultdict(dict)
     for record in _comparable(tested):
-        for point in points_of(record, known_rates.get(where_of(record), {})):
+        for point in points_of(record, known_rates.get(Where.of(record), {})):
             points[point][record.trial["seed"]] = record
-    return Evidence(params, dict(points), tuned, bool(stored))
-
-
-def where_of(record: Record) -> Where:
-    """Model and task of a record."""
-    return Where(unseeded(record.trial["model"]), record.trial["task"], TaskOptions(**record.trial["options"]))
+    return Evidence(params, dict(points), bool(stored), tuned)
 
 
 def points_of(record: Record, rates: Mapping[str, float]) -> list[Point]:
@@ -184,14 +151,14 @@ def _point(record: Record, arm: Arm) -> Point:
         for name, value in (trial["tuner"] or {}).items()
         if name != "name" and value != getattr(usual, name) and getattr(usual, name) != MIDDLE
     }
-    return Point(where_of(record), arm.name, trial["recipe"]["task_tokens"], tuple(differing.items()))
+    return Point(Where.of(record), arm.name, trial["recipe"]["task_tokens"], tuple(differing.items()))
 
 
 def _comparable(records: Sequence[Record]) -> list[Record]:
     """Only records made and measured alike can be compared: the most frequent setting at each place."""
     found = []
-    for where in dict.fromkeys(map(where_of, records)):
-        group = [record for record in records if where_of(record) == where]
+    for where in dict.fromkeys(map(Where.of, records)):
+        group = [record for record in records if Where.of(record) == where]
         measured = Counter(json.dumps(r.trial["evaluation"]) for r in group if r.trial["tuner"])
         trained = Counter(_training(record) for record in group if record.trial["tuner"])
         if trained:
@@ -209,7 +176,7 @@ def _training(record: Record) -> tuple[Any, ...]:
 
 def rates(evidence: Evidence, where: Where) -> dict[str, float]:
     """The chosen learning rate of each arm at a place."""
-    return chosen_rates(record for record in evidence.tuned if where_of(record) == where)
+    return chosen_rates(record for record in evidence.tuned if Where.of(record) == where)
 
 
 # --- contrasts over places -------------------------------------------------------------------------------------------

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from lowres import data, models
 from lowres.params import parameter
+from lowres.studies import TIERS, by_tier, reserved_seeds, seeds_in_names
 from lowres.studies.loreft.arms import ARMS
 
-TIERS = ("smoke", "laptop", "gpu", "paper")
 CURVES = ("ranks", "layers", "positions", "data")
 MAIN = (
     *("untouched", "full", "bitfit", "lora", "lora-small", "dora", "ia3", "prefix", "prompt", "series-adapter"),
@@ -22,10 +22,6 @@ def arm_names() -> tuple[str, ...]:
     return tuple(ARMS)
 
 
-def _tiers(smoke: object, laptop: object, gpu: object, paper: object) -> dict[str, object]:
-    return {"smoke": smoke, "laptop": laptop, "gpu": gpu, "paper": paper}
-
-
 @dataclass(frozen=True)
 class Params:
     """One run of the study on one model and one task. None means: as the tier says."""
@@ -34,34 +30,34 @@ class Params:
     model: str | None = parameter(
         None,
         "a bundled model, a world model (without its seed), a local folder or a Hub id",
-        tiers=_tiers("world-xs~0.30", "smollm2-135m-instruct", "smollm2-135m-instruct", "huggyllama/llama-7b"),
+        tiers=by_tier("world-xs~0.30", "smollm2-135m-instruct", "smollm2-135m-instruct", "huggyllama/llama-7b"),
     )
     task: str | None = parameter(
         None,
         "a task of the book, jsonl:PATH (your own) or hub:ID",
-        tiers=_tiers("world-question", "siqa-csqa", "commonsense", "commonsense"),
+        tiers=by_tier("world-question", "siqa-csqa", "commonsense", "commonsense"),
     )
     arms: tuple[str, ...] | None = parameter(
         None,
         "which arms are run",
         choices=arm_names,
-        tiers=_tiers(FEW, ("untouched", "lora", "loreft"), arm_names(), arm_names()),
+        tiers=by_tier(FEW, ("untouched", "lora", "loreft"), arm_names(), arm_names()),
     )
     task_tokens: int | None = parameter(
-        None, "budget of task data", low=1, unit="tokens", tiers=_tiers(400, 2_000, 700_000, 8_000_000)
+        None, "budget of task data", low=1, unit="tokens", tiers=by_tier(400, 2_000, 700_000, 8_000_000)
     )
     curves: tuple[str, ...] | None = parameter(
         None,
         "also runs LoReFT with other ranks, layers or positions, and LoReFT and LoRA with less data",
         choices=CURVES,
         may_be_empty=True,
-        tiers=_tiers((), (), CURVES, CURVES),
+        tiers=by_tier((), (), CURVES, CURVES),
     )
     seeds: tuple[int, ...] | None = parameter(
         None,
         "seeds of subset, shuffle and initialisation (of a world model's pretraining too)",
         low=0,
-        tiers=_tiers((0,), (0,), (0, 1, 2), (0, 1, 2)),
+        tiers=by_tier((0,), (0,), (0, 1, 2), (0, 1, 2)),
     )
     rate_factors: tuple[float, ...] | None = parameter(
         None,
@@ -69,20 +65,20 @@ class Params:
         "none - the rates chosen in the published records",
         above=0,
         may_be_empty=True,
-        tiers=_tiers((1.0,), (), (0.25, 1.0, 4.0), (0.25, 1.0, 4.0)),
+        tiers=by_tier((1.0,), (), (0.25, 1.0, 4.0), (0.25, 1.0, 4.0)),
     )
     epochs: int = parameter(3, "passes over the training data", low=1)
     batch_size: int = parameter(8, "examples per update", low=1)
-    items: int | None = parameter(None, "test examples", low=1, tiers=_tiers(8, 200, 1_000, 4_000))
+    items: int | None = parameter(None, "test examples", low=1, tiers=by_tier(8, 200, 1_000, 4_000))
     tuning_items: int = parameter(100, "validation examples that decide on a learning rate", low=1)
     probes: tuple[str, ...] | None = parameter(
         None,
         "what is measured besides the task, to see what is forgotten",
         choices=data.probe_names,
         may_be_empty=True,
-        tiers=_tiers(("world-fact-home",), ("wiki-nll",), ("wiki-know", "wiki-nll"), ("wiki-know", "wiki-nll")),
+        tiers=by_tier(("world-fact-home",), ("wiki-nll",), ("wiki-know", "wiki-nll"), ("wiki-know", "wiki-nll")),
     )
-    probe_items: int | None = parameter(None, "examples per probe", low=1, tiers=_tiers(8, 16, 500, 500))
+    probe_items: int | None = parameter(None, "examples per probe", low=1, tiers=by_tier(8, 16, 500, 500))
     precision: str = parameter("auto", "number format of matrix products", choices=models.PRECISIONS)
     prompt_field: str | None = parameter(None, "your own task - name of the field that holds the input")
     target_field: str | None = parameter(None, "your own task - name of the field that holds the answer")
@@ -92,20 +88,11 @@ class Params:
 
     def problems(self) -> list[str]:
         """What contradicts what, and names that are not known."""
-        from lowres import world
-        from lowres.studies.loreft.arms import TUNING_SEED
-
         model, task = self.model or "", self.task or ""
         found = [
             p for name, check in ((task, data.check_name), (model, models.check_name)) if name and (p := check(name))
         ]
-        if world.is_world_model(model) and "@" in model:
-            found.append(f"model must name {model!r} without its seed: seeds says which are run")
-        if TUNING_SEED in (self.seeds or ()):
-            found.append(f"seeds must not hold {TUNING_SEED}, the seed of the subset on which learning rates are tuned")
-        own = ("prompt_field", "target_field", "choices_field", "instruction", "metric")
-        given = [name for name in own if ":" not in task and getattr(self, name) is not None]
-        found += [f"{name} is for your own task (jsonl:PATH or hub:ID), but task is {task}" for name in given]
+        found += [*seeds_in_names("model", [model]), *reserved_seeds(self.seeds or ()), *data.misplaced_options(self)]
         found += [
             f"probes holds {probe!r}, whose items the task {task!r} trains on"
             for probe in self.probes or ()

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from lowres.data import TaskOptions
+from lowres.studies import TUNING_SEED, best_rates, tuned_arm
 from lowres.studies.tell.params import Params
 
 if TYPE_CHECKING:
     from lowres.trial import Evaluation, Recipe, Record, Trial
 
-TUNING_SEED = 1000  # a subset of its own: a rate is not chosen on the very examples that a trial trains on
 USUAL_RATE = 3e-4
 FAMILIES = ("task-only", "equal-steps", "mixed")
 
@@ -161,7 +161,7 @@ def _trial(params: Params, arm: Arm, task_tokens: int, ratio: float, seed: int, 
         optimisation=None,
         evaluation=_evaluation(params),
         seed=seed,
-        options=task_options(params),
+        options=TaskOptions.of(params),
         precision=params.precision,
     )
     return _with_optimisation(trial, params, arm, ratio, rates) if arm.family else trial
@@ -184,19 +184,6 @@ def _evaluation(params: Params) -> Evaluation:
     from lowres.trial import Evaluation
 
     return Evaluation(items=params.items or 0, probes=tuple(params.probes or ()), probe_items=params.probe_items or 0)
-
-
-def task_options(params: Params):  # type: ignore[no-untyped-def]
-    """How to read the reader's own task."""
-    from lowres.data import TaskOptions
-
-    return TaskOptions(
-        prompt_field=params.prompt_field,
-        target_field=params.target_field,
-        choices_field=params.choices_field,
-        instruction=params.instruction,
-        metric=params.metric,
-    )
 
 
 def _with_optimisation(trial: Trial, params: Params, arm: Arm, ratio: float, rates: dict[str, float]) -> Trial:
@@ -238,7 +225,7 @@ def learning_rates(params: Params, tuned: Sequence[Record] = ()) -> dict[str, fl
         from lowres.ledger import read_published
 
         tuned = [record for record in read_published("tell") if _is_tuning_for(params, record)]
-    return chosen_rates([record for record in tuned if record.status == "done"])
+    return chosen_rates(tuned)
 
 
 def chosen_rates(tuned: Sequence[Record]) -> dict[str, float]:
@@ -247,15 +234,7 @@ def chosen_rates(tuned: Sequence[Record]) -> dict[str, float]:
     The task's metric is what counts in the end, but on some dozens of items it is mostly noise: in a first look rates
     a factor of ten apart differed by 0.003 in token F1 and by 1.2 nats per token.
     """
-    by_family: dict[str, list[Record]] = defaultdict(list)
-    for record in tuned:
-        by_family[record.trial["arm"].removeprefix("tuning ")].append(record)
-    best = {family: min(records, key=_validation_loss) for family, records in by_family.items()}
-    return {family: float(record.trial["optimisation"]["learning_rate"]) for family, record in best.items()}
-
-
-def _validation_loss(record: Record) -> float:
-    return record.mean("task", "target_nll")
+    return best_rates(tuned, tuned_arm)
 
 
 def _is_tuning_for(params: Params, record: Record) -> bool:

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lowres.claims import Claim, Part, Rule, Verdict, at_tier, judge_parts, with_holm
+from lowres.data import TaskOptions, load_task
 from lowres.exhibits import process_hours
-from lowres.studies.tell.arms import task_options
+from lowres.studies import Gathered
 from lowres.studies.tell.claims import CLAIMS, MARGIN
 from lowres.studies.tell.params import Params
 
@@ -38,12 +39,9 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """The records that figures and verdicts draw on, grouped by point, and where they come from."""
+class Evidence(Gathered[Params, Point]):
+    """The records that figures and verdicts draw on; `metric` is that of the task."""
 
-    params: Params
-    points: Mapping[Point, Mapping[int, Record]]
-    published: bool
     metric: str
 
     @property
@@ -51,11 +49,6 @@ class Evidence:
         """B: the smallest task budget at which TELL was run; else the smallest of the parameters."""
         found = [point.task_tokens for point in self.points if point.arm == "tell" and point.general_tokens]
         return min(found, default=min(self.params.task_tokens or (0,)))
-
-    @property
-    def records(self) -> list[Record]:
-        """All records, point by point."""
-        return [record for seeds in self.points.values() for record in seeds.values()]
 
     def at(self, arm: str, budget: int | None = None, ratio: float | None = None) -> Point:
         """The point of an arm at a budget (default B) and a ratio (default: the study's)."""
@@ -98,7 +91,6 @@ class Evidence:
 
 def gather(params: Params, live: Sequence[Record]) -> Evidence:
     """The evidence for this model, task and tuner: published records if there are any, else the live ones."""
-    from lowres.data import load_task
     from lowres.ledger import read_published
 
     stored = [record for record in read_published("tell") if _is_about(params, record)]
@@ -109,7 +101,7 @@ def gather(params: Params, live: Sequence[Record]) -> Evidence:
         point = Point(record.trial["arm"], recipe["task_tokens"], recipe["general_tokens"])
         points[point][record.trial["seed"]] = record
     _name_both(points)
-    return Evidence(params, dict(points), bool(stored), load_task(params.task, task_options(params)).metric)
+    return Evidence(params, dict(points), bool(stored), load_task(params.task, TaskOptions.of(params)).metric)
 
 
 def _name_both(points: dict[Point, dict[int, Record]]) -> None:

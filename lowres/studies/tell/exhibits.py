@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lowres import exhibits
+from lowres.data import TaskOptions
 from lowres.exhibits import BARS, average, probes_of
 from lowres.markup import Shown, shown_table, shown_text
 from lowres.studies.tell.arms import ARMS
 from lowres.studies.tell.claims import DEVIATIONS, MARGIN
 from lowres.studies.tell.evidence import Evidence, Point, sft_curve, sweep
-from lowres.studies.tell.params import Params
 
 if TYPE_CHECKING:
     from lowres.stats import Effect
@@ -24,11 +25,6 @@ def arms_table(arms: Sequence[str]) -> Shown:
     """What each arm does, and what it is tuned with."""
     rows = [(name, ARMS[name].meaning, ARMS[name].family or "not tuned") for name in arms]
     return shown_table("The arms", ("Arm", "What it does", "Family that shares a learning rate"), rows, stack=True)
-
-
-def origin(evidence: Evidence) -> Shown:
-    """One sentence on where the evidence of the page comes from."""
-    return exhibits.origin("tell", evidence.records, evidence.published)
 
 
 # --- tuning ----------------------------------------------------------------------------------------------------------
@@ -287,17 +283,11 @@ def live_table(records: Sequence[Record]) -> Shown:
     return shown_table("The live run on this machine", header, rows, stack=True)
 
 
-def drift(live: Sequence[Record]) -> Shown:
-    """The live run against the published records of the very same trials: equal bit for bit, or how far apart."""
-    return exhibits.drift("tell", live)
-
-
 def samples(evidence: Evidence, count: int = 4) -> Shown:
     """What the models wrote for the first test items, beside what was asked for."""
     from lowres.data import load_task
-    from lowres.studies.tell.arms import task_options
 
-    task = load_task(evidence.params.task, task_options(evidence.params))
+    task = load_task(evidence.params.task, TaskOptions.of(evidence.params))
     arms = [name for name in ("untouched", "sft", "tell") if evidence.points.get(evidence.at(name))]
     texts = {}
     for name in arms:
@@ -341,11 +331,6 @@ def controls(evidence: Evidence) -> Shown:
     return shown_table("Controls", header, rows, stack=True)
 
 
-def deviations() -> Shown:
-    """Original, here, expected direction of the bias."""
-    return exhibits.deviations(DEVIATIONS)
-
-
 def cost_table(evidence: Evidence) -> Shown:
     """Per arm at B: seconds, tokens per second, memory."""
     rows = []
@@ -356,11 +341,6 @@ def cost_table(evidence: Evidence) -> Shown:
             rows.append((name, *exhibits.cost_cells(records)))
     header = ("Arm", *exhibits.COST)
     return shown_table(f"Cost of a trial ({exhibits.machines(evidence.records)})", header, rows, stack=True)
-
-
-def verification() -> Shown:
-    """The last verification of published records."""
-    return exhibits.verification("tell")
 
 
 def trial_table(trials: Sequence[Trial], recorded: int) -> Shown:
@@ -382,6 +362,10 @@ def trial_table(trials: Sequence[Trial], recorded: int) -> Shown:
     return shown_table(caption, header, rows, stack=True)
 
 
-def parameters_table(params: Params) -> Shown:
-    """The values in force, those of the tier filled in."""
-    return exhibits.parameters_table(params)
+# --- what every page shows -------------------------------------------------------------------------------------------
+
+parameters_table = exhibits.parameters_table
+origin = partial(exhibits.origin, "tell")
+drift = partial(exhibits.drift, "tell")
+verification = partial(exhibits.verification, "tell")
+deviations = partial(exhibits.deviations, DEVIATIONS)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from lowres import data, models, tuners
 from lowres.params import parameter
+from lowres.studies import TIERS, by_tier, reserved_seeds
 
-TIERS = ("smoke", "laptop", "gpu", "paper")
 ANCHORS = ("hand-written", "model-written")
 ARM_NAMES = (
     "untouched",
@@ -26,7 +26,7 @@ ARM_NAMES = (
 
 def _tiers(smoke: object, laptop: object, gpu: object) -> dict[str, object]:
     """The paper tier runs the grid of the gpu tier on the model and the task that it is given."""
-    return {"smoke": smoke, "laptop": laptop, "gpu": gpu, "paper": gpu}
+    return by_tier(smoke, laptop, gpu, gpu)
 
 
 @dataclass(frozen=True)
@@ -95,18 +95,11 @@ class Params:
 
     def problems(self) -> list[str]:
         """What contradicts what, and names that are not known."""
-        from lowres.studies.tell.arms import TUNING_SEED
-
         found = [problem for problem in (data.check_name(self.task), models.check_name(self.model)) if problem]
-        if TUNING_SEED in (self.seeds or ()):
-            found.append(f"seeds must not hold {TUNING_SEED}, the seed of the subset on which learning rates are tuned")
+        found += reserved_seeds(self.seeds or ())
         arms = self.arms or ()
         if "tell" not in arms and self.ratios:
             found.append("ratios are swept for the tell arm, which arms leaves out")
         if "sft" not in arms and self.sft_tokens:
             found.append("sft_tokens are for the sft arm, which arms leaves out")
-        own = ("prompt_field", "target_field", "choices_field", "instruction", "metric")
-        if ":" not in self.task:
-            given = [name for name in own if getattr(self, name) is not None]
-            found += [f"{name} is for your own task (jsonl:PATH or hub:ID), but task is {self.task}" for name in given]
-        return found
+        return found + data.misplaced_options(self)

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 from lowres.data.examples import normalise
 from lowres.data.rationales import OWN
-from lowres.exhibits import average, spelled
+from lowres.exhibits import average, measure, spelled
 from lowres.markup import Shown, shown_table, shown_text
-from lowres.studies.fiat.evidence import Evidence, Place
+from lowres.studies import Where
+from lowres.studies.fiat.evidence import Evidence
 from lowres.studies.fiat.exhibits.common import (
     Row,
     examples_of,
     label,
     level,
-    measure,
     per_place,
     places,
     seeds_of,
@@ -38,7 +38,7 @@ def quality_table(evidence: Evidence) -> Shown:
     return per_place(listed, lambda place: _quality(evidence, place), NONE)
 
 
-def _quality(evidence: Evidence, place: Place) -> Shown:
+def _quality(evidence: Evidence, place: Where) -> Shown:
     rows: list[Row] = []
     for beta in evidence.betas(place):
         scores = level(evidence, evidence.at(place, "beta", beta=beta)) if beta != OWN else None
@@ -52,7 +52,7 @@ def _quality(evidence: Evidence, place: Place) -> Shown:
     return shown_table(caption, header, rows, stack=True)
 
 
-def files_of(evidence: Evidence, place: Place, beta: str) -> list[Written]:
+def files_of(evidence: Evidence, place: Where, beta: str) -> list[Written]:
     """All rationales of a writer at a place, each file once; those of a vote are counted with the vote."""
     found: dict[str, list[Written]] = {}
     for point, seeds in evidence.points.items():
@@ -83,7 +83,7 @@ def by_beta(evidence: Evidence) -> Shown:
     return per_place(listed, lambda place: _by_beta(evidence, place), nothing)
 
 
-def _by_beta(evidence: Evidence, place: Place) -> Shown:
+def _by_beta(evidence: Evidence, place: Where) -> Shown:
     rows = []
     for beta in evidence.betas(place):
         arm = "own-rationale" if beta == OWN else "R0"
@@ -113,7 +113,7 @@ def copying(evidence: Evidence) -> Shown:
     return per_place(listed, lambda place: _copying_table(evidence, place), nothing)
 
 
-def _copying(evidence: Evidence, place: Place) -> list[Row]:
+def _copying(evidence: Evidence, place: Where) -> list[Row]:
     rows: list[Row] = []
     size = max(evidence.sizes(place), default=0)
     heard = {r.trial["seed"]: r for r in seeds_of(evidence, evidence.at(place, "R0", size))}
@@ -129,7 +129,7 @@ def _copying(evidence: Evidence, place: Place) -> list[Row]:
     return rows if any(str(row[0]).startswith("R0") for row in rows) else []
 
 
-def _pairs(place: Place, record: Record, source: Record) -> Iterator[tuple[bool, bool, bool]]:
+def _pairs(place: Where, record: Record, source: Record) -> Iterator[tuple[bool, bool, bool]]:
     """Per test item that beta answered: whether beta is right, whether tau says the same, whether tau is right."""
     written, examples = written_for(place, source), examples_of(place, record)
     for example, said in zip(examples, answers_of(record, examples), strict=False):
@@ -159,7 +159,7 @@ def _counts(pairs: Sequence[tuple[bool, bool, bool]]) -> Row:
     return tuple(cells)
 
 
-def _copying_table(evidence: Evidence, place: Place) -> Shown:
+def _copying_table(evidence: Evidence, place: Where) -> Shown:
     header = (
         *("Arm", "Items with beta right", "tau repeats it", "tau is right"),
         *("Items with beta wrong", "tau repeats it", "tau is right"),

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from lowres import world
 from lowres.data import rationales
-from lowres.exhibits import METRICS
 from lowres.markup import Shown, folded, joined
 from lowres.params import InputError
-from lowres.studies.fiat.arms import ARMS, unseeded
-from lowres.studies.fiat.evidence import Evidence, Place, Point, metric, named
+from lowres.studies import Where, unseeded
+from lowres.studies.fiat.arms import ARMS
+from lowres.studies.fiat.evidence import Evidence, Point, named
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,35 +32,29 @@ SHORT = {
 }
 
 
-def label(place: Place) -> str:
+def label(place: Where) -> str:
     """A place in words."""
     return named(place)
 
 
-def slug(place: Place) -> str:
+def slug(place: Where) -> str:
     """A place as a part of a figure's name."""
     return re.sub("[^a-z0-9]+", "-", named(place).lower()).strip("-")
 
 
-def measure(place: Place) -> str:
-    """The name of a task's measure."""
-    name = metric(place)
-    return METRICS.get(name, name)
-
-
-def places(evidence: Evidence) -> list[Place]:
+def places(evidence: Evidence) -> list[Where]:
     """Where something was run, the place that the page was asked for first."""
     return sorted(evidence.places, key=lambda place: place != evidence.main)
 
 
-def per_place(listed: Sequence[Place], draw: Callable[[Place], Shown], otherwise: Shown) -> Shown:
+def per_place(listed: Sequence[Where], draw: Callable[[Where], Shown], otherwise: Shown) -> Shown:
     """The first place in full, the others folded."""
     if not listed:
         return otherwise
     return joined([draw(listed[0]), *(folded(f"The same for {label(place)}", draw(place)) for place in listed[1:])])
 
 
-def sizes_of(evidence: Evidence, place: Place, arm: str) -> list[int]:
+def sizes_of(evidence: Evidence, place: Where, arm: str) -> list[int]:
     """The sizes of the training set to look for an arm at; 0 for one that is not tuned."""
     return evidence.sizes(place) if ARMS[arm].tuned else [0]
 
@@ -75,13 +69,9 @@ def seeds_of(evidence: Evidence, point: Point) -> list[Record]:
     return list(evidence.points.get(point, {}).values())
 
 
-def examples_of(place: Place, record: Record) -> Sequence[Example]:
+def examples_of(place: Where, record: Record) -> Sequence[Example]:
     """The test examples that a record was measured on."""
-    from lowres.data import load_task
-
-    task = load_task(place.task, place.options)
-    found: Sequence[Example] = task.test[: record.trial["evaluation"]["items"]]
-    return found
+    return place.load().test[: record.trial["evaluation"]["items"]]
 
 
 def level(evidence: Evidence, point: Point, measure: str = "") -> NDArray | None:
@@ -90,7 +80,7 @@ def level(evidence: Evidence, point: Point, measure: str = "") -> NDArray | None
     return None if scores is None else evidence.grouped(point.place, scores)
 
 
-def written_for(place: Place, record: Record) -> Mapping[str, Written]:
+def written_for(place: Where, record: Record) -> Mapping[str, Written]:
     """The rationales that a record's arm had, by the id of their example; none where the file is not at hand."""
     name = record.trial["recipe"].get("rationales", "")
     if name == rationales.OWN:

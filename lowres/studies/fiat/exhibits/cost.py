@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 from lowres import exhibits
 from lowres.data.rationales import OWN
-from lowres.exhibits import average, spelled
+from lowres.exhibits import average, measure, spelled
 from lowres.markup import Shown, shown_table, shown_text
-from lowres.studies.fiat.arms import ARMS, unseeded
-from lowres.studies.fiat.evidence import Evidence, Place, Point
+from lowres.studies import Where, unseeded
+from lowres.studies.fiat.arms import ARMS
+from lowres.studies.fiat.evidence import Evidence, Point
 from lowres.studies.fiat.exhibits.common import (
     Row,
     examples_of,
     label,
     level,
-    measure,
     parameters,
     per_place,
     places,
@@ -37,7 +37,7 @@ def cost_table(evidence: Evidence) -> Shown:
     return per_place(places(evidence), lambda place: _cost(evidence, place), shown_text("No trial is at hand."))
 
 
-def _cost(evidence: Evidence, place: Place) -> Shown:
+def _cost(evidence: Evidence, place: Where) -> Shown:
     rows: list[Row] = []
     for name in ARMS:
         for size in sizes_of(evidence, place, name)[-1:]:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from lowres import exhibits, world
-from lowres.data import rationales
+from lowres.data import TaskOptions, rationales
 from lowres.data.rationales import OWN
 from lowres.markup import Html, Shown, folded, joined, markup, shown_lines, shown_table, shown_text
 from lowres.params import InputError
-from lowres.studies.fiat.arms import ARMS, FACTORS, LADDER, left_out, rate_arm, task_options
+from lowres.studies.fiat.arms import ARMS, FACTORS, LADDER, left_out, rate_arm
 from lowres.studies.fiat.claims import DEVIATIONS
-from lowres.studies.fiat.evidence import Evidence, metric, place_of
+from lowres.studies.fiat.evidence import place_of
 from lowres.studies.fiat.exhibits.common import Row, label
 from lowres.studies.fiat.params import FILE, NO_BASE, Params
 from lowres.studies.fiat.planning import READY, RECORDED, WAITING
@@ -23,11 +24,6 @@ if TYPE_CHECKING:
 
 SHOWN_TRACES = 3
 UNWRITTEN = "(what beta writes)"
-
-
-def parameters_table(params: Params) -> Shown:
-    """The values in force, those of the tier filled in."""
-    return exhibits.parameters_table(params)
 
 
 # --- what the models read --------------------------------------------------------------------------------------------
@@ -81,7 +77,7 @@ def ladder_prompts(params: Params) -> Shown:
     """What every rung's model reads about the same test item, part by part, and in full on a click."""
     from lowres.data import load_task
 
-    task = load_task(params.task or "", task_options(params))
+    task = load_task(params.task or "", TaskOptions.of(params))
     example, text = task.test[0], rationale_of(params, task.test[0])
     rows: list[Row] = []
     full = []
@@ -211,32 +207,12 @@ def live_table(records: Sequence[Record]) -> Shown:
         measures, optimisation = record.outcomes["task"], record.trial["optimisation"] or {}
         rate = optimisation.get("learning_rate", 0)
         loss = f"{record.mean('task', 'target_nll'):.3f}" if "target_nll" in measures else "-"
-        score = f"{record.mean('task', metric(place_of(record, {}))):.3f}"
+        score = f"{record.mean('task', place_of(record, {}).metric):.3f}"
         size = record.trial["recipe"].get("task_examples", 0)
         cells = (size, f"{rate:g}" if rate else "-", score, loss, f"{record.cost['seconds']:.0f} s")
         rows.append((f"{record.trial['arm']}, seed {record.trial['seed']}", *cells))
     header = ("Arm", "Examples", "Learning rate", "Score", "Nats per target token", "Time")
     return shown_table("The live run on this machine", header, rows, stack=True)
-
-
-def origin(evidence: Evidence) -> Shown:
-    """One sentence on where the evidence of the page comes from."""
-    return exhibits.origin("fiat", evidence.records, evidence.published)
-
-
-def drift(live: Sequence[Record]) -> Shown:
-    """The live run against the published records of the very same trials."""
-    return exhibits.drift_by_trial("fiat", live)
-
-
-def verification() -> Shown:
-    """The last verification of published records."""
-    return exhibits.verification("fiat")
-
-
-def deviations() -> Shown:
-    """Original, here, expected direction of the bias."""
-    return exhibits.deviations(DEVIATIONS)
 
 
 # --- tuning ----------------------------------------------------------------------------------------------------------
@@ -270,3 +246,12 @@ def tuning_table(records: Iterable[Record]) -> Shown:
 def _group(record: Record) -> tuple[object, ...]:
     trial = record.trial
     return trial["task"], trial["model"], trial["arm"], trial["recipe"]["task_examples"]
+
+
+# --- what every page shows -------------------------------------------------------------------------------------------
+
+parameters_table = exhibits.parameters_table
+origin = partial(exhibits.origin, "fiat")
+drift = partial(exhibits.drift_by_trial, "fiat")
+verification = partial(exhibits.verification, "fiat")
+deviations = partial(exhibits.deviations, DEVIATIONS)

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from lowres.exhibits import BARS, frame
+from lowres.exhibits import BARS, frame, measure
 from lowres.markup import Shown, joined, shown_table, shown_text
+from lowres.studies import Where
 from lowres.studies.fiat.arms import ARMS, FACTORS
-from lowres.studies.fiat.evidence import Evidence, Place, metric
-from lowres.studies.fiat.exhibits.common import label, measure, per_place, places, slug
+from lowres.studies.fiat.evidence import Evidence
+from lowres.studies.fiat.exhibits.common import label, per_place, places, slug
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -58,7 +59,7 @@ def _ordered(letters: set[str]) -> str:
     return "".join(letter for letter in LETTERS if letter in letters)
 
 
-def factorial_of(evidence: Evidence, place: Place, size: int) -> Factorial | None:
+def factorial_of(evidence: Evidence, place: Where, size: int) -> Factorial | None:
     """The factorial at a place and size: of all four letters, else of those beside B; None where cells are missing."""
     for letters, fixed in ((LETTERS, ""), ("CIP", "B")):
         ways = {_ordered(set(way) | set(fixed)): way for way in _subsets(letters)}
@@ -73,20 +74,20 @@ def _subsets(letters: str) -> list[tuple[str, ...]]:
     return [chosen for size in range(len(letters) + 1) for chosen in combinations(letters, size)]
 
 
-def _cells(evidence: Evidence, place: Place, size: int, cells: Sequence[str]) -> dict[str, NDArray]:
+def _cells(evidence: Evidence, place: Where, size: int, cells: Sequence[str]) -> dict[str, NDArray]:
     """Scores of cells on the seeds that all of them have; nothing where there are none."""
     import numpy as np
 
     found = {cell: evidence.points.get(evidence.at(place, ARM_OF[cell], size), {}) for cell in cells}
     seeds = sorted(set.intersection(*(set(records) for records in found.values())))
-    name = metric(place)
+    name = place.metric
     if not seeds:
         return {}
     tables = {cell: np.array([own[seed].outcomes["task"][name] for seed in seeds]) for cell, own in found.items()}
     return {cell: evidence.grouped(place, table) for cell, table in tables.items()}
 
 
-def _all(evidence: Evidence, place: Place) -> dict[int, Factorial]:
+def _all(evidence: Evidence, place: Where) -> dict[int, Factorial]:
     found = {size: factorial_of(evidence, place, size) for size in evidence.sizes(place)}
     return {size: one for size, one in found.items() if one is not None}
 
@@ -101,7 +102,7 @@ def factorial(evidence: Evidence) -> Shown:
     return per_place(listed, lambda place: joined([_figure(evidence, place), _table(evidence, place)]), nothing)
 
 
-def _figure(evidence: Evidence, place: Place) -> Shown:
+def _figure(evidence: Evidence, place: Where) -> Shown:
     from lowres.figures import Plot, forest
 
     found, rows, told = _all(evidence, place), [], []
@@ -124,7 +125,7 @@ def _figure(evidence: Evidence, place: Place) -> Shown:
     return forest(frame(rows, "row", "series", "estimate", "low", "high"), plot, marks={"no effect": 0.0})
 
 
-def _table(evidence: Evidence, place: Place) -> Shown:
+def _table(evidence: Evidence, place: Where) -> Shown:
     rows = []
     for size, one in _all(evidence, place).items():
         for letter in one.letters.removeprefix("C"):

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from lowres.exhibits import spelled
 from lowres.markup import Shown, joined, shown_table, shown_text
+from lowres.studies import Where
 from lowres.studies.fiat import paper
 from lowres.studies.fiat.arms import LADDER
-from lowres.studies.fiat.evidence import Evidence, Place, groups_of
+from lowres.studies.fiat.evidence import Evidence, groups_of
 from lowres.studies.fiat.exhibits.common import Row, label, level, per_place, places, sizes_of, spoken
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def ranking_table(evidence: Evidence) -> Shown:
     return per_place(listed, lambda place: _ranking(evidence, place), nothing)
 
 
-def _tables(evidence: Evidence, place: Place) -> dict[tuple[str, int], tuple[NDArray, NDArray]]:
+def _tables(evidence: Evidence, place: Where) -> dict[tuple[str, int], tuple[NDArray, NDArray]]:
     """Labels and probabilities [seeds, items] by arm and size."""
     found = {}
     for name in ARMS_SHOWN:
@@ -70,8 +71,7 @@ def _tables(evidence: Evidence, place: Place) -> dict[tuple[str, int], tuple[NDA
     return found
 
 
-def _ranking(evidence: Evidence, place: Place) -> Shown:
-    from lowres.data import load_task
+def _ranking(evidence: Evidence, place: Where) -> Shown:
 
     tables = _tables(evidence, place)
     drawn = {key: average_precisions(*table, groups_of(place, table[0].shape[1])) for key, table in tables.items()}
@@ -89,7 +89,7 @@ def _ranking(evidence: Evidence, place: Place) -> Shown:
     header = ("Arm", "Accuracy (95 %)", "AUC-PR [95 %]", "Minus the next rung", "Paper, AUC-PR of XS / S")
     first = next(iter(tables.values()))[0]
     caption = f"Ranking by the probability of yes on {label(place)}; chance is the share of yes, {first.mean():.3f}"
-    note = load_task(place.task, place.options).note
+    note = place.load().note
     bar = [shown_text(f"What words alone can do, from the note of the data: {note.split(';')[0]}.")] if note else []
     return joined([shown_table(caption, header, rows, stack=True), *bar])
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from lowres.exhibits import BARS, RULES, behaviour, frame, interval, named, spelled
+from lowres.exhibits import BARS, Control, frame, interval, measure, named, spelled
 from lowres.markup import Shown, shown_table, shown_text
+from lowres.studies import Where
 from lowres.studies.fiat.arms import SHOTS
-from lowres.studies.fiat.evidence import Evidence, Place
+from lowres.studies.fiat.evidence import Evidence
 from lowres.studies.fiat.exhibits.common import (
     Row,
     label,
     level,
     listed_or_none,
-    measure,
     per_place,
     places,
     slug,
@@ -40,7 +39,7 @@ def uses(evidence: Evidence) -> Shown:
     return per_place(listed, lambda place: _uses_figure(evidence, place), nothing)
 
 
-def _uses(evidence: Evidence, place: Place) -> dict[tuple[str, int], Effect]:
+def _uses(evidence: Evidence, place: Where) -> dict[tuple[str, int], Effect]:
     found = {}
     for arm, words in USES.items():
         for size in evidence.sizes(place):
@@ -48,7 +47,7 @@ def _uses(evidence: Evidence, place: Place) -> dict[tuple[str, int], Effect]:
     return named(found)
 
 
-def _uses_figure(evidence: Evidence, place: Place) -> Shown:
+def _uses_figure(evidence: Evidence, place: Where) -> Shown:
     from lowres.figures import Plot, forest
 
     effects = _uses(evidence, place)
@@ -77,7 +76,7 @@ def shots(evidence: Evidence) -> Shown:
     return per_place(listed, lambda place: _shots_figure(evidence, place), nothing)
 
 
-def _shots(evidence: Evidence, place: Place) -> list[Row]:
+def _shots(evidence: Evidence, place: Where) -> list[Row]:
     rows: list[Row] = []
     for count in (0, *SHOTS):
         scores = level(evidence, evidence.at(place, f"shots-{count}" if count else "untouched-instruction"))
@@ -86,7 +85,7 @@ def _shots(evidence: Evidence, place: Place) -> list[Row]:
     return rows
 
 
-def _shots_figure(evidence: Evidence, place: Place) -> Shown:
+def _shots_figure(evidence: Evidence, place: Where) -> Shown:
     from lowres.figures import Plot, curve
 
     rows = _shots(evidence, place)
@@ -127,16 +126,6 @@ def levels_table(evidence: Evidence) -> Shown:
 # --- controls --------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Control:
-    """Two arms, what their difference must be, and the rule that says so."""
-
-    name: str
-    more: str
-    less: str
-    kind: Literal["no gain", "gain", "open"]
-
-
 CONTROLS = (
     Control("Another example's rationale does not help", "wrong", "R1", "no gain"),
     Control("It is the right rationale that helps", "R0", "wrong", "gain"),
@@ -153,13 +142,11 @@ def controls(evidence: Evidence) -> Shown:
     return per_place(places(evidence), lambda place: _controls(evidence, place), shown_text("Controls: not run."))
 
 
-def _controls(evidence: Evidence, place: Place) -> Shown:
+def _controls(evidence: Evidence, place: Where) -> Shown:
     rows = []
     for one in CONTROLS:
         for size in evidence.sizes(place):
             effect = evidence.effect(evidence.at(place, one.more, size), evidence.at(place, one.less, size))
-            name = f"{one.name}: {one.more} - {one.less}, {size:,} examples"
-            outcome, text = (behaviour(effect, one.kind), effect.text()) if effect else ("not run", "")
-            rows.append((name, RULES[one.kind], outcome, text))
+            rows.append((f"{one}, {size:,} examples", *one.cells(effect)))
     header = ("Control", "Rule", "Outcome", f"Difference in {measure(place)}")
     return shown_table(f"Controls on {label(place)}", header, rows, stack=True)

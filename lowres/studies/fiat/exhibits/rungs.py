@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from lowres.exhibits import BARS, effect_of, frame, half_width, interval, named, spelled
+from lowres.exhibits import BARS, effect_of, frame, half_width, interval, measure, named, spelled
 from lowres.markup import Shown, joined, shown_table, shown_text
+from lowres.studies import Where
 from lowres.studies.fiat import paper
 from lowres.studies.fiat.arms import ARMS, CURVED, LADDER
-from lowres.studies.fiat.evidence import Evidence, Place, Point, difference, two
+from lowres.studies.fiat.evidence import Evidence, Point, difference, two
 from lowres.studies.fiat.exhibits.common import (
     SHORT,
     Row,
     label,
     level,
-    measure,
     per_place,
     places,
     sizes_of,
@@ -39,7 +39,7 @@ def scores_table(evidence: Evidence) -> Shown:
     return per_place(places(evidence), lambda place: _scores(evidence, place), NOTHING)
 
 
-def _scores(evidence: Evidence, place: Place) -> Shown:
+def _scores(evidence: Evidence, place: Where) -> Shown:
     rows = []
     for name in ARMS:
         for size in sizes_of(evidence, place, name):
@@ -72,16 +72,16 @@ def ladder(evidence: Evidence) -> Shown:
     return per_place(listed, lambda place: _ladder(evidence, place), shown_text("No rung of the ladder was run."))
 
 
-def _rungs(evidence: Evidence, place: Place) -> dict[tuple[str, int], NDArray]:
+def _rungs(evidence: Evidence, place: Where) -> dict[tuple[str, int], NDArray]:
     found = {(rung, size): level(evidence, evidence.at(place, rung, size)) for rung, size in _pairs(evidence, place)}
     return {key: scores for key, scores in found.items() if scores is not None}
 
 
-def _pairs(evidence: Evidence, place: Place) -> list[tuple[str, int]]:
+def _pairs(evidence: Evidence, place: Where) -> list[tuple[str, int]]:
     return [(rung, size) for size in evidence.sizes(place) for rung in LADDER]
 
 
-def _ladder(evidence: Evidence, place: Place) -> Shown:
+def _ladder(evidence: Evidence, place: Where) -> Shown:
     from lowres.figures import Plot, forest
 
     found = _rungs(evidence, place)
@@ -104,7 +104,7 @@ def _ladder(evidence: Evidence, place: Place) -> Shown:
     return forest(frame(rows, "row", "series", "estimate", "low", "high"), plot, marks=_levels(evidence, place))
 
 
-def _levels(evidence: Evidence, place: Place) -> dict[str, float]:
+def _levels(evidence: Evidence, place: Where) -> dict[str, float]:
     names = {"beta in context": "beta", "tau untouched, instructed": "untouched-instruction"}
     found = {words: level(evidence, evidence.at(place, arm)) for words, arm in names.items()}
     return {words: float(scores.mean()) for words, scores in found.items() if scores is not None}
@@ -116,7 +116,7 @@ def gains(evidence: Evidence) -> Shown:
     return per_place(listed, lambda place: _gains_figure(evidence, place), shown_text("No two rungs were run."))
 
 
-def _gains(evidence: Evidence, place: Place) -> dict[tuple[str, int], Effect]:
+def _gains(evidence: Evidence, place: Where) -> dict[tuple[str, int], Effect]:
     found = {}
     for size in evidence.sizes(place):
         for step, pair in STEPS.items():
@@ -125,7 +125,7 @@ def _gains(evidence: Evidence, place: Place) -> dict[tuple[str, int], Effect]:
     return named(found)
 
 
-def _gains_figure(evidence: Evidence, place: Place) -> Shown:
+def _gains_figure(evidence: Evidence, place: Where) -> Shown:
     from lowres.figures import Plot, forest
 
     effects = _gains(evidence, place)
@@ -154,7 +154,7 @@ def _gains_figure(evidence: Evidence, place: Place) -> Shown:
     return forest(data, plot, marks={"no gain": 0.0})
 
 
-def _scale(evidence: Evidence, place: Place) -> str:
+def _scale(evidence: Evidence, place: Where) -> str:
     found = [seeds for point, seeds in evidence.points.items() if point.place == place]
     seeds = max(map(len, found))
     items = next(iter(found[0].values())).trial["evaluation"]["items"]
@@ -171,7 +171,7 @@ def regimes(evidence: Evidence) -> Shown:
     return per_place(listed, lambda place: _regimes(evidence, place), nothing)
 
 
-def _regimes(evidence: Evidence, place: Place) -> Shown:
+def _regimes(evidence: Evidence, place: Where) -> Shown:
     from lowres.figures import Plot, curve
 
     rows: list[Row] = []
@@ -213,7 +213,7 @@ def learning_curve(evidence: Evidence) -> Shown:
     return per_place(listed, lambda place: _learning_curve(evidence, place), nothing)
 
 
-def _courses_of(evidence: Evidence, place: Place) -> Mapping[str, dict[int, NDArray]]:
+def _courses_of(evidence: Evidence, place: Where) -> Mapping[str, dict[int, NDArray]]:
     """By arm: scores by updates, 0 being the untouched model with the same prompt; at the largest size."""
     size, found = max(evidence.sizes(place), default=0), {}
     for arm in CURVED:
@@ -231,7 +231,7 @@ def _key(point: Point) -> tuple[object, ...]:
     return (point.place, point.arm, point.examples, point.beta)
 
 
-def _learning_curve(evidence: Evidence, place: Place) -> Shown:
+def _learning_curve(evidence: Evidence, place: Where) -> Shown:
     from lowres.figures import Plot, curve
 
     rows: list[Row] = []
@@ -266,7 +266,7 @@ def bases(evidence: Evidence) -> Shown:
     return per_place(listed, lambda place: _bases_figure(evidence, place), nothing)
 
 
-def _bases(evidence: Evidence, place: Place) -> dict[tuple[str, int], Effect]:
+def _bases(evidence: Evidence, place: Where) -> dict[tuple[str, int], Effect]:
     found = {}
     for words, pair in BASES.items():
         for size in evidence.sizes(place):
@@ -274,7 +274,7 @@ def _bases(evidence: Evidence, place: Place) -> dict[tuple[str, int], Effect]:
     return named(found)
 
 
-def _bases_figure(evidence: Evidence, place: Place) -> Shown:
+def _bases_figure(evidence: Evidence, place: Where) -> Shown:
     from lowres.figures import Plot, forest
 
     effects = _bases(evidence, place)
@@ -309,13 +309,13 @@ def answer(evidence: Evidence) -> Shown:
     return per_place(places(evidence), lambda place: _answer(evidence, place), NOTHING)
 
 
-def _answer(evidence: Evidence, place: Place) -> Shown:
+def _answer(evidence: Evidence, place: Where) -> Shown:
     lines = [_sentence(evidence, place, size) for size in evidence.sizes(place)]
     told = [shown_text(line) for line in lines if line]
     return joined(told) if told else shown_text(f"FIAT itself (R0) was not run on {label(place)}.")
 
 
-def _sentence(evidence: Evidence, place: Place, size: int) -> str:
+def _sentence(evidence: Evidence, place: Where, size: int) -> str:
     own = evidence.at(place, "R0", size)
     scores = level(evidence, own)
     if scores is None:

@@ -7,15 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lowres.exhibits import BARS, frame, interval, spelled
+from lowres.exhibits import BARS, frame, interval, measure, spelled
 from lowres.markup import Shown, joined, shown_table, shown_text
+from lowres.studies import Where
 from lowres.studies.loreft import pareto as fronts
-from lowres.studies.loreft.evidence import Evidence, Point, Where
+from lowres.studies.loreft.evidence import Evidence, Point
 from lowres.studies.loreft.exhibits.common import (
     Row,
     contenders,
     label,
-    measure,
     per_place,
     percent,
     places,

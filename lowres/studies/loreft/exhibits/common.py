@@ -7,11 +7,11 @@ import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from lowres.exhibits import METRICS
 from lowres.markup import Shown, folded, joined
+from lowres.studies import Where
 from lowres.studies.loreft.arms import ARMS
 from lowres.studies.loreft.claims import RECITED, TELLING
-from lowres.studies.loreft.evidence import Evidence, Point, Where, metric
+from lowres.studies.loreft.evidence import Evidence, Point
 
 if TYPE_CHECKING:
     from lowres.trial import Record
@@ -27,12 +27,6 @@ def label(where: Where) -> str:
 def slug(where: Where) -> str:
     """A place as a part of a figure's name."""
     return re.sub("[^a-z0-9]+", "-", f"{where.task}-{where.model}".lower()).strip("-")
-
-
-def measure(where: Where) -> str:
-    """The name of a task's measure."""
-    name = metric(where)
-    return METRICS.get(name, name)
 
 
 def places(evidence: Evidence) -> list[Where]:

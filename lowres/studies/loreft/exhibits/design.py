@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lowres import exhibits
 from lowres.exhibits import frame
 from lowres.markup import Shown, shown_table, shown_text
 from lowres.params import literal
-from lowres.studies.loreft.arms import ARMS, usual_rate, validation_loss
+from lowres.studies import Where, unseeded, validation_loss
+from lowres.studies.loreft.arms import ARMS, usual_rate
 from lowres.studies.loreft.claims import DEVIATIONS
-from lowres.studies.loreft.evidence import Evidence, Where, metric, where_of
+from lowres.studies.loreft.evidence import Evidence
 from lowres.studies.loreft.exhibits.common import (
     Row,
     label,
@@ -38,14 +40,9 @@ def arms_table(params: Params) -> Shown:
     return shown_table("The arms", header, rows, stack=True)
 
 
-def parameters_table(params: Params) -> Shown:
-    """The values in force, those of the tier filled in."""
-    return exhibits.parameters_table(params)
-
-
 def trial_table(trials: Sequence[Trial], recorded: Sequence[bool]) -> Shown:
     """The trials of the live run before they run, and the seconds that trials like them took."""
-    usual = exhibits.usual_seconds("loreft", lambda r: (where_of(r), r.trial["arm"]))
+    usual = exhibits.usual_seconds("loreft", lambda r: (Where.of(r), r.trial["arm"]))
     rows: dict[tuple[object, ...], list[int]] = {}
     for trial, is_there in zip(trials, recorded, strict=True):
         key = (trial.arm, _options(trial), trial.recipe.task_tokens, _place(trial))
@@ -62,8 +59,6 @@ def trial_table(trials: Sequence[Trial], recorded: Sequence[bool]) -> Shown:
 
 
 def _place(trial: Trial) -> Where:
-    from lowres.studies.loreft.arms import unseeded
-
     return Where(unseeded(trial.model), trial.task)
 
 
@@ -86,7 +81,7 @@ def live_table(records: Sequence[Record]) -> Shown:
     """What was just run here."""
     rows = []
     for record in records:
-        score, loss = (record.mean("task", name) for name in (metric(where_of(record)), "target_nll"))
+        score, loss = (record.mean("task", name) for name in (Where.of(record).metric, "target_nll"))
         trained = record.counts.get("trained_parameters", 0)
         rate = (record.trial["optimisation"] or {}).get("learning_rate", 0)
         cells = (
@@ -99,26 +94,6 @@ def live_table(records: Sequence[Record]) -> Shown:
         rows.append((f"{record.trial['arm']}, seed {record.trial['seed']}", *cells))
     header = ("Arm", "Trained parameters", "Learning rate", "Score", "Nats per target token", "Time")
     return shown_table("The live run on this machine", header, rows, stack=True)
-
-
-def origin(evidence: Evidence) -> Shown:
-    """One sentence on where the evidence of the page comes from."""
-    return exhibits.origin("loreft", evidence.records, evidence.published)
-
-
-def drift(live: Sequence[Record]) -> Shown:
-    """The live run against the published records of the very same trials."""
-    return exhibits.drift_by_trial("loreft", live)
-
-
-def verification() -> Shown:
-    """The last verification of published records."""
-    return exhibits.verification("loreft")
-
-
-def deviations() -> Shown:
-    """Original, here, expected direction of the bias."""
-    return exhibits.deviations(DEVIATIONS)
 
 
 def cost_table(evidence: Evidence) -> Shown:
@@ -144,7 +119,7 @@ def _tries(records: Iterable[Record]) -> dict[Where, Tries]:
     found: dict[Where, Tries] = defaultdict(lambda: defaultdict(list))
     distinct = {record.key: record for record in records if record.trial["arm"].startswith("tuning ")}
     for record in sorted(distinct.values(), key=_learning_rate):
-        found[where_of(record)][record.trial["arm"].removeprefix("tuning ")].append(record)
+        found[Where.of(record)][record.trial["arm"].removeprefix("tuning ")].append(record)
     order = list(ARMS)
     return {
         where: {arm: tries[arm] for arm in sorted(tries, key=lambda name: order.index(name))}
@@ -184,7 +159,7 @@ def _tuning_rows(where: Where, tries: Mapping[str, list[Record]]) -> Shown:
             at_edge = chosen and place in (0, len(tried) - 1) and len(tried) > 1
             choice = "failed" if failed else "chosen, edge of the grid" if at_edge else "chosen" if chosen else ""
             loss = float("nan") if failed else validation_loss(record)
-            score = float("nan") if failed else record.mean("task", metric(where))
+            score = float("nan") if failed else record.mean("task", where.metric)
             rows.append((arm, f"{_learning_rate(record):g}", loss, score, choice))
     counts = sorted({len(tried) for tried in tries.values()})
     each = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
@@ -252,14 +227,23 @@ def _stability(evidence: Evidence, where: Where, tries: Mapping[str, list[Record
         scores = evidence.scores(evidence.at(where, name))
         if scores is None:
             continue
-        tried = [record.mean("task", metric(where)) for record in _done(tries.get(name, []))]
+        tried = [record.mean("task", where.metric) for record in _done(tries.get(name, []))]
         over_rates = f"{max(tried) - min(tried):.3f} over {len(tried)}" if len(tried) > 1 else "-"
         by_seed = scores.mean(axis=1)
         over_seeds = f"{by_seed.max() - by_seed.min():.3f} over {len(by_seed)}" if len(by_seed) > 1 else "-"
         failed = sum(
-            record.status == "failed" and where_of(record) == where and record.trial["arm"] in (name, f"tuning {name}")
+            record.status == "failed" and Where.of(record) == where and record.trial["arm"] in (name, f"tuning {name}")
             for record in records
         )
         rows.append((name, over_rates, over_seeds, failed))
     caption = f"Largest minus smallest score on {label(where)}: over rates (validation), over seeds (test)"
     return shown_table(caption, ("Arm", "Over learning rates", "Over seeds", "Failed runs"), rows, stack=True)
+
+
+# --- what every page shows -------------------------------------------------------------------------------------------
+
+parameters_table = exhibits.parameters_table
+origin = partial(exhibits.origin, "loreft")
+drift = partial(exhibits.drift_by_trial, "loreft")
+verification = partial(exhibits.verification, "loreft")
+deviations = partial(exhibits.deviations, DEVIATIONS)

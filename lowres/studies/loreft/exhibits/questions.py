@@ -5,18 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from lowres.exhibits import BARS, RULES, behaviour, frame, interval, probes_of, spelled
+from lowres.exhibits import BARS, Control, frame, interval, measure, probes_of, spelled
 from lowres.markup import Shown, joined, shown_table, shown_text
+from lowres.studies import Where
 from lowres.studies.loreft import bench, claims, paper
 from lowres.studies.loreft.arms import ARMS
 from lowres.studies.loreft.claims import MARGIN
-from lowres.studies.loreft.evidence import Evidence, Where, arms, contrast, in_worlds, likelihood_gain, on_tasks
+from lowres.studies.loreft.evidence import Evidence, arms, contrast, in_worlds, likelihood_gain, on_tasks
 from lowres.studies.loreft.exhibits.common import (
     Row,
     label,
-    measure,
     per_place,
     places,
     slug,
@@ -317,16 +317,6 @@ def same_start(params: Params) -> Shown:
     return shown_table(caption, ("", "Here", "pyreft"), rows)
 
 
-@dataclass(frozen=True)
-class Control:
-    """Two arms, what their difference must be, and the rule that says so."""
-
-    name: str
-    more: str
-    less: str
-    kind: Literal["no gain", "gain", "open"]
-
-
 CONTROLS = (
     Control("Tuning helps at all", "loreft", "untouched", "gain"),
     Control("Shuffled targets teach nothing", "loreft-random-labels", "untouched", "no gain"),
@@ -348,11 +338,7 @@ def _controls(evidence: Evidence, where: Where) -> Shown:
     for one in CONTROLS:
         more, less = evidence.at(where, one.more), evidence.at(where, one.less)
         effect, saved = evidence.effect(more, less), evidence.effect(less, more, measure="target_nll")
-        name = f"{one.name}: {one.more} - {one.less}"
-        if effect is None or saved is None:
-            rows.append((name, RULES[one.kind], "not run", "", ""))
-        else:
-            rows.append((name, RULES[one.kind], behaviour(effect, one.kind), effect.text(), saved.text()))
+        rows.append((str(one), *one.cells(effect), saved.text() if effect and saved else ""))
     header = ("Control", "Rule", "Outcome", f"Difference in {measure(where)}", "Nats per target token saved")
     return shown_table(f"Controls on {label(where)}", header, rows, stack=True)
 

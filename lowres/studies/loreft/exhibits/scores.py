@@ -6,16 +6,16 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lowres.exhibits import BARS, effect_of, frame, half_width, interval, named, spelled
+from lowres.exhibits import BARS, effect_of, frame, half_width, interval, measure, named, spelled
 from lowres.markup import Shown, shown_table, shown_text
+from lowres.studies import Where
 from lowres.studies.loreft import bench
 from lowres.studies.loreft.arms import ARMS, DATA_ARMS
 from lowres.studies.loreft.claims import MARGIN
-from lowres.studies.loreft.evidence import Evidence, Point, Where
+from lowres.studies.loreft.evidence import Evidence, Point
 from lowres.studies.loreft.exhibits.common import (
     Row,
     label,
-    measure,
     per_place,
     percent,
     places,
