@@ -22,6 +22,7 @@ from lowres.data.fiat_tasks import language_of
 from lowres.evaluate import with_anchor
 from lowres.ledger import Ledger
 from lowres.params import InputError, from_mapping, resolve
+from lowres.rationales import Request
 from lowres.stats import average_precision
 from lowres.studies import fiat
 from lowres.studies.fiat import arms, evidence, exhibits, paper, planning, writing
@@ -74,6 +75,15 @@ def test_wrong_and_contradictory_values_are_refused(values: dict[str, Any], word
 def test_more_examples_than_the_data_have_are_refused():
     with pytest.raises(InputError, match="a pool of 9,999 examples is more than task 'world-two-hop' has"):
         fiat.trials(world_params(pool=9999, examples=[24]))
+
+
+def test_who_wrote_is_read_off_a_files_name_whatever_its_parts_are_called(tmp_path: Path):
+    asked = Request("somebody/my_model_v2", "privacy-qa", url="http://localhost/v1")
+    assert evidence.writer_of(asked.file_name()) == "my-model-v2"
+    (tmp_path / "big_model.jsonl").write_text('{"id": "a", "rationale": "b"}\n')
+    own = world_params(beta=f"file:{tmp_path / 'big_model.jsonl'}", arms=["R0"])
+    assert evidence.writer_of(writing.file_name(own, arms.ARMS["R0"], 0)) == "big-model"
+    assert evidence.writer_of("world-two-hop_world-s~0.55@3_f5e1.jsonl") == "world-s~0.55"
 
 
 def test_a_users_file_that_is_not_there_is_one_clear_error():

@@ -615,6 +615,13 @@ def test_the_smoke_tier_runs_from_pretraining_to_the_verdicts(monkeypatch: pytes
     assert "6 trials" in tiny.html(exhibits.trial_table(trials, [True] * len(trials)))
 
 
+def test_the_seconds_of_a_readers_own_task_are_known(monkeypatch: pytest.MonkeyPatch):
+    options = data.TaskOptions(prompt_field="q", target_field="a")
+    trial = Trial("loreft", "untouched", REAL, "jsonl:mine.jsonl", Recipe(), None, None, Evaluation(), 0, options)
+    monkeypatch.setattr("lowres.ledger.read_published", lambda study: [tiny.record("key", trial, {})])
+    assert "| untouched | 0 | 1 | 0 | 60 |" in repr(exhibits.trial_table([trial], [False]))
+
+
 # --- the notebook ----------------------------------------------------------------------------------------------------
 
 

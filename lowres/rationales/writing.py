@@ -88,8 +88,8 @@ class Request:
 
     def file_name(self) -> str:
         """Task, model and key: what a recipe names to use these rationales."""
-        names = (re.sub(r"[^\w.@~-]+", "-", Path(name).name)[:40] for name in (self.task, self.model))
-        return "_".join([*names, f"{self.key()}.jsonl"])
+        names = (Path(name).name[:40] for name in (self.task, self.model))
+        return named_file(*names, self.key())
 
     def problems(self) -> list[str]:
         """What is wrong with the request, in words. Loads no model and no data."""
@@ -104,6 +104,11 @@ class Request:
                 f"samples must be at least 0 and the temperature above 0, not {self.samples} and {self.temperature}"
             )
         return found
+
+
+def named_file(*parts: str) -> str:
+    """A file of rationales, its name made of parts with "_" between them and nowhere else."""
+    return "_".join(re.sub(r"[^A-Za-z0-9.@~-]+", "-", part) for part in parts) + ".jsonl"
 
 
 def place(request: Request, folder: Path | None = None) -> Path:

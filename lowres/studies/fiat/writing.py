@@ -49,11 +49,13 @@ def _users_file(path: Path) -> tuple[bytes, str]:
     """A user's file, and its name in the ledger: by its content."""
     import hashlib
 
+    from lowres.rationales.writing import named_file
+
     try:
         content = path.read_bytes()
     except OSError as error:
         raise InputError(f"beta is {FILE}{path}, which cannot be read: {error.strerror}") from error
-    return content, f"file_{path.stem}_{hashlib.sha256(content).hexdigest()[:16]}.jsonl"
+    return content, named_file("file", path.stem, hashlib.sha256(content).hexdigest()[:16])
 
 
 def needed(params: Params) -> dict[Request, list[Example]]:

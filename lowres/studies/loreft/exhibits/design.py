@@ -45,7 +45,8 @@ def trial_table(trials: Sequence[Trial], recorded: Sequence[bool]) -> Shown:
     usual = exhibits.usual_seconds("loreft", lambda r: (Where.of(r), r.trial["arm"]))
     rows: dict[tuple[object, ...], list[int]] = {}
     for trial, is_there in zip(trials, recorded, strict=True):
-        key = (trial.arm, _options(trial), trial.recipe.task_tokens, _place(trial))
+        place = Where(unseeded(trial.model), trial.task, trial.options)
+        key = (trial.arm, _options(trial), trial.recipe.task_tokens, place)
         count = rows.setdefault(key, [0, 0])
         count[0], count[1] = count[0] + 1, count[1] + is_there
     shown = [
@@ -56,10 +57,6 @@ def trial_table(trials: Sequence[Trial], recorded: Sequence[bool]) -> Shown:
     on = f", measured on {measured.items} test items and {', '.join(measured.probes) or 'no probe'}" if measured else ""
     header = ("Arm", "Task tokens", "Trials", "In the ledger", "Seconds each, when last published")
     return shown_table(f"The live run: {len(trials)} trials{on}", header, shown, stack=True)
-
-
-def _place(trial: Trial) -> Where:
-    return Where(unseeded(trial.model), trial.task)
 
 
 def _options(trial: Trial) -> str:
