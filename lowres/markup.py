@@ -41,7 +41,7 @@ STYLE = """<style>
 .lowres-table table tbody th span { font-weight: 400; }
 .lowres-table table .lowres-number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 .lowres-table table thead .lowres-number { white-space: normal; }
-.lowres-figure { margin: 0 0 1.5rem; max-width: 46rem; overflow-x: auto; }
+.lowres-figure { margin: 0 0 1.5rem; max-width: 46rem; }
 .lowres-figure svg { display: block; width: 100%; height: auto; }
 figure.lowres-figure figcaption { margin: .3rem 0; color: inherit; font-weight: inherit; text-align: left; }
 .lowres-figure summary { cursor: pointer; }
@@ -60,7 +60,6 @@ html[data-theme="dark"] .bd-content div.cell_output .text_html:not(:has(table.da
   .lowres-stack table :is(th, td) { border: 0; padding: .1rem 0; text-align: left; }
   .lowres-stack table .lowres-number { text-align: left; white-space: normal; }
   .lowres-stack td:empty { display: none; }
-  .lowres-figure svg { min-width: 29rem; }
   .lowres-stack td[data-label]::before { content: attr(data-label) ": "; font-weight: 600; }
 }
 </style>"""

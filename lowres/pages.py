@@ -104,7 +104,7 @@ def _studies(root: Path) -> str:
         found = [verdict.outcome for verdict in verdicts if verdict.claim.study == name]
         told = ", ".join(f"{found.count(outcome)} {outcome}" for outcome in OUTCOMES if outcome in found)
         count = _counted(len(study.CLAIMS), "claim")
-        lines.append(f"- [{study.TITLE}](/{study.NOTEBOOK}): {count}{f', of which {told}' if told else ''}")
+        lines.append(f"- [{study.TITLE}](/{study.NOTEBOOK}): {count}{f' ({told})' if told else ''}")
     return "\n".join(lines)
 
 
