@@ -27,7 +27,7 @@ from lowres.stats import average_precision
 from lowres.studies import fiat
 from lowres.studies.fiat import arms, evidence, exhibits, paper, planning, writing
 from lowres.studies.fiat.exhibits import beta as of_beta
-from lowres.studies.fiat.exhibits import cost, effects, languages, ranking
+from lowres.studies.fiat.exhibits import common, cost, effects, languages, ranking
 from lowres.studies.fiat.params import FEW, Params
 from lowres.train import Optimisation
 from lowres.trial import Evaluation, Recipe, Record, Trial
@@ -403,6 +403,26 @@ def test_a_live_smoke_run_never_gives_a_verdict(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("lowres.ledger.read_published", lambda study: [])
     found = fiat.verdicts(fiat.gather(world_params(), place(UNTUNED) + place(FEW_DATA)))
     assert {verdict.outcome for verdict in found} == {"cannot tell"}
+
+
+def test_live_records_beside_published_ones_are_shown_but_decide_nothing(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("lowres.ledger.read_published", lambda study: place(UNTUNED) + place(FEW_DATA))
+    live = place({"R0": 0.1, "R1": 0.9}, task=YES_NO, tau=REAL, beta=REAL)
+    shown, smoke = (fiat.gather(params(tier=tier), live) for tier in ("laptop", "smoke"))
+    assert ([where.task for where in shown.places], len(smoke.places)) == ([WORLD_TASK, YES_NO], 1)
+    assert fiat.verdicts(shown) == fiat.verdicts(smoke)
+
+
+def test_the_place_asked_for_comes_first_or_else_the_one_with_the_most_seeds(monkeypatch: pytest.MonkeyPatch):
+    few = run("R0", 0.5, seeds=1, task=YES_NO, tau=REAL, beta=REAL)
+    monkeypatch.setattr("lowres.ledger.read_published", lambda study: few + place(FEW_DATA))
+    tasks = {
+        task: [where.task for where in common.places(fiat.gather(params(task=task), []))]
+        for task in (None, YES_NO, LANGUAGES)
+    }
+    assert tasks == {None: [WORLD_TASK, YES_NO], YES_NO: [WORLD_TASK, YES_NO], LANGUAGES: [WORLD_TASK, YES_NO]}
+    asked = fiat.gather(params(task=WORLD_TASK, tau=REAL), run("R0", 0.5, seeds=1, task=WORLD_TASK, tau=REAL))
+    assert common.places(asked)[0] == asked.main
 
 
 def test_verdicts_can_be_saved(judged: Judge, tmp_path: Path):

@@ -380,6 +380,14 @@ def test_records_that_say_the_opposite_overturn_a_claim(judged: Judge, claim: st
     assert judged(NO[claim])[claim].outcome == "not reproduced", judged(NO[claim])[claim].reason
 
 
+def test_live_records_beside_published_ones_are_shown_but_decide_nothing(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("lowres.ledger.read_published", lambda study: place(COMMONSENSE))
+    live = place({"lora": 0.1, "loreft": 0.9, "direft": 0.1}, task="boolq")
+    shown, smoke = (loreft.gather(params(tier=tier), live) for tier in ("laptop", "smoke"))
+    assert ([where.task for where in shown.places], len(smoke.places)) == (["siqa-csqa", "boolq"], 1)
+    assert loreft.verdicts(shown) == loreft.verdicts(smoke)
+
+
 def test_facts_told_count_for_the_length_of_answers_alone(monkeypatch: pytest.MonkeyPatch, judged: Judge):
     told = place({"lora": 0.9, "loreft": 0.1, "direft": 0.9}, model=WORLD, task="world-telling-4")
     kept = place({"lora": 0.5, "loreft": 0.5, "direft": 0.5}, model=WORLD, task="world-two-hop")

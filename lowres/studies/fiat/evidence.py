@@ -147,13 +147,17 @@ def groups_of(place: Where, items: int) -> tuple[str, ...]:
 
 
 def gather(params: Params, live: Sequence[Record]) -> Evidence:
-    """The published records; the live ones too where nothing is published about their models and task."""
+    """The published records; the live ones too where nothing is published about their models and task.
+
+    A smoke run is only shown where there is nothing else: its few items would stand beside real evidence.
+    """
     from lowres.ledger import read_published
 
     stored = [record for record in read_published("fiat") if record.status == "done"]
     pairs = {params.base or "": params.tau or ""}
     known = {place_of(record, pairs) for record in stored}
-    chosen = stored + [r for r in live if r.status == "done" and place_of(r, pairs) not in known]
+    shown = [] if stored and params.tier == "smoke" else live
+    chosen = stored + [r for r in shown if r.status == "done" and place_of(r, pairs) not in known]
     tuned = [record for record in chosen if record.trial["arm"].startswith("tuning ")]
     rates = {place: chosen_rates(r for r in tuned if place_of(r, pairs) == place) for place in known}
     points: dict[Point, dict[int, Record]] = defaultdict(dict)
@@ -221,7 +225,11 @@ def _comparable(records: Sequence[Record], pairs: Mapping[str, str]) -> list[Rec
 
 
 def verdicts(evidence: Evidence) -> list[Verdict]:
-    """One verdict per claim, corrected for their number (Holm); a live smoke run never gives one."""
+    """One verdict per claim, corrected for their number (Holm); a live smoke run never gives one.
+
+    Where something is published, live records of other places are shown but decide nothing.
+    """
+    evidence = gather(evidence.params, []) if evidence.published else evidence
     by_name = {claim.name: claim for claim in CLAIMS}
     found = [decider(evidence, by_name[name]) for name, decider in DECIDERS.items()]
     tier = "published" if evidence.published else evidence.params.tier or "smoke"

@@ -131,7 +131,7 @@ DEVIATIONS = (
     Deviation(
         "LLaMA 7B and 13B, Llama-2, Llama-3; RoBERTa for classification",
         "SmolLM2-135M-Instruct, and world models of some ten thousand to some hundred thousand parameters",
-        "unknown; the paper's own account (scale helps) lets expect less of LoReFT here",
+        "unknown; by the paper's own account, that scale helps, LoReFT should do less well here",
     ),
     Deviation(
         "170,000 commonsense questions, eight test sets",

@@ -105,12 +105,16 @@ class Evidence(Gathered[Params, Point]):
 
 
 def gather(params: Params, live: Sequence[Record]) -> Evidence:
-    """The published records; the live ones too where nothing is published about their model and task."""
+    """The published records; the live ones too where nothing is published about their model and task.
+
+    A smoke run is only shown where there is nothing else: its few items would stand beside real evidence.
+    """
     from lowres.ledger import read_published
 
     stored = [record for record in read_published("loreft") if record.status == "done"]
     known = {Where.of(record) for record in stored}
-    chosen = stored + [r for r in live if r.status == "done" and Where.of(r) not in known]
+    shown = [] if stored and params.tier == "smoke" else live
+    chosen = stored + [r for r in shown if r.status == "done" and Where.of(r) not in known]
     tuned = [record for record in chosen if record.trial["arm"].startswith("tuning ")]
     tested = [record for record in chosen if record.trial["evaluation"]["split"] == "test"]
     known_rates = {where: chosen_rates(r for r in tuned if Where.of(r) == where) for where in map(Where.of, tuned)}
@@ -235,7 +239,11 @@ def difference_table(evidence: Evidence, places: Sequence[Where], choose: Choose
 
 
 def verdicts(evidence: Evidence) -> list[Verdict]:
-    """One verdict per claim, corrected for their number (Holm); a live smoke run never gives one."""
+    """One verdict per claim, corrected for their number (Holm); a live smoke run never gives one.
+
+    Where something is published, live records of other places are shown but decide nothing.
+    """
+    evidence = gather(evidence.params, []) if evidence.published else evidence
     by_name = {claim.name: claim for claim in CLAIMS}
     found = [decider(evidence, by_name[name]) for name, decider in DECIDERS.items()]
     tier = "published" if evidence.published else evidence.params.tier or "smoke"
@@ -253,8 +261,8 @@ def scale(evidence: Evidence, places: Sequence[Where]) -> str:
         if example is not None:
             examples, items = example.counts["task_examples"], len(next(iter(example.outcomes["task"].values())))
             words.append(
-                f"{where.model} on {where.task} ({examples} examples, {items} test items, up to {seeds} "
-                f"{'seed' if seeds == 1 else 'seeds'})"
+                f"{where.model} on {where.task} (training examples: {examples}, test items: {items}, "
+                f"seeds: up to {seeds})"
             )
     return "; ".join(words) or "nothing of the kind was run"
 

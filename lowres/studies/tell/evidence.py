@@ -285,7 +285,7 @@ def jumps(evidence: Evidence) -> dict[str, ChangePoint]:
 def _emergence(evidence: Evidence, claim: Claim) -> Verdict:
     ratios = len(sweep(evidence, evidence.metric))
     if ratios < FEWEST_RATIOS:
-        reason = f"{ratios} ratios were run, {FEWEST_RATIOS} are needed to tell a jump from a slope"
+        reason = f"ratios that were run: {ratios}; {FEWEST_RATIOS} are needed to tell a jump from a slope"
         return Verdict(claim, "cannot tell", reason, {}, scale(evidence), cost=cost(evidence), page=PAGE)
     found = jumps(evidence)
     answers = {name: change.favours for name, change in found.items()}

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import functools
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from lowres import world
 from lowres.data import rationales
 from lowres.markup import Shown, folded, joined
-from lowres.params import InputError
+from lowres.params import InputError, resolve
 from lowres.studies import Where, unseeded
 from lowres.studies.fiat.arms import ARMS
 from lowres.studies.fiat.evidence import Evidence, Point, named
+from lowres.studies.fiat.params import Params
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -43,8 +45,13 @@ def slug(place: Where) -> str:
 
 
 def places(evidence: Evidence) -> list[Where]:
-    """Where something was run, the place that the page was asked for first."""
-    return sorted(evidence.places, key=lambda place: place != evidence.main)
+    """Where something was run: first the place that a reader asked for, then those with the most seeds."""
+    usual, given = resolve(Params(tier=evidence.params.tier)), evidence.params
+    asked = evidence.main if (given.tau, given.task) != (usual.tau, usual.task) else None
+    seeds: Counter[Where] = Counter()
+    for point, runs in evidence.points.items():
+        seeds[point.place] = max(seeds[point.place], len(runs))
+    return sorted(evidence.places, key=lambda place: (place != asked, -seeds[place]))
 
 
 def per_place(listed: Sequence[Where], draw: Callable[[Where], Shown], otherwise: Shown) -> Shown:
