@@ -307,7 +307,10 @@ def _long_answers(evidence: Evidence, claim: Claim) -> Verdict:
         "LoRA - LoReFT, short answers": contrast(evidence, short, arms("lora", "loreft")),
         "LoReFT's lead in nats per token, long answers": likelihood_gain(evidence, long, "lora"),
         "LoReFT's lead in nats per token, short answers": likelihood_gain(evidence, short, "lora"),
-        "LoRA at all positions - at LoReFT's, long answers": contrast(
+        "LoRA of LoReFT's size, all positions - LoReFT's, short answers": contrast(
+            evidence, short, arms("lora-matched", AT_POSITIONS)
+        ),
+        "LoRA of LoReFT's size, all positions - LoReFT's, long answers": contrast(
             evidence, long, arms("lora-matched", AT_POSITIONS)
         ),
         "LoRA - LoReFT, worked arithmetic": contrast(

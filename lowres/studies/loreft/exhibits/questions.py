@@ -15,6 +15,7 @@ from lowres.studies.loreft.arms import ARMS
 from lowres.studies.loreft.claims import MARGIN
 from lowres.studies.loreft.evidence import Evidence, arms, contrast, in_worlds, likelihood_gain, on_tasks
 from lowres.studies.loreft.exhibits.common import (
+    LIMITED,
     Row,
     label,
     per_place,
@@ -206,34 +207,57 @@ def _retention_rows(evidence: Evidence, where: Where) -> Shown:
 
 
 def lengths(evidence: Evidence) -> Shown:
-    """The score against the number of sentences that are to be told, arm by arm; the prompts are equally long."""
+    """The score against the number of sentences that are to be told, and what reach and size are worth at each."""
+    tasks = sorted({where.task for where in evidence.places if where.task.startswith(claims.TELLING)})
+    models = list(dict.fromkeys(where.model for task in tasks for where in in_worlds(evidence, task)))
+    if not models:
+        return shown_text("No facts were told: run the study with -p model=world-s -p task=world-telling-4.")
+    return joined([shown for model in models for shown in _lengths(evidence, model, tasks)])
+
+
+TOLD = ("full", "lora", "lora-matched", LIMITED, "loreft", "prefix")
+BY_LENGTH = {
+    "LoRA - LoReFT": ("lora", "loreft"),
+    "LoReFT - prefix tuning": ("loreft", "prefix"),
+    "Reach: LoRA of LoReFT's size, at all positions - at LoReFT's": ("lora-matched", LIMITED),
+    "Size: LoRA - LoRA of LoReFT's size": ("lora", "lora-matched"),
+}
+
+
+def _lengths(evidence: Evidence, model: str, tasks: Sequence[str]) -> list[Shown]:
     from lowres.figures import Plot, curve
 
-    rows: list[Row] = []
-    for where in sorted(evidence.places, key=lambda where: where.task):
-        if not where.task.startswith(claims.TELLING):
-            continue
-        sentences = int(where.task.removeprefix(claims.TELLING))
-        for name in ARMS:
-            scores = evidence.scores(evidence.at(where, name))
-            if scores is not None:
-                rows.append((name, sentences, *interval(scores)))
-    if not rows:
-        return shown_text("No facts were told: run the study with -p model=world-s -p task=world-telling-4.")
-    order = list(ARMS)
-    rows.sort(key=lambda row: (order.index(str(row[0])), row[1]))
-    course = {str(row[0]): [r[2] for r in rows if r[0] == row[0]] for row in rows}
-    ends = "; ".join(f"{name} goes from {found[0]:.2f} to {found[-1]:.2f}" for name, found in course.items())
+    sentences = {int(task.removeprefix(claims.TELLING)): Where(model, task) for task in tasks}
+    scored = {
+        (name, count): evidence.scores(evidence.at(sentences[count], name)) for name in TOLD for count in sentences
+    }
+    rows = [(name, count, *interval(scores)) for (name, count), scores in scored.items() if scores is not None]
+    course = {name: [row[2] for row in rows if row[0] == name] for name in TOLD}
+    ends = "; ".join(f"{name} goes from {found[0]:.2f} to {found[-1]:.2f}" for name, found in course.items() if found)
     plot = Plot(
-        name="loreft-lengths",
-        alt=f"ROUGE-L of {len(course)} arms against the number of sentences to be told: {ends}.",
-        caption="One, two or four sentences about a person whom the model knows, after equally long prompts. loreft, "
-        "direft and lora-at-positions change the prompt alone, prefix adds to it; the others act on the answer too.",
+        name=f"loreft-lengths-{model}",
+        alt=f"ROUGE-L of {len(course)} arms on {model} against the number of sentences to be told: {ends}.",
+        caption=f"Sentences about a person whom {model} knows, after equally long prompts. loreft and {LIMITED} change "
+        "the prompt alone, prefix adds to it; the others act on the answer too.",
         x="sentences in the answer",
         y="ROUGE-L",
         error=BARS,
     )
-    return curve(frame(rows, "series", "x", "y", "low", "high"), plot)
+    compared = [
+        (name, *(_told_apart(evidence, where, pair) for where in sentences.values()))
+        for name, pair in BY_LENGTH.items()
+    ]
+    header = ("Difference in ROUGE-L", *(f"Sentences: {count}" for count in sentences))
+    caption = "What grows with the length of the answer, and what does not"
+    return [
+        curve(frame(rows, "series", "x", "y", "low", "high"), plot),
+        shown_table(caption, header, compared, stack=True),
+    ]
+
+
+def _told_apart(evidence: Evidence, where: Where, pair: tuple[str, str]) -> str:
+    effect = contrast(evidence, [where], arms(*pair))
+    return effect.text() if effect else "not run"
 
 
 # --- recitation ------------------------------------------------------------------------------------------------------
