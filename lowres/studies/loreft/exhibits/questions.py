@@ -243,21 +243,23 @@ def _lengths(evidence: Evidence, model: str, tasks: Sequence[str]) -> list[Shown
         y="ROUGE-L",
         error=BARS,
     )
-    compared = [
-        (name, *(_told_apart(evidence, where, pair) for where in sentences.values()))
+    effects = {
+        name: [contrast(evidence, [where], arms(*pair)) for where in sentences.values()]
         for name, pair in BY_LENGTH.items()
-    ]
+    }
+    compared = [(name, *(effect.text() if effect else "not run" for effect in row)) for name, row in effects.items()]
     header = ("Difference in ROUGE-L", *(f"Sentences: {count}" for count in sentences))
-    caption = "What grows with the length of the answer, and what does not"
     return [
         curve(frame(rows, "series", "x", "y", "low", "high"), plot),
-        shown_table(caption, header, compared, stack=True),
+        shown_table(f"What grows with the length of the answer: {_course(effects)}", header, compared, stack=True),
     ]
 
 
-def _told_apart(evidence: Evidence, where: Where, pair: tuple[str, str]) -> str:
-    effect = contrast(evidence, [where], arms(*pair))
-    return effect.text() if effect else "not run"
+def _course(effects: Mapping[str, Sequence[Effect | None]]) -> str:
+    """Where each difference starts and ends."""
+    ends = {name.split(":")[0]: (row[0], row[-1]) for name, row in effects.items() if len(row) > 1}
+    told = [f"{name} {one.estimate:+.2f} to {two.estimate:+.2f}" for name, (one, two) in ends.items() if one and two]
+    return "; ".join(told) or "one length alone was run"
 
 
 # --- recitation ------------------------------------------------------------------------------------------------------
