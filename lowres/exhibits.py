@@ -191,8 +191,27 @@ def origin(study: str, evidence: Gathered) -> Shown:
     if dates:
         when = f", made on {dates[0]}" if dates[0] == dates[-1] else f", made between {dates[0]} and {dates[-1]}"
     count = "All" if stale == len(records) else str(stale)
-    older = f" {count} of them were made by older code; lowres verify {study} runs some again." if stale else ""
+    older = f" {count} of them were made by older code.{_rerun(study)}" if stale else ""
     return shown_text(f"The evidence below rests on {len(records)} records {source}{when}.{older}")
+
+
+def _rerun(study: str) -> str:
+    """What became of published trials that were run again by the code of today, or how to do that."""
+    from lowres.engine.verification import read_verification
+    from lowres.trial import code_fingerprint
+
+    kept = read_verification(study)
+    if kept.get("code") != code_fingerprint():
+        return f" The command lowres verify {study} runs some again."
+    return f" Some, drawn at random, were run again by the code of today: {_agreement(kept)}."
+
+
+def _agreement(kept: Mapping[str, Any]) -> str:
+    """How many trials a verification ran, and how their outcomes compare with the records."""
+    agreement = Counter(row["agreement"] for row in kept["comparisons"])
+    words = ", ".join(f"{count:,} {word}" for word, count in agreement.most_common())
+    trials = len({row["key"] for row in kept["comparisons"]})
+    return f"{trials} trial{'s' * (trials > 1)}, {len(kept['comparisons']):,} outcomes, {words}"
 
 
 def drift(study: str, live: Sequence[Record]) -> Shown:
@@ -247,11 +266,8 @@ def verification(study: str) -> Shown:
     if not kept:
         text = f"No published record has been verified on another machine yet: lowres verify {study} does it."
         return shown_text(text)
-    agreement = Counter(row["agreement"] for row in kept["comparisons"])
-    words = ", ".join(f"{count} {word}" for word, count in agreement.most_common())
     where = kept["provenance"]
-    text = f"Last verified on {where['date']} ({where['hardware']}): {len(kept['comparisons'])} outcomes, {words}."
-    return shown_text(text)
+    return shown_text(f"Last verified on {where['date']} ({where['hardware']}): {_agreement(kept)}.")
 
 
 def deviations(listed: Sequence[Deviation]) -> Shown:

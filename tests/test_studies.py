@@ -8,7 +8,7 @@ from types import ModuleType
 import pytest
 import tiny
 
-from lowres import studies
+from lowres import exhibits, studies
 from lowres.params import describe, from_mapping, parameters_cell, resolve
 
 EXERCISES = {"fiat": 5, "forgetting": 5, "loreft": 6, "tell": 5}
@@ -62,3 +62,21 @@ def test_the_page_is_without_outputs_and_cites_what_is_in_the_bibliography(study
     known = set(re.findall(r"^@\w+\{([^,]+),", (tiny.ROOT / "book/references.bib").read_text(encoding="utf-8"), re.M))
     assert keys <= known
     assert len(re.findall(r"^:::\{exercise\}", text, re.M)) == EXERCISES[study.CLAIMS[0].study]
+
+
+def test_a_page_tells_what_running_old_trials_again_gave(monkeypatch: pytest.MonkeyPatch):
+    rows = [
+        {"key": "a", "agreement": "exact"},
+        {"key": "a", "agreement": "exact"},
+        {"key": "b", "agreement": "differs"},
+    ]
+    kept = {"code": "today", "comparisons": rows, "provenance": {"date": "2026-01-02", "hardware": "a machine"}}
+    old = tiny.record("key", tiny.trial("model", "task"), {}, fingerprints={"code": "before"})
+    found = studies.Gathered(None, {"point": {0: old}}, True)
+    monkeypatch.setattr("lowres.trial.code_fingerprint", lambda: "today")
+    monkeypatch.setattr("lowres.engine.verification.read_verification", lambda study: kept)
+    assert "run again by the code of today: 2 trials, 3 outcomes, 2 exact, 1 differs." in repr(
+        exhibits.origin("tell", found)
+    )
+    monkeypatch.setitem(kept, "code", "of yesterday")
+    assert "The command lowres verify tell runs some again." in repr(exhibits.origin("tell", found))

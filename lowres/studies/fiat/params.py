@@ -102,8 +102,7 @@ class Params:
     rate_factors: tuple[float, ...] | None = parameter(
         None,
         "candidate learning rates as multiples of the usual one of each way of tuning, tried on validation data; "
-        "none - "
-        "the rates chosen in the published records",
+        "none - the rates chosen in the published records",
         above=0,
         may_be_empty=True,
         tiers=by_tier((1.0,), (), (0.25, 1.0, 4.0), (0.25, 1.0, 4.0)),
