@@ -398,6 +398,12 @@ def test_facts_told_count_for_the_length_of_answers_alone(monkeypatch: pytest.Mo
     assert judged(told + kept)["loreft-6"] == judged(kept)["loreft-6"]
 
 
+def test_a_verdict_names_only_the_places_it_rests_on(judged: Judge):
+    found = judged(place({"loreft": 0.5, "direft": 0.4}) + recited(text=0.3, noise=0.5))
+    assert "siqa-csqa" in found["loreft-6"].scale
+    assert "recitation" not in found["loreft-6"].scale
+
+
 def test_a_claim_with_parts_that_disagree_is_partly_right(judged: Judge):
     assert judged(place({"lora": 0.5, "lora-at-positions": 0.7, "loreft": 0.6}))["loreft-1"].outcome == "partly"
     assert judged(recited(text=0.98, noise=0.98))["loreft-10"].outcome == "partly"

@@ -359,7 +359,8 @@ def _direft(evidence: Evidence, claim: Claim) -> Verdict:
     effects = {name: contrast(evidence, places, arms("loreft", "direft")) for name, places in named.items()}
     rule = Rule("above", 0.0)
     parts = [Part(f"LoReFT - DiReFT, {name}", effect, rule) for name, effect in effects.items() if effect is not None]
-    return _verdict(evidence, claim, [*real, *in_worlds(evidence)], parts)
+    places = [where for name, effect in effects.items() if effect is not None for where in named[name]]
+    return _verdict(evidence, claim, places, parts)
 
 
 def _half_as_long(evidence: Evidence, claim: Claim) -> Verdict:
