@@ -395,6 +395,7 @@ def test_facts_told_count_for_the_length_of_answers_alone(monkeypatch: pytest.Mo
     assert [where.task for where in evidence.in_worlds(found)] == ["world-two-hop"]
     assert "world-telling" not in repr(exhibits.scores_table(found))
     assert "loreft goes from 0.1" in repr(exhibits.lengths(found))
+    assert "ROUGE-L of 2 arms on world-s" in tiny.html(exhibits.lengths(found))  # direft is not drawn
     assert judged(told + kept)["loreft-6"] == judged(kept)["loreft-6"]
 
 

@@ -232,8 +232,8 @@ def _lengths(evidence: Evidence, model: str, tasks: Sequence[str]) -> list[Shown
         (name, count): evidence.scores(evidence.at(sentences[count], name)) for name in TOLD for count in sentences
     }
     rows = [(name, count, *interval(scores)) for (name, count), scores in scored.items() if scores is not None]
-    course = {name: [row[2] for row in rows if row[0] == name] for name in TOLD}
-    ends = "; ".join(f"{name} goes from {found[0]:.2f} to {found[-1]:.2f}" for name, found in course.items() if found)
+    course = {name: [row[2] for row in rows if row[0] == name] for name in dict.fromkeys(row[0] for row in rows)}
+    ends = "; ".join(f"{name} goes from {found[0]:.2f} to {found[-1]:.2f}" for name, found in course.items())
     plot = Plot(
         name=f"loreft-lengths-{model}",
         alt=f"ROUGE-L of {len(course)} arms on {model} against the number of sentences to be told: {ends}.",
