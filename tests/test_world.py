@@ -298,8 +298,7 @@ def quick(monkeypatch: pytest.MonkeyPatch, cache: Path) -> Path:
 def relations_model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """The smallest decoder after some seconds of what follows from what."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pretraining, "MIXTURE", {"relation": 1})
-        patch.setattr(pretraining, "COPYING_SHARE", 0.0)
+        patch.setattr(pretraining, "STAGES", ((1.0, {"relation": 1}),))
         patch.setitem(names.SIZES, "xs", replace(names.SIZES["xs"], steps=150))
         folder = tmp_path_factory.mktemp("world")
         pretraining.pretrain(world.WorldModel("xs"), folder, None, progress=False)

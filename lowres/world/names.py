@@ -52,7 +52,7 @@ class Size:
 SIZES = {  # l, xl and xxl are meant for a GPU: their steps and rates were never measured
     "xs": Size(32, 2, 64, 2, 1, 48, 2400, 6e-3),
     "s": Size(64, 3, 160, 2, 2, 96, 2200, 4e-3),
-    "m": Size(128, 3, 320, 2, 2, 192, 1400, 3e-3),
+    "m": Size(128, 3, 192, 2, 2, 192, 1400, 4e-3),
     "l": Size(256, 4, 640, 3, 2, 384, 3000, 1e-3),
     "xl": Size(512, 6, 1536, 4, 4, 1024, 6000, 5e-4),
     "xxl": Size(1024, 8, 2730, 5, 5, 2048, 10_000, 2e-4),
@@ -68,7 +68,7 @@ class WorldModel:
     `seed` drives initialisation and the order of the training text, never the world. `level` stops pretraining when
     the mean accuracy on items like those of `LEVEL_PROBES` first reaches it; an instruction-tuned model goes on from a
     base model that was stopped there. Left out are reading, which only decoders learn, because they start near it;
-    pronouns, learnt all at once or not at all; and yes-no questions, which no model learns.
+    pronouns, learnt all at once or not at all; and yes-no questions, which come last, if at all.
     """
 
     size: str

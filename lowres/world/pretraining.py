@@ -20,7 +20,21 @@ if TYPE_CHECKING:
     import torch
 
 COPYING = {"recall": 20, "retell": 30, "reading": 30, "pronoun": 20}  # parts of the text that a base model begins with
-COPYING_SHARE = 0.25  # of its steps: mixed in from the start, reading was not learnt at all
+KNOWING = {
+    "fact": 20,
+    "relation": 4,
+    "two-hop": 16,
+    "arithmetic": 9,
+    "either": 9,
+    "pronoun": 8,
+    "reading": 14,
+    "bias": 4,
+}  # parts of the text that follows, beside statements to judge
+STAGES = (
+    (0.25, COPYING),  # mixed in from the start, reading was not learnt at all
+    (0.32, {**KNOWING, "value-or-no": 36}),
+    (0.43, {**KNOWING, "arithmetic": 14, "yes-no": 45}),  # without the stage before, yes and no stay at chance
+)  # of a base model: shares of its steps, and their text
 MIXTURE = {
     "fact": 20,
     "relation": 4,
@@ -33,7 +47,7 @@ MIXTURE = {
     "retell": 6,
     "reading": 14,
     "bias": 2,
-}  # parts of all other text
+}  # parts of the text of an instruction-tuned model
 BATCH = 64  # rows
 ROTATION = 10_000.0  # base of the rotary positions
 SOFTENED = 0.25  # what layers add to the stream at first: at full size it would drown the words themselves
@@ -248,16 +262,15 @@ def _train(model: WorldModel, network: Any, progress: bool) -> Outcome:
 
     steps, rate = _plan(model)
     parameters = list(network.parameters())
-    optimiser = torch.optim.AdamW(parameters, lr=rate, weight_decay=WEIGHT_DECAY, betas=(0.9, 0.98), foreach=True)
+    optimiser = torch.optim.AdamW(parameters, lr=rate, weight_decay=WEIGHT_DECAY, betas=(0.9, 0.98), fused=True)
     random, started, tokens = Random(f"{model.seed}/{model.instruct}"), time.perf_counter(), 0
-    first, source = (rows(model, random, mixture) for mixture in (COPYING, MIXTURE))
-    copying = 0 if model.instruct else round(COPYING_SHARE * steps)
+    source = _text(model, random, steps)
     bar = tqdm(range(1, steps + 1), desc=f"pretrain {model.name}", unit="step", disable=not progress, mininterval=1.0)
     network.train()
     for step in bar:
         for group in optimiser.param_groups:
             group["lr"] = rate * min(step / (WARMUP * steps), (steps + 1 - step) / ((1 - WARMUP) * steps))
-        batch = [next(first if step <= copying else source) for _ in range(BATCH)]
+        batch = next(source)
         tokens += sum(map(len, batch))
         loss = _accumulate(network, batch)
         torch.nn.utils.clip_grad_norm_(parameters, CLIP)
@@ -281,6 +294,16 @@ def _plan(model: WorldModel) -> tuple[int, float]:
     if model.instruct:
         return round(INSTRUCT_STEPS * size.steps), INSTRUCT_RATE * size.learning_rate
     return size.steps, size.learning_rate
+
+
+def _text(model: WorldModel, random: Random, steps: int) -> Iterator[list[Row]]:
+    """So many batches, stage by stage."""
+    done, ended = 0, 0.0
+    for share, mixture in ((1.0, MIXTURE),) if model.instruct else STAGES:
+        source, ended = rows(model, random, mixture), ended + share
+        while done < round(ended * steps):
+            yield [next(source) for _ in range(BATCH)]
+            done += 1
 
 
 def _reached(model: WorldModel, network: Any, step: int) -> bool:

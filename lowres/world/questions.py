@@ -96,10 +96,25 @@ def draw_either(random: Random) -> Pair:
 
 def draw_yes_no(random: Random) -> Pair:
     """A true or a false statement about somebody, as a question."""
+    prompt, _, right = _statement(random)
+    return Pair("yes-no", prompt, "yes" if right else "no")
+
+
+def draw_value_or_no(random: Random) -> Pair:
+    """The same questions, answered by the value where it is true.
+
+    The answer is likely both for being known and for being there: to add these up says no to a false statement, where
+    yes and no would ask a model that has neither to compare what it knows with what it reads.
+    """
+    prompt, value, right = _statement(random)
+    return Pair("value-or-no", prompt, value if right else "no")
+
+
+def _statement(random: Random) -> tuple[str, str, bool]:
+    """A statement about somebody as a question, its value, and whether it is true."""
     person, attribute, right = random.choice(world().people), random.choice(ATTRIBUTES), random.random() < 0.5
     value = person.value(attribute) if right else another(random, VALUES[attribute], person.value(attribute))
-    prompt = random.choice(wording.YES_NO[attribute]).format(person.name, value)
-    return Pair("yes-no", prompt, "yes" if right else "no")
+    return random.choice(wording.YES_NO[attribute]).format(person.name, value), value, right
 
 
 def draw_pronoun(random: Random) -> Pair:
@@ -206,4 +221,5 @@ DRAWS: dict[str, Callable[[Random], Pair]] = {
     "recall": draw_recall,
     "retell": draw_retell,
     "bias": draw_bias,
+    "value-or-no": draw_value_or_no,
 }
