@@ -303,6 +303,9 @@ def _unpacked(text: str, numbers: Any) -> Any:
 def publish(ledger: Ledger, study: str) -> Path:
     """Add the ledger's finished records of a study to its published file; the newest record of a trial wins.
 
+    A model may have been made anew under its old name (a world model by newer code, a folder): records of the earlier
+    one are left out, or they would be counted beside those of its successor.
+
     Raises:
         InputError: the ledger holds no finished record of the study.
     """
@@ -310,7 +313,9 @@ def publish(ledger: Ledger, study: str) -> Path:
     if not done:
         raise InputError(f"nothing to publish: the ledger {ledger.folder} has no finished record of study {study!r}")
     everything = sorted([*read_published(study), *done], key=lambda record: record.provenance.get("date", ""))
-    newest = list({trial_name(record): record for record in everything}.values())
+    made = {record.trial["model"]: record.fingerprints["model"] for record in everything}
+    current = [record for record in everything if record.fingerprints["model"] == made[record.trial["model"]]]
+    newest = list({trial_name(record): record for record in current}.values())
     _publish_rationales(newest, ledger.folder)
     return write_published(study, newest)
 

@@ -339,6 +339,17 @@ def test_records_on_other_data_or_another_model_are_other_trials(results: Path, 
     assert [one.key for one in ledger.read_published("tell")] == ["b", "c"]
 
 
+def test_records_of_a_model_that_was_made_anew_are_left_out(results: Path, tmp_path: Path):
+    def made(key: str, day: int, model: str, seed: int) -> Record:
+        return replace(dated(key, day, seed=seed), fingerprints={"data": "d", "model": model, "code": "c"})
+
+    ledger.write_published("tell", [made("old", 1, "first", 0), made("old, other seed", 1, "first", 1)])
+    kept = Ledger(tmp_path / "ledger")
+    kept.put(made("new", 2, "second", 0))
+    ledger.publish(kept, "tell")
+    assert [one.key for one in ledger.read_published("tell")] == ["new"]
+
+
 def test_nothing_to_publish_is_said(results: Path, tmp_path: Path):
     kept = Ledger(tmp_path / "ledger")
     kept.put(record(status="failed"))
