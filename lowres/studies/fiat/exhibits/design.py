@@ -74,24 +74,29 @@ def _prompted(params: Params) -> Shown:
 
 
 def ladder_prompts(params: Params) -> Shown:
-    """What every rung's model reads about the same test item, part by part, and in full on a click."""
+    """One test item part by part, what every rung's model reads of it, and on a click its prompts in full."""
     from lowres.data import load_task
 
     task = load_task(params.task or "", TaskOptions.of(params))
     example, text = task.test[0], rationale_of(params, task.test[0])
+    parts = {"Instruction": task.instruction, "Rationale": text, "Input": example.prompt, "Target": example.target}
+    item = shown_table(
+        f"A test item of {task.name}",
+        ("Part", "Text"),
+        [(name, _lines(part)) for name, part in parts.items()],
+        stack=True,
+    )
     rows: list[Row] = []
     full = []
     for rung, letters in LADDER.items():
-        arm = ARMS[rung]
         model = params.tau if "B" in letters else "no such model" if params.base == NO_BASE else params.base
-        parts = (task.instruction if "I" in letters else "-", text if "C" in letters else "-", example.prompt)
         tuned = FACTORS["P"] if "P" in letters else "all parameters"
-        rows.append((rung, *map(_lines, parts), tuned, model))
-        full.append(f"{rung} ({arm.meaning})\n\n{prompt_of(task.name, task.instruction, example, rung, text)}")
+        rows.append((rung, *("✓" if letter in letters else "-" for letter in "IC"), "✓", tuned, model))
+        prompt = prompt_of(task.name, task.instruction, example, rung, text)
+        full.append(f"{rung} ({ARMS[rung].meaning})\n\n{prompt}")
     header = ("Rung", "Instruction", "Rationale", "Input", "Tuned", "Start")
-    caption = f"The ladder on one test item of {task.name}, whose target is {example.target!r}"
-    table = shown_table(caption, header, rows, stack=True)
-    return joined([table, folded("The same prompts in full", shown_lines(f"\n\n{'-' * 40}\n\n".join(full)))])
+    table = shown_table("What every rung's model reads of it", header, rows)
+    return joined([item, table, folded("The same prompts in full", shown_lines(f"\n\n{'-' * 40}\n\n".join(full)))])
 
 
 def _lines(text: str) -> Html:
