@@ -25,6 +25,7 @@ from lowres import world
 from lowres.data import TaskOptions, load_task
 
 if TYPE_CHECKING:
+    from lowres.claims import Claim, Verdict
     from lowres.data import Task
     from lowres.ledger import Ledger
     from lowres.trial import Record, Trial
@@ -35,6 +36,7 @@ TUNING_SEED = 1000  # a subset of its own: a rate is not chosen on the very exam
 Group = TypeVar("Group", bound=Hashable)
 P = TypeVar("P")
 At = TypeVar("At")
+E = TypeVar("E", bound="Gathered[Any, Any]")
 
 
 @dataclass(frozen=True)
@@ -194,3 +196,15 @@ class Gathered(Generic[P, At]):
     def records(self) -> list[Record]:
         """All records of the study itself, point by point."""
         return [record for seeds in self.points.values() for record in seeds.values()]
+
+
+def decided(
+    evidence: E, claims: Iterable[Claim], deciders: Mapping[str, Callable[[E, Claim], Verdict]]
+) -> list[Verdict]:
+    """One verdict per claim, corrected for their number (Holm); a live smoke run never gives one."""
+    from lowres.claims import at_tier, with_holm
+
+    by_name = {claim.name: claim for claim in claims}
+    found = [decider(evidence, by_name[name]) for name, decider in deciders.items()]
+    tier = "published" if evidence.published else evidence.params.tier
+    return with_holm([at_tier(verdict, tier) for verdict in found])

@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lowres import world
-from lowres.claims import Claim, Part, Rule, Verdict, at_tier, judge_parts, with_holm
+from lowres.claims import Claim, Part, Rule, Verdict, judge_parts
 from lowres.data import TaskOptions
 from lowres.data.rationales import OWN
 from lowres.exhibits import process_hours
-from lowres.studies import Gathered, Where, unseeded
+from lowres.studies import Gathered, Where, decided, unseeded
 from lowres.studies.fiat.arms import ARMS, chosen_rates, rate_arm
 from lowres.studies.fiat.claims import CLAIMS, MARGIN
 from lowres.studies.fiat.params import Params
@@ -225,15 +225,9 @@ def _comparable(records: Sequence[Record], pairs: Mapping[str, str]) -> list[Rec
 
 
 def verdicts(evidence: Evidence) -> list[Verdict]:
-    """One verdict per claim, corrected for their number (Holm); a live smoke run never gives one.
-
-    Where something is published, live records of other places are shown but decide nothing.
-    """
+    """The verdict on every claim; where something is published, live records of other places decide nothing."""
     evidence = gather(evidence.params, []) if evidence.published else evidence
-    by_name = {claim.name: claim for claim in CLAIMS}
-    found = [decider(evidence, by_name[name]) for name, decider in DECIDERS.items()]
-    tier = "published" if evidence.published else evidence.params.tier or "smoke"
-    return with_holm([at_tier(verdict, tier) for verdict in found])
+    return decided(evidence, CLAIMS, DECIDERS)
 
 
 def named(place: Where, size: int = 0) -> str:

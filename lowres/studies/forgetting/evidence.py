@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lowres import world
-from lowres.claims import Claim, Part, Rule, Verdict, at_tier, judge_parts, with_holm
+from lowres.claims import Claim, Part, Rule, Verdict, judge_parts
 from lowres.exhibits import named, process_hours
-from lowres.studies import Gathered, unseeded
+from lowres.studies import Gathered, decided, unseeded
 from lowres.studies.forgetting import measures
 from lowres.studies.forgetting.arms import (
     MAIN,
@@ -338,11 +338,8 @@ def at_equal_loss(evidence: Evidence, small: str, large: str, group: str) -> tup
 
 
 def verdicts(evidence: Evidence) -> list[Verdict]:
-    """One verdict per claim, corrected for their number (Holm); a live smoke run never gives one."""
-    by_name = {claim.name: claim for claim in CLAIMS}
-    found = [decider(evidence, by_name[name]) for name, decider in DECIDERS.items()]
-    tier = "published" if evidence.published else evidence.params.tier
-    return with_holm([at_tier(verdict, tier) for verdict in found])
+    """The verdict on every claim."""
+    return decided(evidence, CLAIMS, DECIDERS)
 
 
 def scale(evidence: Evidence) -> str:

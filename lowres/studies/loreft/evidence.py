@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lowres import world
-from lowres.claims import Claim, Part, Rule, Verdict, at_tier, judge_parts, with_holm
+from lowres.claims import Claim, Part, Rule, Verdict, judge_parts
 from lowres.data import TaskOptions
 from lowres.exhibits import process_hours
-from lowres.studies import Gathered, Where
+from lowres.studies import Gathered, Where, decided
 from lowres.studies.loreft import claims
 from lowres.studies.loreft.arms import ARMS, MIDDLE, Arm, chosen_rates
 from lowres.studies.loreft.claims import CLAIMS, MARGIN
@@ -239,15 +239,9 @@ def difference_table(evidence: Evidence, places: Sequence[Where], choose: Choose
 
 
 def verdicts(evidence: Evidence) -> list[Verdict]:
-    """One verdict per claim, corrected for their number (Holm); a live smoke run never gives one.
-
-    Where something is published, live records of other places are shown but decide nothing.
-    """
+    """The verdict on every claim; where something is published, live records of other places decide nothing."""
     evidence = gather(evidence.params, []) if evidence.published else evidence
-    by_name = {claim.name: claim for claim in CLAIMS}
-    found = [decider(evidence, by_name[name]) for name, decider in DECIDERS.items()]
-    tier = "published" if evidence.published else evidence.params.tier or "smoke"
-    return with_holm([at_tier(verdict, tier) for verdict in found])
+    return decided(evidence, CLAIMS, DECIDERS)
 
 
 def scale(evidence: Evidence, places: Sequence[Where]) -> str:

@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lowres.claims import Claim, Part, Rule, Verdict, at_tier, judge_parts, with_holm
+from lowres.claims import Claim, Part, Rule, Verdict, judge_parts
 from lowres.data import TaskOptions, load_task
 from lowres.exhibits import process_hours
-from lowres.studies import Gathered
+from lowres.studies import Gathered, decided
 from lowres.studies.tell.claims import CLAIMS, MARGIN
 from lowres.studies.tell.params import Params
 
@@ -149,11 +149,8 @@ def _largest_grid(records: Sequence[Record]) -> list[Record]:
 
 
 def verdicts(evidence: Evidence) -> list[Verdict]:
-    """One verdict per claim, corrected for their number (Holm); a live smoke run never gives one."""
-    by_name = {claim.name: claim for claim in CLAIMS}
-    found = [decider(evidence, by_name[name]) for name, decider in DECIDERS.items()]
-    tier = "published" if evidence.published else evidence.params.tier
-    return with_holm([at_tier(verdict, tier) for verdict in found])
+    """The verdict on every claim."""
+    return decided(evidence, CLAIMS, DECIDERS)
 
 
 def scale(evidence: Evidence) -> str:
