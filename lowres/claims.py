@@ -161,13 +161,12 @@ def judge(
 ) -> Verdict:
     """The verdict that the rules give: every rule asks the effect of the same name, effects without one are context.
 
-    All parts must hold, so the weakest of the deciding parts gives the p-value (against its own boundary).
     Raises ValueError for a rule without a paired effect.
     """
     decisive = _decisive(claim, effects, rules)
     answers: dict[str, Answer] = {name: rule.answer(decisive[name]) for name, rule in rules.items()}
     outcome = combine(answers.values())
-    settled = [name for name in rules if answers[name] != "unclear" or outcome == "cannot tell"]
+    p_values = {name: rule.p_value(decisive[name]) for name, rule in rules.items()}
     parts = [f"{answers[name]}: {name} {decisive[name].text()} (rule: {rule.text()})" for name, rule in rules.items()]
     unclear = [rules[name].seeds_needed(decisive[name]) for name in rules if answers[name] == "unclear"]
     return Verdict(
@@ -177,11 +176,28 @@ def judge(
         effects=effects,
         scale=scale,
         seeds_needed=most(unclear) if outcome == "cannot tell" else None,
-        p_value=max(rules[name].p_value(decisive[name]) for name in settled),
+        p_value=_p_value(outcome, answers, p_values),
         rules=rules,
         cost=cost,
         page=page,
     )
+
+
+def _p_value(outcome: Outcome, answers: Mapping[str, Answer], p_values: Mapping[str, float]) -> float:
+    """The p-value of an outcome, from those of its parts, each against its own boundary.
+
+    An outcome that all parts share is as sure as the weakest of them. "Partly" needs one yes and one no, the surest of
+    either kind; as these are picked out of all parts, they count as many times as there are parts (Bonferroni).
+    """
+    if outcome != "partly":
+        return max(p_values.values())
+    return min(1.0, len(p_values) * max(p_values[name] for name in _surest(answers, p_values)))
+
+
+def _surest(answers: Mapping[str, Answer], p_values: Mapping[str, float]) -> list[str]:
+    """The part that most surely says yes, and the one that most surely says no."""
+    sides: tuple[Answer, ...] = ("yes", "no")
+    return [min((name for name in answers if answers[name] == side), key=p_values.__getitem__) for side in sides]
 
 
 def judge_parts(
@@ -246,10 +262,18 @@ def _corrected(verdict: Verdict, adjusted: Mapping[str, float], level: float) ->
     if verdict.outcome == "cannot tell" or p_adjusted < level:
         return verdict
     reason = f"{verdict.outcome} if it stood alone, but not among {len(adjusted)} claims (Holm); {verdict.reason}"
-    decisive = _decisive(verdict.claim, verdict.effects, verdict.rules)
-    strictest = 1 - level / len(adjusted)
-    needed = [rule.seeds_needed(decisive[name], strictest) for name, rule in verdict.rules.items()]
-    return replace(verdict, outcome="cannot tell", reason=reason, seeds_needed=most(needed))
+    return replace(
+        verdict, outcome="cannot tell", reason=reason, seeds_needed=_seeds_alone(verdict, level / len(adjusted))
+    )
+
+
+def _seeds_alone(verdict: Verdict, level: float) -> int | None:
+    """Further seeds with which an outcome would have a p-value below `level`, if the effects stay as they are."""
+    effects, names = _ruled(verdict), list(verdict.rules)
+    if verdict.outcome == "partly":
+        p_values = {name: verdict.rules[name].p_value(effects[name]) for name in names}
+        level, names = level / len(names), _surest(_answers(verdict), p_values)
+    return most([verdict.rules[name].seeds_needed(effects[name], 1 - level) for name in names])
 
 
 # --- files ------------------------------------------------------------------------------------------------------------
@@ -395,6 +419,7 @@ def _findings(verdict: Verdict) -> dict[str, str]:
     return {
         "The paper": verdict.claim.reported,
         "Here": _here(verdict),
+        "Still open": still_open(verdict),
         "To settle it": verdict.remedy(),
         "p (Holm)": p_adjusted,
         "Scale": verdict.scale,
@@ -416,6 +441,14 @@ def _here(verdict: Verdict) -> str:
 def _answers(verdict: Verdict) -> dict[str, Answer]:
     """What each deciding part says."""
     return {name: verdict.rules[name].answer(effect) for name, effect in _ruled(verdict).items()}
+
+
+def still_open(verdict: Verdict) -> str:
+    """What a claim that cannot be told may yet turn out to be, where its decided parts leave only two outcomes."""
+    found = set(_answers(verdict).values())
+    if verdict.outcome != "cannot tell" or verdict.reason == SMOKE or len(found) != 2 or "unclear" not in found:
+        return ""
+    return "reproduced or partly" if "yes" in found else "partly or not reproduced"
 
 
 def _ruled(verdict: Verdict) -> dict[str, Effect]:
@@ -526,8 +559,8 @@ def _named(verdict: Verdict, root: str | None = None) -> Html:
 
 
 def _outcome(verdict: Verdict) -> Html:
-    remedy = verdict.remedy() or (verdict.reason if verdict.reason == SMOKE else "")
-    return Html(f"{_badge(verdict)}<br>{markup(remedy)}" if remedy else _badge(verdict))
+    said = (still_open(verdict), verdict.remedy(), verdict.reason if verdict.reason == SMOKE else "")
+    return Html("<br>".join([_badge(verdict), *(markup(one) for one in said if one)]))
 
 
 def _deciding(verdict: Verdict) -> str:

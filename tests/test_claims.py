@@ -31,6 +31,7 @@ from lowres.claims import (
     load_verdicts,
     save_verdicts,
     scoreboard_markdown,
+    still_open,
     verdict_cards,
     verdict_table,
     with_holm,
@@ -158,6 +159,31 @@ def test_judge_takes_the_weakest_part() -> None:
     found = judge(claim(), {"strong": strong, "weak": weak, "context": effect(0, 9)}, rules, "135M")
     assert found.outcome == "reproduced"
     assert found.p_value == pytest.approx(weak.p_against(0.02))
+
+
+def test_partly_needs_one_part_of_either_kind() -> None:
+    estimates = {"sure yes": 0.30, "weak yes": 0.051, "sure no": -0.20, "weak no": -0.011, "unclear": 0.02}
+    effects = {name: effect(estimate, 0.03) for name, estimate in estimates.items()}
+    found = judge(claim(), effects, dict.fromkeys(effects, Rule("above", 0.02)), "135M")
+    assert found.outcome == "partly"
+    # the weaker of the two surest parts, counted five times as it was picked out of five
+    assert found.p_value == pytest.approx(5 * effects["sure no"].p_against(0.02))
+    assert with_holm([found])[0].outcome == "partly"
+
+
+def test_partly_that_rests_on_a_weak_part_asks_for_seeds() -> None:
+    effects = {
+        "yes": effect(0.3, 0.03),
+        "weak no": effect(-0.012, 0.03, noise=Components(0.004, 0.001, 0.01)),
+        "unclear": effect(0.02, 0.03),
+    }
+    found = judge(claim(), effects, dict.fromkeys(effects, Rule("above", 0.02)), "135M")
+    (corrected,) = with_holm([found])
+    assert found.outcome == "partly"
+    assert corrected.outcome == "cannot tell"
+    assert corrected.reason.startswith("partly if it stood alone")
+    assert (corrected.seeds_needed or 0) > 0
+    assert still_open(corrected) == ""
 
 
 def test_judge_refuses_a_rule_without_an_effect() -> None:
@@ -294,6 +320,25 @@ def test_verdict_cards_show_both_uncertainties_and_the_remedy() -> None:
         assert words in page.words
     single = replace(verdict(), effects={"gain": replace(effect(0.1, 0.01), seed_interval=NOWHERE)})
     assert "unknown" in Page(verdict_cards([single])._repr_html_()).words
+
+
+@pytest.mark.parametrize(
+    ("estimates", "left"),
+    [
+        ((0.08, 0.01), "reproduced or partly"),
+        ((-0.08, 0.01), "partly or not reproduced"),
+        ((0.01, 0.01), ""),
+        ((0.08, -0.08, 0.01), ""),  # partly, however the last part would turn out
+        ((0.08,), ""),
+    ],
+)
+def test_decided_parts_leave_two_outcomes_open(estimates: tuple[float, ...], left: str) -> None:
+    effects = {f"part {number}": effect(estimate, 0.03) for number, estimate in enumerate(estimates)}
+    found = judge(claim(), effects, dict.fromkeys(effects, Rule("above", 0.02)), "135M, 3 seeds")
+    assert still_open(found) == left
+    assert (f"- Still open: {left}" in verdict_cards([found])._repr_markdown_()) == bool(left)
+    assert not left or left in Page(verdict_table([found])._repr_html_()).words
+    assert still_open(at_tier(found, "smoke")) == ""
 
 
 def test_tables_say_what_their_cells_are() -> None:
