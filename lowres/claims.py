@@ -559,16 +559,18 @@ def _named(verdict: Verdict, root: str | None = None) -> Html:
 
 
 def _outcome(verdict: Verdict) -> Html:
-    said = (still_open(verdict), verdict.remedy(), verdict.reason if verdict.reason == SMOKE else "")
+    either = f"either {left};" if (left := still_open(verdict)) else ""
+    said = (either, verdict.remedy(), verdict.reason if verdict.reason == SMOKE else "")
     return Html("<br>".join([_badge(verdict), *(markup(one) for one in said if one)]))
 
 
 def _deciding(verdict: Verdict) -> str:
     """The part that the outcome hangs on, with its interval, and what the others say; else the first effect."""
     answers, effects = _answers(verdict), _ruled(verdict)
+    p_values = {name: verdict.rules[name].p_value(effects[name]) for name in answers}
     wanted = {"reproduced": "yes", "cannot tell": "unclear"}.get(verdict.outcome, "no")
-    hardest = sorted(answers, key=lambda name: verdict.rules[name].p_value(effects[name]))
-    chosen = [name for name in hardest if answers[name] == wanted] or hardest or list(verdict.effects)[:1]
+    asked = _surest(answers, p_values) if verdict.outcome == "partly" else [n for n in answers if answers[n] == wanted]
+    chosen = sorted(asked or answers, key=p_values.__getitem__) or list(verdict.effects)[:1]
     if not chosen:
         return "-"
     name = chosen[-1]

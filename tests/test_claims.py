@@ -169,6 +169,7 @@ def test_partly_needs_one_part_of_either_kind() -> None:
     # the weaker of the two surest parts, counted five times as it was picked out of five
     assert found.p_value == pytest.approx(5 * effects["sure no"].p_against(0.02))
     assert with_holm([found])[0].outcome == "partly"
+    assert "sure no: -0.200" in verdict_table([found])._repr_markdown_()
 
 
 def test_partly_that_rests_on_a_weak_part_asks_for_seeds() -> None:

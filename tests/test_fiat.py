@@ -447,6 +447,18 @@ def test_only_comparable_finished_records_count(monkeypatch: pytest.MonkeyPatch)
     assert found.grouped(where, scores).mean(axis=1) == pytest.approx(scores.mean(axis=1))
 
 
+def test_each_size_may_have_a_pool_of_its_own(monkeypatch: pytest.MonkeyPatch):
+    more = [record(name, 0.5, size=1000, seed=seed) for name in ("R0", "R1") for seed in range(2)]
+    for one in more:
+        one.trial["recipe"]["pool"] = 5000
+    stray = record("R1", 0.9, size=1000, seed=7)
+    found = gathered(monkeypatch, [*place(FEW_DATA), *more, stray])
+    (where,) = found.places
+    assert found.sizes(where) == [100, 1000]
+    assert sorted(found.points[found.at(where, "R1", 100)]) == [0, 1, 2]
+    assert sorted(found.points[found.at(where, "R1", 1000)]) == [0, 1]
+
+
 # --- factorial and ranking by hand -----------------------------------------------------------------------------------
 
 

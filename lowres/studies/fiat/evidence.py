@@ -209,16 +209,25 @@ def _at_chosen_rate(record: Record, point: Point, rates: Mapping[tuple[str, int]
 
 
 def _comparable(records: Sequence[Record], pairs: Mapping[str, str]) -> list[Record]:
-    """Only records measured alike, and drawn from the same pool, can be compared: the most frequent at each place."""
+    """Only records measured alike can be compared, and only arms with equally many examples from the same pool.
+
+    The most frequent measurement at each place counts, and the most frequent pool at each place and size.
+    """
     found = []
     for place in dict.fromkeys(place_of(record, pairs) for record in records):
         group = [record for record in records if place_of(record, pairs) == place]
         measured = Counter(json.dumps(record.trial["evaluation"]) for record in group).most_common(1)[0][0]
-        pools = Counter(pool for record in group if (pool := record.trial["recipe"].get("pool")))
-        pool = pools.most_common(1)[0][0] if pools else None
+        draws = Counter(drawn for record in group if (drawn := _drawn(record))[1])
+        pools = {size: pool for (size, pool), _ in reversed(draws.most_common())}
         alike = [record for record in group if json.dumps(record.trial["evaluation"]) == measured]
-        found += [record for record in alike if record.trial["recipe"].get("pool", pool) == pool]
+        found += [record for record in alike if _drawn(record)[1] in (0, pools.get(_drawn(record)[0]))]
     return found
+
+
+def _drawn(record: Record) -> tuple[int, int]:
+    """How many training examples were drawn, and from the first how many; 0 where nothing was."""
+    recipe = record.trial["recipe"]
+    return recipe.get("task_examples", 0), recipe.get("pool", 0)
 
 
 # --- verdicts --------------------------------------------------------------------------------------------------------
