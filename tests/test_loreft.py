@@ -22,7 +22,7 @@ from lowres.params import InputError, from_mapping, resolve
 from lowres.stats import Effect, paired_effect
 from lowres.studies import loreft
 from lowres.studies.loreft import arms, bench, evidence, exhibits, paper, pareto
-from lowres.studies.loreft.exhibits import questions
+from lowres.studies.loreft.exhibits import common, questions
 from lowres.studies.loreft.params import FEW, Params
 from lowres.train import Optimisation
 from lowres.trial import Evaluation, Recipe, Record, Trial, draw
@@ -191,10 +191,9 @@ def test_the_rate_under_which_validation_targets_are_likeliest_wins_and_a_failed
     assert arms._rate(chosen, "loreft-random-labels", rates) == rates["loreft"]
     found = evidence.Evidence(chosen, {}, False, records)
     table = repr(exhibits.tuning_table(found, records))
-    lines = {line.split(" | ")[-1].strip(" |"): line for line in table.splitlines()}
-    assert "0.001 " in lines["chosen"]
-    assert "loreft" in lines["chosen, edge of the grid"]
-    assert "0.004" in lines["failed"]
+    rows = {cells[0].strip(): cells for line in table.splitlines() if (cells := line.strip("|").split(" | "))}
+    assert [cell.strip() for cell in rows["lora"][1:3]] == ["0.00025: 2.000, 0.001: 1.000, 0.004: failed", "0.001"]
+    assert rows["loreft"][2] == "0.00025, edge of the grid"
     curve = repr(exhibits.tuning_curve(found, records))
     assert "3 tries" in curve
     assert "lora: 0.000 nats" not in curve
@@ -397,6 +396,16 @@ def test_facts_told_count_for_the_length_of_answers_alone(monkeypatch: pytest.Mo
     assert "loreft goes from 0.1" in repr(exhibits.lengths(found))
     assert "ROUGE-L of 2 arms on world-s" in tiny.html(exhibits.lengths(found))  # direft is not drawn
     assert judged(told + kept)["loreft-6"] == judged(kept)["loreft-6"]
+
+
+def test_the_place_asked_for_comes_first_or_else_the_real_one_with_the_most_arms(monkeypatch: pytest.MonkeyPatch):
+    few = place({"untouched": 0.3, "lora": 0.5}, task="siqa-csqa")
+    more = place({"untouched": 0.3, "lora": 0.5, "full": 0.6, "loreft": 0.4}, task="wiki-topic")
+    made = place(WORLD_ARMS, model="world-s", task="world-question")
+    monkeypatch.setattr("lowres.ledger.read_published", lambda study: few + made + more)
+    usual, asked = loreft.gather(params(), []), loreft.gather(params(model="world-s", task="world-question"), [])
+    assert [where.task for where in common.places(usual)] == ["wiki-topic", "siqa-csqa", "world-question"]
+    assert [where.task for where in common.places(asked)] == ["world-question", "wiki-topic", "siqa-csqa"]
 
 
 def test_a_verdict_names_only_the_places_it_rests_on(judged: Judge):

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import functools
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from lowres.markup import Shown, folded, joined
+from lowres.params import InputError, resolve
 from lowres.studies import Where
 from lowres.studies.loreft.arms import ARMS
 from lowres.studies.loreft.claims import RECITED, TELLING
 from lowres.studies.loreft.evidence import Evidence, Point
+from lowres.studies.loreft.params import Params
 
 if TYPE_CHECKING:
     from lowres.trial import Record
@@ -30,13 +33,16 @@ def slug(where: Where) -> str:
 
 
 def places(evidence: Evidence) -> list[Where]:
-    """Where something was tuned, the place that the page was asked for first.
+    """Where something was tuned: first the place that a reader asked for, then real ones, those with most arms first.
 
     Texts recited and facts told have sections of their own.
     """
-    tuned = {point.where for point in evidence.points if ARMS[point.arm].tuner}
-    found = [where for where in evidence.places if where in tuned and not where.task.startswith((RECITED, TELLING))]
-    return sorted(found, key=lambda where: (where != evidence.main, where.is_world))
+    usual, given = resolve(Params(tier=evidence.params.tier)), evidence.params
+    asked = evidence.main if (given.model, given.task) != (usual.model, usual.task) else None
+    tuned = {(point.where, point.arm) for point in evidence.points if ARMS[point.arm].tuner}
+    arms = Counter(where for where, _ in tuned)
+    found = [where for where in evidence.places if where in arms and not where.task.startswith((RECITED, TELLING))]
+    return sorted(found, key=lambda where: (where != asked, where.is_world, -arms[where]))
 
 
 def per_place(listed: Sequence[Where], draw: Callable[[Where], Shown], otherwise: Shown) -> Shown:
@@ -92,7 +98,6 @@ def total(evidence: Evidence, where: Where) -> int:
 @functools.cache
 def _counted(model: str) -> int:
     from lowres import world
-    from lowres.params import InputError
     from lowres.tuners import Full
     from lowres.tuners.counting import count
 

@@ -136,13 +136,13 @@ NO_TUNING = "No learning rate was tried in these records: the rates are the usua
 
 
 def _tuned(evidence: Evidence, records: Iterable[Record], draw: Any) -> Shown:
-    tries = _tries(records)
-    listed = sorted(tries, key=lambda where: (where != evidence.main, where.is_world))
+    tries, first = _tries(records), places(evidence)
+    listed = [where for where in first if where in tries] + [where for where in tries if where not in first]
     return per_place(listed, lambda where: draw(where, tries[where]), shown_text(NO_TUNING))
 
 
 def tuning_table(evidence: Evidence, records: Iterable[Record]) -> Shown:
-    """Every learning rate that was tried: validation loss and score, which was chosen, the edge of the grid."""
+    """Every learning rate that was tried: validation loss, which was chosen, the edge of the grid, the score there."""
     return _tuned(evidence, records, _tuning_rows)
 
 
@@ -150,19 +150,22 @@ def _tuning_rows(where: Where, tries: Mapping[str, list[Record]]) -> Shown:
     rows: list[Row] = []
     for arm, tried in tries.items():
         best = min(_done(tried), key=validation_loss, default=None)
-        for place, record in enumerate(tried):
-            failed = record.status != "done"
-            chosen = best is not None and record.key == best.key
-            at_edge = chosen and place in (0, len(tried) - 1) and len(tried) > 1
-            choice = "failed" if failed else "chosen, edge of the grid" if at_edge else "chosen" if chosen else ""
-            loss = float("nan") if failed else validation_loss(record)
-            score = float("nan") if failed else record.mean("task", where.metric)
-            rows.append((arm, f"{_learning_rate(record):g}", loss, score, choice))
+        seen = [f"{_learning_rate(record):g}: {_loss_in_words(record)}" for record in tried]
+        if best is None:
+            rows.append((arm, ", ".join(seen), "all failed", float("nan")))
+            continue
+        at_edge = len(tried) > 1 and tried.index(best) in (0, len(tried) - 1)
+        choice = f"{_learning_rate(best):g}" + (", edge of the grid" if at_edge else "")
+        rows.append((arm, ", ".join(seen), choice, best.mean("task", where.metric)))
     counts = sorted({len(tried) for tried in tries.values()})
     each = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     caption = f"Learning rates on validation data of {label(where)}: {each} tries for each of {len(tries)} arms"
-    header = ("Arm", "Learning rate", "Nats per target token", "Score", "Choice")
+    header = ("Arm", "Rates tried: nats per target token", "Chosen", "Score there")
     return shown_table(caption, header, rows, stack=True)
+
+
+def _loss_in_words(record: Record) -> str:
+    return f"{validation_loss(record):.3f}" if record.status == "done" else "failed"
 
 
 def tuning_curve(evidence: Evidence, records: Iterable[Record]) -> Shown:
