@@ -177,9 +177,10 @@ class Control:
 
 def origin(study: str, evidence: Gathered) -> Shown:
     """One sentence on where the evidence of a page comes from."""
-    from lowres.ledger import is_stale
+    from lowres.ledger import is_stale, read_published
 
     records = evidence.records
+    others = len(read_published(study)) - len(records)
     stale = sum(map(is_stale, records))
     dates = sorted(record.provenance["date"][:10] for record in records)
     source = (
@@ -192,7 +193,8 @@ def origin(study: str, evidence: Gathered) -> Shown:
         when = f", made on {dates[0]}" if dates[0] == dates[-1] else f", made between {dates[0]} and {dates[-1]}"
     count = "All" if stale == len(records) else str(stale)
     older = f" {count} of them were made by older code.{_rerun(study)}" if stale else ""
-    return shown_text(f"The evidence below rests on {len(records)} records {source}{when}.{older}")
+    rest = f" {others} more are tries of learning rates, or were made in another way." if others > 0 else ""
+    return shown_text(f"The evidence below rests on {len(records)} records {source}{when}.{older}{rest}")
 
 
 def _rerun(study: str) -> str:

@@ -7,6 +7,7 @@ figure, so what is drawn and what is listed cannot differ. `figure`, `series` an
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -324,10 +325,21 @@ def _scale(ax: Axes, kind: str, values: list[float]) -> None:
         return
     if kind == "tokens":
         ax.set_xscale("log")
+        places = [math.log(value) for value in values]
     else:
         ax.set_xscale("function", functions=(_log2_of_one_more, _one_less_than_power))
+        places = [math.log2(1 + value) for value in values]
     ax.xaxis.set_minor_locator(NullLocator())
-    ax.set_xticks(values, [_short(value) for value in values])
+    ax.set_xticks(values, [_short(value) if told else "" for value, told in zip(values, _apart(places), strict=True)])
+
+
+def _apart(places: Sequence[float]) -> list[bool]:
+    """Which of the places along an axis, in ascending order, have room for a word after the one before."""
+    room, told, last = (places[-1] - places[0]) / 10 if places else 0.0, [], -math.inf
+    for place in places:
+        told.append(place - last >= room)
+        last = place if told[-1] else last
+    return told
 
 
 def _log2_of_one_more(ratio: Any) -> Any:

@@ -52,6 +52,7 @@ BUNDLED = {
 }
 
 PRECISIONS = ("auto", "fp32", "bf16")
+BF16_INSTRUCTIONS = ("avx512_bf16", "amx_bf16")  # of x86 processors; nothing was tried on others
 DATE = "26 Jul 2024"  # some chat formats print the day: a result must not depend on when it was made
 
 
@@ -296,7 +297,8 @@ def load(name: str, precision: str = "auto", device: str = "auto") -> LanguageMo
     The weights are shared between calls with the same arguments: whoever changes them takes `fresh(...)`.
 
     Args:
-        precision: "fp32", "bf16" (matrix products in bfloat16, trained weights stay fp32) or "auto" (measured).
+        precision: "fp32", "bf16" (matrix products in bfloat16, trained weights stay fp32) or "auto" (what the
+            processor is made for).
         device: "cpu", "cuda", "cuda:1" or "auto" (a GPU where there is one).
 
     Raises:
@@ -364,30 +366,17 @@ def choose_device(device: str = "auto") -> str:
 
 @functools.cache
 def chosen_precision(device: str) -> str:
-    """The faster of fp32 and bf16 for a matrix product of the width of a small model.
+    """bf16 where the processor multiplies it by instructions of its own, else fp32.
 
-    Some CPUs multiply bfloat16 several times faster than fp32, others ten times slower. The product is small, so that
-    the slow ones do not take long to find out.
+    Without them some CPUs take ten times as long as in fp32. The choice is looked up and not timed: on a busy machine a
+    timing comes out the other way now and then, and records in two number formats cannot be compared.
     """
     import torch
 
-    seconds = {name: _product_seconds(device, getattr(torch, name)) for name in ("float32", "bfloat16")}
-    return "bf16" if seconds["bfloat16"] * 1.2 < seconds["float32"] else "fp32"
-
-
-def _product_seconds(device: str, dtype: torch.dtype) -> float:
-    """Best of three times of one product [64, 576] @ [576, 1536] on a CPU, or of a larger one on a GPU."""
-    import torch
-
-    rows = 64 if device == "cpu" else 4096
-    left, right = (torch.ones(shape, device=device, dtype=dtype) for shape in ((rows, 576), (576, 1536)))
-    times = []
-    for _ in range(4):
-        started = time.perf_counter()
-        product = left @ right
-        product[0, 0].item()  # waits for the GPU
-        times.append(time.perf_counter() - started)
-    return min(times[1:])
+    if device != "cpu":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    known = torch.cpu.get_capabilities()
+    return "bf16" if any(known.get(name) for name in BF16_INSTRUCTIONS) else "fp32"
 
 
 # --- the model's format ----------------------------------------------------------------------------------------------

@@ -143,6 +143,13 @@ def test_ratio_axis_has_a_place_for_zero_and_panels_stand_above_each_other() -> 
     assert steps == pytest.approx([steps[0]] * 3, rel=1e-3)  # log2(1 + ratio) = 0 1 2 3
 
 
+def test_a_tick_without_room_has_no_words() -> None:
+    data = pd.DataFrame([{"x": size, "y": 0.1} for size in (47_424, 57_200, 195_584, 526_336)])
+    shown = set(texts(curve(data, replace(PLOT, error=""))._repr_html_()))
+    assert {"47.4k", "196k", "526k"} <= shown
+    assert "57.2k" not in shown
+
+
 def test_forest_shows_the_noise_sources_and_the_marks() -> None:
     effects = {
         "TELL": paired_effect([[1, 2, 3], [2, 3, 5]], [[0, 1, 1]]),

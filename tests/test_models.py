@@ -138,17 +138,27 @@ def test_a_model_that_was_trained_further_is_loaded_anew(chat_folder: Path, tmp_
     torch.testing.assert_close(after.model.get_input_embeddings().weight, own.get_input_embeddings().weight)
 
 
-@pytest.mark.parametrize(("fp32", "bf16", "choice"), [(1.0, 0.2, "bf16"), (1.0, 0.9, "fp32"), (1.0, 9.0, "fp32")])
-def test_the_clearly_faster_number_format_is_chosen(
-    monkeypatch: pytest.MonkeyPatch, fp32: float, bf16: float, choice: str
+@pytest.mark.parametrize(
+    ("known", "choice"),
+    [
+        ({"avx512_bf16": True}, "bf16"),
+        ({"avx512_bf16": False, "amx_bf16": True}, "bf16"),
+        ({"avx2": True, "avx512_bf16": False}, "fp32"),
+        ({"bf16": True}, "fp32"),  # another family of processors
+        ({}, "fp32"),
+    ],
+)
+def test_the_number_format_follows_from_the_processor(
+    monkeypatch: pytest.MonkeyPatch, known: dict[str, bool], choice: str
 ):
-    seconds = {torch.float32: fp32, torch.bfloat16: bf16}
-    monkeypatch.setattr(models, "_product_seconds", lambda _, dtype: seconds[dtype])
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: known)
     assert models.chosen_precision.__wrapped__("cpu") == choice
 
 
-def test_measuring_takes_no_time_to_speak_of():
-    assert 0 < models._product_seconds("cpu", torch.float32) < 1
+@pytest.mark.parametrize(("native", "choice"), [(True, "bf16"), (False, "fp32")])
+def test_a_gpu_that_only_emulates_bf16_computes_in_fp32(monkeypatch: pytest.MonkeyPatch, native: bool, choice: str):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: native or including_emulation)
+    assert models.chosen_precision.__wrapped__("cuda") == choice
 
 
 # --- formats ---------------------------------------------------------------------------------------------------------
