@@ -80,6 +80,18 @@ def test_an_executed_copy_shows_results_and_where_they_come_from(toy, capfd):
     assert book.execute("toy", {"tier": "smoke", "seeds": [0]}, root=toy).stat().st_mtime_ns == write_again
 
 
+def test_records_of_a_smoke_run_lie_apart(toy, monkeypatch):
+    monkeypatch.setenv("LOWRES_LEDGER", str(toy / "records"))
+    write_notebook(
+        toy, "from lowres.ledger import Ledger\nprint(Ledger().folder.relative_to(Ledger().folder.parents[1]))"
+    )
+    for tier, folder in (("smoke", "records/smoke"), ("laptop", f"{toy.name}/records")):
+        notebook = nbformat.read(book.execute("toy", {"tier": tier}, root=toy), as_version=4)
+        (printed,) = [output.text for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+        assert printed.strip() == folder
+    assert os.environ["LOWRES_LEDGER"] == str(toy / "records")
+
+
 @pytest.mark.parametrize("failure", BAD)
 def test_nothing_is_published_unless_every_cell_completed(toy, failure):
     code, reason = BAD[failure]
