@@ -481,27 +481,43 @@ def _shares(evidence: Evidence, model: str, arms: Sequence[str]) -> list[Point]:
 
 
 def arms_effects(evidence: Evidence) -> Shown:
-    """Every further arm: mastery of the new tasks beside what was lost of each group."""
+    """Every further arm: mastery of the new tasks beside what was lost of each group; a table for each model."""
+    found = {point.model for point in evidence.points if point.arm not in (MAIN, "untouched")}
+    tables = [_arms_of(evidence, model) for model in evidence.models if model in found]
+    return joined(tables) if tables else shown_text("No further arm was run.")
+
+
+def _arms_of(evidence: Evidence, model: str) -> Shown:
     rows = []
-    models = ablated(evidence)
-    for model in models:
-        points = [point for point in evidence.points if point.model == model and point.arm != "untouched"]
-        for point in sorted(points, key=lambda point: (_place(point.arm), point.share)):
-            runs = evidence.pairs(point)
-            if not runs or point != evidence.at(model, point.arm, point.share):
-                continue
-            ends = [end for _, end in runs.values()]
-            score, loss = average(map(_task_score, ends)), average(map(task_loss, ends))
-            trained = max(end.counts.get("trained_parameters", 0) for end in ends)
-            lost = [_percent(drop(evidence, point, group)) for group in ABILITIES]
-            name = point.arm + (f" {point.share:.0%}" if point.share else "")
-            named = name if len(models) == 1 else f"{model}, {name}"
-            rows.append((named, trained, len(runs), f"{score:.3f}", f"{loss:.3f}", *lost))
+    points = [point for point in evidence.points if point.model == model and point.arm != "untouched"]
+    for point in sorted(points, key=lambda point: (_place(point.arm), point.share)):
+        runs = evidence.pairs(point)
+        if not runs or point != evidence.at(model, point.arm, point.share):
+            continue
+        ends = [end for _, end in runs.values()]
+        score, loss = average(map(_task_score, ends)), average(map(task_loss, ends))
+        trained = max(end.counts.get("trained_parameters", 0) for end in ends)
+        lost = [_percent(drop(evidence, point, group)) for group in ABILITIES]
+        name = point.arm + (f" {point.share:.0%}" if point.share else "")
+        rows.append((name, trained, len(runs), f"{score:.3f}", f"{loss:.3f}", *lost, *_text_loss(runs.values())))
     groups = [f"FG {SHORT[group]}" for group in ABILITIES]
-    first = f"Arm of {models[0]}" if len(models) == 1 else "Model and arm"
-    header = (first, "Trained parameters", "Seeds", "Token F1", "Nats", *groups)
+    header = [f"Arm of {model}", "Trained parameters", "Seeds", "Token F1", "Nats", *groups]
+    if any(len(row) > len(header) for row in rows):
+        header.append("Nats of held-out text")
     caption = "All arms: how well the new tasks were learnt (token F1, nats per target token), and what it cost (FG)"
     return shown_table(exhibits.with_note(caption, rows), header, rows, stack=True)
+
+
+TEXT = "wiki-nll"  # a probe of real models
+
+
+def _text_loss(runs: Iterable[tuple[Record, Record]]) -> tuple[str, ...]:
+    """Of text that is no task, before the stream and after it; nothing where that was not measured."""
+    both = [pair for pair in runs if TEXT in pair[1].outcomes]
+    if not both:
+        return ()
+    before, after = (average(pair[side].mean(TEXT, "nll") for pair in both) for side in (0, 1))
+    return (f"{before:.2f} to {after:.2f}",)
 
 
 def _place(arm: str) -> int:

@@ -123,9 +123,13 @@ def _differences(evidence: Evidence, where: Where) -> Shown:
 
 
 def curves(evidence: Evidence, kind: str) -> Shown:
-    """The score against one thing that is varied; `kind` is "ranks", "positions", "layers" or "data"."""
+    """The score against one thing that is varied; `kind` is "ranks", "positions", "layers" or "data".
+
+    The place where it was varied most comes first.
+    """
     draw = _line if kind in ("ranks", "data") else _levels
     listed = [where for where in places(evidence) if len(_points(evidence, where, kind)) > 1]
+    listed.sort(key=lambda where: -len(_points(evidence, where, kind)))
     otherwise = shown_text(f"No curve over {kind}: run the study with -p 'curves=[{kind}]' to get one.")
     return per_place(listed, lambda where: draw(evidence, where, kind), otherwise)
 
