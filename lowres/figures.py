@@ -123,7 +123,8 @@ def scatter(data: DataFrame, plot: Plot, marks: Mapping[str, float] | None = Non
     bars.
     """
     _check(data, plot, ("name", "x", "y"))
-    with figure(plot.size) as (drawing, (ax,)):
+    width, height = plot.size
+    with figure((width, height * min(1.3, max(1.0, len(data) / 12)))) as (drawing, (ax,)):
         for place, (meaning, value) in enumerate((marks or {}).items()):
             ax.axhline(value, color=INK, linewidth=1, linestyle=("--", ":", "-.")[place % 3], label=meaning)
         for place, (label, part) in enumerate(_groups(data, "series").items()):
@@ -288,8 +289,12 @@ def _dots(ax: Axes, part: DataFrame, places: list[float], label: str, index: int
             ax.hlines(lower, *ends, colors=colour, linestyles=[dash], linewidth=2.5, label=name)
 
 
+HEIGHTS = (4, -12, 15, -23, 27, -35, 39, -47, 51, -59, 63, -71)  # of a name above its point, in points; nearest first
+FAR = 15
+
+
 def _name_points(drawing: Figure, ax: Axes, data: DataFrame) -> None:
-    """Write each point's name where it covers neither another name nor another point."""
+    """Write each point's name where it covers neither another name nor another point; far off, a line leads there."""
     drawing.draw_without_rendering()  # settles where the axes are
     unit = drawing.dpi / 72
     points = ax.transData.transform(data[["x", "y"]].to_numpy(dtype=float)) / unit
@@ -297,11 +302,16 @@ def _name_points(drawing: Figure, ax: Axes, data: DataFrame) -> None:
     taken = [(x - 4, y - 4, x + 4, y + 4) for x, y in points]
     for name, at, (x, y) in zip(data["name"], data[["x", "y"]].to_numpy(), points, strict=True):
         width, height = 5.2 * len(str(name)), 10
-        for aside, up in ((6, 4), (6, -12), (-6 - width, 4), (-6 - width, -12), (6, 15), (-6 - width, 15), (6, -23)):
-            box = (x + aside, y + up, x + aside + width, y + up + height)
+        for side, up in ((side, up) for up in HEIGHTS for side in ("left", "right")):
+            start = x + 6 if side == "left" else x - 6 - width
+            box = (start, y + up, start + width, y + up + height)
             inside = box[0] > frame[0] and box[2] < frame[2] and frame[1] < box[1] < frame[3]
             if inside and not any(_overlap(box, other) for other in taken):
-                ax.annotate(str(name), tuple(at), (aside, up), textcoords="offset points", fontsize=9)
+                line = {"arrowstyle": "-", "linewidth": 0.5, "color": INK} if abs(up + height / 2) > FAR else None
+                text = ax.annotate(
+                    str(name), tuple(at), (6 if side == "left" else -6, up), "data", "offset points", line
+                )
+                text.set(fontsize=9, horizontalalignment=side)
                 taken.append(box)
                 break
 

@@ -241,6 +241,14 @@ def test_named_points_stand_over_a_cost_axis_with_their_bars_and_a_level() -> No
         scatter(data, replace(plot, error=""))
 
 
+def test_points_in_a_crowd_have_their_names_too() -> None:
+    names = [f"tuner-{number}" for number in range(6)]
+    data = pd.DataFrame({"name": names, "x": [1e5 * (1 + n / 50) for n in range(6)], "y": [0.6] * 6})
+    data.loc[6] = ["far", 1e8, 0.2]
+    plot = replace(PLOT, name="crowd", x="trained parameters", x_scale="log", error="")
+    assert {*names, "far"} <= set(texts(scatter(data, plot)._repr_html_()))
+
+
 def test_dots_have_one_line_per_row_and_a_marker_per_series() -> None:
     data = pd.DataFrame({"row": ["a", "a", "b"], "x": [0.1, 0.2, 0.3], "series": ["one", "two", "one"]})
     html = dots(data, replace(PLOT, name="tries", error=""))._repr_html_()
