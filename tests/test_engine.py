@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 import tiny
+import torch
 
 from lowres import cli, engine, ledger, models
 from lowres.data import load_task
@@ -423,6 +424,16 @@ def test_verifying_on_the_same_machine_is_exact_and_kept(sweep: list[Trial], res
     assert seen["code"] == ledger.code_fingerprint()
     assert {row["agreement"] for row in seen["comparisons"]} == {"exact"}
     assert engine.verify("tell", 99, other, random_seed=0)[1]
+
+
+def test_verifying_takes_the_threads_of_the_record(sweep: list[Trial], results: Path, tmp_path: Path):
+    (record,) = engine.run(sweep[:1], Ledger(tmp_path / "ledger"), progress=False)
+    before = torch.get_num_threads()
+    ledger.write_published("tell", [replace(record, provenance={**record.provenance, "threads": str(before + 1)})])
+    other = Ledger(tmp_path / "other")
+    engine.verify("tell", 1, other)
+    assert [again.provenance["threads"] for again in other.records("tell")] == [str(before + 1)]
+    assert torch.get_num_threads() == before
 
 
 def test_a_tampered_record_differs(sweep: list[Trial], results: Path, tmp_path: Path):

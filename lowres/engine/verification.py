@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -38,8 +39,8 @@ def verify(study: str, sample: int, ledger: Ledger, random_seed: int | None = No
 
     Outcomes that are equal item for item agree exactly; otherwise each mean must lie within TOLERANCE of the recorded
     one (relative for likelihoods), since another processor or library adds numbers in another order and a greedy answer
-    may flip. What was seen is kept in results/STUDY-verified.json: it re-certifies records made by older code. The
-    re-run records go into the ledger.
+    may flip. So does another number of threads, hence that of the record is taken. What was seen is kept in
+    results/STUDY-verified.json: it re-certifies records made by older code. The re-run records go into the ledger.
 
     Raises:
         InputError: nothing is published for the study.
@@ -49,11 +50,25 @@ def verify(study: str, sample: int, ledger: Ledger, random_seed: int | None = No
         raise InputError(f"study {study!r} has no published records to verify")
     comparisons: list[Comparison] = []
     for record in random.Random(random_seed).sample(published, min(sample, len(published))):
-        again = run_trial(trial_from(record.trial))
+        with _threads_of(record):
+            again = run_trial(trial_from(record.trial))
         ledger.put(again)
         comparisons += compare(record, again)
     _keep(study, comparisons)
     return as_text(comparisons), all(row.agreement != "differs" for row in comparisons)
+
+
+@contextlib.contextmanager
+def _threads_of(record: Record) -> Iterator[None]:
+    """As many threads as the record was made with; as many as before where it does not say."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(int(record.provenance.get("threads", before)))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def compare(record: Record, again: Record) -> list[Comparison]:
