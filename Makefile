@@ -3,6 +3,7 @@
 # make parity                        score items by lm-evaluation-harness and here, record both for the tests
 # make bench                         speed and memory beside the peers, into results/bench.json
 # make bench-tuners                  what each tuner costs in training and in use, into results/bench_tuners.json
+# make composition                   two halves of a subspace used together, into results/composition.json
 TIER ?= laptop
 PYTHON ?= python3
 
@@ -15,7 +16,7 @@ endif
 BIN := $(ENV)/bin
 INSTALLED := $(ENV)/.lowres-installed
 
-.PHONY: book test parity bench bench-tuners clean
+.PHONY: book test parity bench bench-tuners composition clean
 
 book: $(INSTALLED)
 	@$(BIN)/lowres book --tier $(TIER)
@@ -34,6 +35,9 @@ bench: $(INSTALLED) .peers/.installed
 
 bench-tuners: $(INSTALLED)
 	HF_HUB_OFFLINE=1 $(BIN)/python -m benchmarks.tuners
+
+composition: $(INSTALLED)
+	HF_HUB_OFFLINE=1 $(BIN)/python -m lowres.studies.loreft.composition
 
 .peers/.installed: requirements-peers.txt | $(INSTALLED)
 	@$(BIN)/python -m pip install --quiet --upgrade --target .peers --no-deps -r requirements-peers.txt

@@ -481,6 +481,18 @@ def test_only_comparable_finished_test_records_count(monkeypatch: pytest.MonkeyP
     assert effect.estimate == pytest.approx(0.35, abs=0.02)
 
 
+def test_the_setting_of_the_largest_budget_counts_where_another_is_more_frequent(monkeypatch: pytest.MonkeyPatch):
+    """Arms are compared at the largest budget, so that is where they have to be alike."""
+    larger = [*run("loreft", 0.5, 1, tokens=9000, items=60), *run("lora", 0.7, 1, tokens=9000, items=60)]
+    smaller = run("lora", 0.6, 1, tokens=3000, items=60)
+    found = gathered(monkeypatch, [*place(COMMONSENSE), *larger, *smaller])
+    (where,) = found.places
+    assert {point.task_tokens for point in found.points} == {9000, 3000}
+    effect = found.effect(found.at(where, "lora"), found.at(where, "loreft"))
+    assert effect is not None
+    assert effect.estimate == pytest.approx(0.2, abs=0.02)
+
+
 # --- exhibits --------------------------------------------------------------------------------------------------------
 
 

@@ -159,18 +159,33 @@ def _point(record: Record, arm: Arm) -> Point:
 
 
 def _comparable(records: Sequence[Record]) -> list[Record]:
-    """Only records made and measured alike can be compared: the most frequent setting at each place."""
+    """Only records made and measured alike can be compared: the most frequent setting at a place's largest budget.
+
+    The largest budget is the one that arms are compared at (`Evidence.budget`).
+    """
     found = []
     for where in dict.fromkeys(map(Where.of, records)):
         group = [record for record in records if Where.of(record) == where]
-        measured = Counter(json.dumps(r.trial["evaluation"]) for r in group if r.trial["tuner"])
-        trained = Counter(_training(record) for record in group if record.trial["tuner"])
-        if trained:
-            evaluation, training = measured.most_common(1)[0][0], trained.most_common(1)[0][0]
-            group = [r for r in group if json.dumps(r.trial["evaluation"]) == evaluation]
+        tuned = [record for record in group if record.trial["tuner"]]
+        largest = max((_task_tokens(record) for record in tuned), default=0)
+        at_largest = [record for record in tuned if _task_tokens(record) == largest]
+        if at_largest:
+            evaluation, training = (
+                Counter(setting(record) for record in at_largest).most_common(1)[0][0]
+                for setting in (_measuring, _training)
+            )
+            group = [r for r in group if _measuring(r) == evaluation]
             group = [r for r in group if not r.trial["tuner"] or _training(r) == training]
         found += group
     return found
+
+
+def _task_tokens(record: Record) -> int:
+    return int(record.trial["recipe"]["task_tokens"])
+
+
+def _measuring(record: Record) -> str:
+    return json.dumps(record.trial["evaluation"])
 
 
 def _training(record: Record) -> tuple[Any, ...]:

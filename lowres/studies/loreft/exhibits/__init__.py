@@ -1,6 +1,7 @@
 """The tables and figures of the LoReFT page, each drawn from records, from a bench, or from the paper's own tables."""
 
 from lowres.studies.loreft.exhibits.budgets import answer, budgets_table, pareto
+from lowres.studies.loreft.exhibits.capacity import composition, recitation
 from lowres.studies.loreft.exhibits.design import (
     arms_table,
     cost_table,
@@ -21,7 +22,6 @@ from lowres.studies.loreft.exhibits.questions import (
     controls,
     lengths,
     overhead,
-    recitation,
     reference,
     retention,
     retention_table,
@@ -35,6 +35,7 @@ __all__ = [
     "arms_table",
     "beside_paper",
     "budgets_table",
+    "composition",
     "controls",
     "cost_table",
     "curves",

@@ -1,8 +1,7 @@
-"""Single questions: parametrisations, the paper's gains, retention, recitation, pyreft, controls, cost in use."""
+"""Single questions: parametrisations, the paper's gains, retention, length, pyreft, controls, cost in use."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -260,42 +259,6 @@ def _course(effects: Mapping[str, Sequence[Effect | None]]) -> str:
     ends = {name.split(":")[0]: (row[0], row[-1]) for name, row in effects.items() if len(row) > 1}
     told = [f"{name} {one.estimate:+.2f} to {two.estimate:+.2f}" for name, (one, two) in ends.items() if one and two]
     return "; ".join(told) or "one length alone was run"
-
-
-# --- recitation ------------------------------------------------------------------------------------------------------
-
-
-def recitation(evidence: Evidence) -> Shown:
-    """Share of a text recited word by word against its length, for text and for random words."""
-    from lowres.figures import Plot, curve
-
-    rows: list[Row] = []
-    for where in evidence.places:
-        found = re.fullmatch(rf"{claims.RECITED}(random-)?(\d+)", where.task)
-        if not found or where.is_world:
-            continue
-        kind, words = "random words" if found[1] else "text", int(found[2])
-        for name in (name for name in ARMS if ARMS[name].tuner):
-            scores = evidence.scores(evidence.at(where, name))
-            if scores is not None:
-                rows.append((f"{name}, {kind}", words, *interval(scores)))
-    if not rows:
-        return shown_text("Nothing was recited: run the study with -p task=recitation-32 -p 'arms=[recall]'.")
-    rows.sort(key=lambda row: (str(row[0]), row[1]))
-    lengths = sorted({int(str(row[1])) for row in rows})
-    last = {str(row[0]): row for row in rows}
-    ends = "; ".join(f"{name}: {row[2]:.2f} of {row[1]} words" for name, row in last.items())
-    plot = Plot(
-        name="loreft-recitation",
-        alt=f"Share recited word by word (ROUGE-L) against the number of words, {len(lengths)} lengths from "
-        f"{lengths[0]} to {lengths[-1]}. At the longest {ends}.",
-        caption="How long a text an edit can hold. The arm recall is one shift of rank 1 at one position of one layer.",
-        x="words",
-        y="share recited (ROUGE-L)",
-        error="95 % intervals over seeds (one text each)",
-        x_scale="tokens",
-    )
-    return curve(frame(rows, "series", "x", "y", "low", "high"), plot)
 
 
 # --- pyreft and controls ---------------------------------------------------------------------------------------------
