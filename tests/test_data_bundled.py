@@ -48,6 +48,7 @@ PROBE_SIZES = {
     "openbookqa": 500,
     "piqa": 1500,
     "wiki-know": 1289,
+    "wiki-know-chat": 1289,
     "wiki-continuation": 1476,
     "wiki-nll": 1965,
     "disambiguation-qa": 255,

@@ -305,6 +305,16 @@ def test_probes_of_both_kinds(chat_model: LanguageModel):
     assert evaluate.evaluate_probe(chat_model.model, chat_model, texts, 4) == {"nll": expected}
 
 
+def test_a_probe_in_the_chat_format_is_asked_like_a_task(chat_model: LanguageModel):
+    chat = Probe("made-up", "choice", tuple(CHOICE), 1 / 3, "", "", chat=True)
+    plain = replace(chat, chat=False)
+    asked, bare = (evaluate.evaluate_probe(chat_model.model, chat_model, probe, 5) for probe in (chat, plain))
+    as_task, _, _ = evaluate.evaluate_task(chat_model.model, chat_model, CHOICE[:5], "", 8)
+    assert asked["target_nll"] == pytest.approx(as_task["target_nll"])
+    assert asked["target_nll"] != pytest.approx(bare["target_nll"])
+    assert chat.fingerprint() != plain.fingerprint()
+
+
 # --- anchors and precision --------------------------------------------------------------------------------------------
 
 

@@ -51,7 +51,10 @@ class Task:
 
 @dataclass(frozen=True, eq=False)
 class Probe:
-    """Items never trained on that show what a model knows: `kind` "choice" (accuracy) or "nll" (nats of the target)."""
+    """Items never trained on that show what a model knows: `kind` "choice" (accuracy) or "nll" (nats of the target).
+
+    Choices are asked as plain text, or with `chat` in the model's chat format, in which tasks are asked.
+    """
 
     name: str
     kind: str
@@ -60,10 +63,11 @@ class Probe:
     source: str
     licence: str
     warning: str = ""
+    chat: bool = False
 
     def fingerprint(self) -> str:
         """16 hexadecimal digits over everything in the probe that can change a result."""
-        return fingerprint(self.examples, self.kind)
+        return fingerprint(self.examples, self.kind, *(["chat"] if self.chat else []))
 
 
 def digest(text: str, length: int = 16) -> str:

@@ -4,6 +4,7 @@ import functools
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from lowres.data import bundled, wiki
@@ -73,6 +74,12 @@ def wiki_know() -> Probe:
         fits=lambda article, text: not _share_word(article.title, text),
     )
     return Probe("wiki-know", "choice", examples, 1 / 4, wiki.SOURCE, wiki.LICENCE)
+
+
+@functools.cache
+def wiki_know_chat() -> Probe:
+    """The items of wiki-know in the chat format: a tuner may have changed what is said there, and not what is known."""
+    return replace(wiki_know(), name="wiki-know-chat", chat=True)
 
 
 @functools.cache
@@ -151,6 +158,7 @@ PROBES: dict[str, Callable[[], Probe]] = {
     "openbookqa": openbookqa,
     "piqa": piqa,
     "wiki-know": wiki_know,
+    "wiki-know-chat": wiki_know_chat,
     "wiki-continuation": wiki_continuation,
     "wiki-nll": wiki_nll,
     "disambiguation-qa": disambiguation_qa,

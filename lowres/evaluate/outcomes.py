@@ -24,6 +24,7 @@ from lowres.models import (
 from lowres.precision import cast_once
 
 Outcomes = dict[str, list[float]]
+CHOICE_ROOM = 64  # tokens that a prompt leaves for the choices of a probe in the chat format
 TEXT_ROOM = {"cpu": 512, "cuda": 8192}  # tokens of plain text at a time: each has logits over the whole vocabulary
 
 
@@ -138,7 +139,10 @@ def evaluate_probe(model: nn.Module, language_model: LanguageModel, probe: Probe
     examples = probe.examples[:count]
     if probe.kind == "nll":
         return {"nll": text_nll(model, language_model, [example.target for example in examples], probe.name)}
-    items = plain_items(language_model, examples)
+    if probe.chat:
+        items, _ = task_items(language_model, examples, "", CHOICE_ROOM)
+    else:
+        items = plain_items(language_model, examples)
     return _choice_outcomes(examples, items, answer(model, language_model, items, title=probe.name))
 
 

@@ -503,21 +503,24 @@ def _arms_of(evidence: Evidence, model: str) -> Shown:
     groups = [f"FG {SHORT[group]}" for group in ABILITIES]
     header = [f"Arm of {model}", "Trained parameters", "Seeds", "Token F1", "Nats", *groups]
     if any(len(row) > len(header) for row in rows):
-        header.append("Nats of held-out text")
+        header += TEXTS
     caption = "All arms: how well the new tasks were learnt (token F1, nats per target token), and what it cost (FG)"
     return shown_table(exhibits.with_note(caption, rows), header, rows, stack=True)
 
 
-TEXT = "wiki-nll"  # a probe of real models
+TEXTS = {  # probes of real models, in nats; edits of the prompt also edit a text that has none, but not what follows
+    "Nats of held-out text": ("wiki-nll", "nll"),
+    "Nats of how it goes on": ("wiki-continuation", "target_nll"),
+}
 
 
 def _text_loss(runs: Iterable[tuple[Record, Record]]) -> tuple[str, ...]:
     """Of text that is no task, before the stream and after it; nothing where that was not measured."""
-    both = [pair for pair in runs if TEXT in pair[1].outcomes]
+    both = [pair for pair in runs if all(probe in pair[1].outcomes for probe, _ in TEXTS.values())]
     if not both:
         return ()
-    before, after = (average(pair[side].mean(TEXT, "nll") for pair in both) for side in (0, 1))
-    return (f"{before:.2f} to {after:.2f}",)
+    ends = [[average(pair[side].mean(*measured) for pair in both) for side in (0, 1)] for measured in TEXTS.values()]
+    return tuple(f"{before:.2f} to {after:.2f}" for before, after in ends)
 
 
 def _place(arm: str) -> int:
