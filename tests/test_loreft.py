@@ -493,6 +493,39 @@ def test_the_setting_of_the_largest_budget_counts_where_another_is_more_frequent
     assert effect.estimate == pytest.approx(0.2, abs=0.02)
 
 
+def test_a_record_that_measured_more_probes_stands_for_the_one_that_measured_fewer(monkeypatch: pytest.MonkeyPatch):
+    probed = [one for arm in ("untouched", "lora", "loreft") for one in run(arm, 0.5, 1)]
+    bare = [bare_of(one) for arm in ("lora", "loreft") for one in run(arm, 0.5)]
+    found = gathered(monkeypatch, [*bare, *probed])
+    (where,) = found.places
+    lora, untouched = found.at(where, "lora"), found.at(where, "untouched")
+    on_task, on_probe = found.scores(lora), found.scores(lora, "wiki-nll", "nll")
+    assert on_task is not None
+    assert on_probe is not None
+    assert (len(on_task), len(on_probe)) == (3, 1)
+    effect = found.effect(lora, untouched, "wiki-nll", "nll")
+    assert effect is not None
+    assert effect.seeds == 1
+
+
+def test_probes_with_another_number_of_items_are_left_out_and_their_task_is_not(monkeypatch: pytest.MonkeyPatch):
+    fewer = record("lora", 0.5, seed=5)
+    fewer.trial["evaluation"]["probe_items"] = 3
+    fewer.outcomes["wiki-nll"]["nll"] = [2.0] * 3
+    found = gathered(monkeypatch, [*place({"lora": 0.5, "loreft": 0.6}), fewer])
+    lora = found.at(found.places[0], "lora")
+    assert sorted(found.points[lora]) == [0, 1, 2, 5]
+    on_probe = found.scores(lora, "wiki-nll", "nll")
+    assert on_probe is not None
+    assert on_probe.shape == (3, 20)
+
+
+def bare_of(one: Record) -> Record:
+    """The same trial without probes."""
+    trial = {**one.trial, "evaluation": {**one.trial["evaluation"], "probes": []}}
+    return replace(one, trial=trial, outcomes={"task": one.outcomes["task"]})
+
+
 # --- exhibits --------------------------------------------------------------------------------------------------------
 
 

@@ -5,10 +5,9 @@ Verdicts rest on all published records, whatever their model and task; without a
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from lowres import world
@@ -68,14 +67,18 @@ class Evidence(Gathered[Params, Point]):
 
     def scores(self, point: Point, outcome: str = "task", measure: str = "") -> NDArray | None:
         """Outcomes of shape [seeds, items], seeds in ascending order; None where the point was not run."""
-        return self._scores(point, sorted(self.points.get(point, {})), outcome, measure)
-
-    def _scores(self, point: Point, seeds: Sequence[int], outcome: str, measure: str) -> NDArray | None:
         import numpy as np
 
-        records, name = self._by_seed(point), measure or point.where.metric
-        rows = [records[seed].outcomes.get(outcome, {}).get(name) for seed in seeds if seed in records]
-        return np.array(rows) if rows and all(row is not None for row in rows) else None
+        found = self._rows(self.points.get(point, {}), point, outcome, measure)
+        return np.array([found[seed] for seed in sorted(found)]) if found else None
+
+    def _rows(
+        self, records: Mapping[int, Record], point: Point, outcome: str, measure: str
+    ) -> dict[int, Sequence[float]]:
+        """The items of every seed on which this was measured."""
+        name = measure or point.where.metric
+        rows = {seed: record.outcomes.get(outcome, {}).get(name) for seed, record in records.items()}
+        return {seed: row for seed, row in rows.items() if row is not None}
 
     def _by_seed(self, point: Point) -> Mapping[int, Record]:
         """Records by seed; an untouched model that has no seeds stands beside every seed."""
@@ -89,9 +92,11 @@ class Evidence(Gathered[Params, Point]):
         self, more: Point, less: Point, outcome: str = "task", measure: str = ""
     ) -> tuple[NDArray, NDArray] | None:
         """Outcomes of two points on the seeds that both have, each [seeds, items]; None where there are none."""
-        seeds = sorted(set(self._by_seed(more)) & set(self._by_seed(less)))
-        found = [self._scores(point, seeds, outcome, measure) for point in (more, less)]
-        return (found[0], found[1]) if found[0] is not None and found[1] is not None else None
+        import numpy as np
+
+        first, second = (self._rows(self._by_seed(point), point, outcome, measure) for point in (more, less))
+        seeds = sorted(set(first) & set(second))
+        return (np.array([first[s] for s in seeds]), np.array([second[s] for s in seeds])) if seeds else None
 
     def effect(self, more: Point, less: Point, outcome: str = "task", measure: str = "") -> Effect | None:
         """The first minus the second on the same seeds and items; None where either was not run, or for one number."""
@@ -119,7 +124,7 @@ def gather(params: Params, live: Sequence[Record]) -> Evidence:
     tested = [record for record in chosen if record.trial["evaluation"]["split"] == "test"]
     known_rates = {where: chosen_rates(r for r in tuned if Where.of(r) == where) for where in map(Where.of, tuned)}
     points: dict[Point, dict[int, Record]] = defaultdict(dict)
-    for record in _comparable(tested):
+    for record in sorted(_comparable(tested), key=lambda record: len(record.outcomes)):  # the fullest one stays
         for point in points_of(record, known_rates.get(Where.of(record), {})):
             points[point][record.trial["seed"]] = record
     return Evidence(params, dict(points), bool(stored), tuned)
@@ -161,7 +166,8 @@ def _point(record: Record, arm: Arm) -> Point:
 def _comparable(records: Sequence[Record]) -> list[Record]:
     """Only records made and measured alike can be compared: the most frequent setting at a place's largest budget.
 
-    The largest budget is the one that arms are compared at (`Evidence.budget`).
+    The largest budget is the one that arms are compared at (`Evidence.budget`). Which probes were measured besides does
+    not matter to the task, but those that are compared must have the same items.
     """
     found = []
     for where in dict.fromkeys(map(Where.of, records)):
@@ -170,22 +176,34 @@ def _comparable(records: Sequence[Record]) -> list[Record]:
         largest = max((_task_tokens(record) for record in tuned), default=0)
         at_largest = [record for record in tuned if _task_tokens(record) == largest]
         if at_largest:
-            evaluation, training = (
-                Counter(setting(record) for record in at_largest).most_common(1)[0][0]
-                for setting in (_measuring, _training)
-            )
-            group = [r for r in group if _measuring(r) == evaluation]
-            group = [r for r in group if not r.trial["tuner"] or _training(r) == training]
+            usual = {setting: _most_frequent(map(setting, at_largest)) for setting in (_testing, _training)}
+            group = [r for r in group if _testing(r) == usual[_testing]]
+            group = [r for r in group if not r.trial["tuner"] or _training(r) == usual[_training]]
+            probing = _most_frequent(map(_probing, [r for r in at_largest if _probing(r)] or at_largest))
+            group = [r if _probing(r) == probing else _without_probes(r) for r in group]
         found += group
     return found
+
+
+def _most_frequent(values: Iterable[Any]) -> Any:
+    return Counter(values).most_common(1)[0][0]
 
 
 def _task_tokens(record: Record) -> int:
     return int(record.trial["recipe"]["task_tokens"])
 
 
-def _measuring(record: Record) -> str:
-    return json.dumps(record.trial["evaluation"])
+def _testing(record: Record) -> tuple[Any, ...]:
+    return record.trial["evaluation"]["split"], record.trial["evaluation"]["items"]
+
+
+def _probing(record: Record) -> int:
+    """Items per probe; 0 where none was measured."""
+    return int(record.trial["evaluation"]["probe_items"]) if record.trial["evaluation"]["probes"] else 0
+
+
+def _without_probes(record: Record) -> Record:
+    return replace(record, outcomes={"task": record.outcomes["task"]})
 
 
 def _training(record: Record) -> tuple[Any, ...]:
