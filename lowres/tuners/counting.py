@@ -103,7 +103,7 @@ def configuration(name: str) -> Any:
         if name in models.BUNDLED:
             weights = models.bundled_file(name)
             return AutoConfig.from_pretrained(weights.parent, gguf_file=weights.name)
-        return AutoConfig.from_pretrained(name)
+        return AutoConfig.from_pretrained(models.folder_of(name) if name in models.OPTIONAL else name)
     except (OSError, ValueError) as error:
         raise InputError(f"the configuration of {name!r} could not be read: {str(error).splitlines()[0]}") from error
 

@@ -83,7 +83,7 @@ def _away(params: Params) -> list[str]:
     return [
         name
         for name in dict.fromkeys(name for name in needed if name)
-        if name not in (*known, *models.BUNDLED)
+        if name not in (*known, *models.IN_WHEELS)
         and not name.startswith("file:")
         and not world.is_world_model(name)
         and not Path(name).expanduser().is_dir()

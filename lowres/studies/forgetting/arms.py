@@ -249,7 +249,7 @@ def _counter(params: Params, model: str) -> Callable[[Example], int] | None:
         from lowres.world import vocabulary
 
         return lambda example: len(vocabulary.encode(example.prompt)) + len(vocabulary.encode(example.target))
-    if model in models.BUNDLED or Path(model).expanduser().is_dir():
+    if model in models.IN_WHEELS or Path(model).expanduser().is_dir():
         return token_counter(models.load(model, params.precision))
     return None
 

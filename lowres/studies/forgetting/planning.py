@@ -100,9 +100,9 @@ def _is_here(model: str) -> bool:
     """Whether the key of a trial can be told: a Hub model is not fetched for a plan."""
     from pathlib import Path
 
-    from lowres.models import BUNDLED
+    from lowres.models import IN_WHEELS
 
-    return world.is_world_model(model) or model in BUNDLED or Path(model).expanduser().is_dir()
+    return world.is_world_model(model) or model in IN_WHEELS or Path(model).expanduser().is_dir()
 
 
 def _examples(trial: Trial) -> int:

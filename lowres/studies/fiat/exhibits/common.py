@@ -125,7 +125,7 @@ def _counted(model: str) -> int:
     from lowres.tuners import Full
     from lowres.tuners.counting import count
 
-    if model not in models.BUNDLED:
+    if model not in models.IN_WHEELS:
         return 0
     return count(model, [Full()])[0].total
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lowres.exhibits import frame, interval, spelled
+from lowres.exhibits import frame, interval
 from lowres.markup import Shown, folded, joined, shown_table, shown_text
 from lowres.studies.loreft import claims
 from lowres.studies.loreft import composition as composed
@@ -54,7 +55,7 @@ def recitation(evidence: Evidence) -> Shown:
 
 # --- composition -----------------------------------------------------------------------------------------------------
 
-EXAMPLES_SHOWN = 3
+EXAMPLES_SHOWN, ANSWER_WIDTH = 3, 40
 
 
 def composition(_: Evidence) -> Shown:
@@ -63,16 +64,14 @@ def composition(_: Evidence) -> Shown:
     if not kept:
         return shown_text("Halves of a subspace were not measured yet: make composition does it.")
     scores = {name: _scores(kept, name) for name in composed.CONDITIONS}
-    answers = {name: ", ".join(texts[0][:EXAMPLES_SHOWN]) for name, texts in kept["texts"].items()}
     rows = [
-        (meaning, *(spelled(scores[name][measure]) for measure in composed.MEASURES), answers[name])
+        (meaning, *(_by_seed(scores[name][measure]) for measure in composed.MEASURES), _answers(kept["texts"][name][0]))
         for name, meaning in composed.CONDITIONS.items()
     ]
     setup = kept["setup"]
     caption = (
-        f"{setup['model']}, LoReFT of rank {setup['rank']}, {len(setup['seeds'])} seeds, {len(kept['targets'])} test "
-        f"articles; the first ones are about {', '.join(kept['targets'][:EXAMPLES_SHOWN])}. 95 % intervals over seeds "
-        "and items"
+        f"{setup['model']}, LoReFT of rank {setup['rank']}, {len(kept['targets'])} test articles: the share of all "
+        f"seeds (of each seed). The first articles are about {', '.join(kept['targets'][:EXAMPLES_SHOWN])}"
     )
     header = ("Edited", "Topic is right", "In capitals", "Both", "First answers")
     return joined(
@@ -82,6 +81,14 @@ def composition(_: Evidence) -> Shown:
             folded("Every pair of rates, on validation data", _tried(kept)),
         ]
     )
+
+
+def _by_seed(scores: NDArray) -> str:
+    return f"{scores.mean():.2f} ({', '.join(f'{one:.2f}' for one in scores.mean(1))})"
+
+
+def _answers(texts: Sequence[str]) -> str:
+    return "; ".join(textwrap.shorten(text, ANSWER_WIDTH, placeholder=" ...") for text in texts[:EXAMPLES_SHOWN])
 
 
 def _scores(kept: Mapping[str, Any], condition: str) -> dict[str, NDArray]:
@@ -102,7 +109,7 @@ def _together(scores: Mapping[str, Mapping[str, NDArray]]) -> str:
         f"writes {mean['form']['capitals']:.2f} of its answers in capitals. Together they name "
         f"{mean['together']['topic']:.2f}, write {mean['together']['capitals']:.2f} in capitals, and do both for "
         f"{mean['together']['both']:.2f}. The whole rank, trained on just that, does it for "
-        f"{mean['directly']['both']:.2f}: {missing.text()} more."
+        f"{mean['directly']['both']:.2f}, a difference of {missing.text()}."
     )
 
 
