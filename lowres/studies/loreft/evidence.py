@@ -283,15 +283,19 @@ def scale(evidence: Evidence, places: Sequence[Where]) -> str:
     for where in places:
         runs = {point: seeds for point, seeds in evidence.points.items() if point.where == where}
         seeds = max(map(len, runs.values()), default=0)
-        records = (record for found in runs.values() for record in found.values())
-        example = next((record for record in records if record.counts.get("task_examples")), None)
-        if example is not None:
-            examples, items = example.counts["task_examples"], len(next(iter(example.outcomes["task"].values())))
+        records = [record for found in runs.values() for record in found.values()]
+        example = max(records, key=_task_examples, default=None)
+        if example is not None and _task_examples(example):
+            examples, items = _task_examples(example), len(next(iter(example.outcomes["task"].values())))
             words.append(
                 f"{where.model} on {where.task} (training examples: {examples}, test items: {items}, "
                 f"seeds: up to {seeds})"
             )
     return "; ".join(words) or "nothing of the kind was run"
+
+
+def _task_examples(record: Record) -> int:
+    return record.counts.get("task_examples", 0)
 
 
 def _verdict(

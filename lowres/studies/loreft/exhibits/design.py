@@ -42,7 +42,7 @@ def arms_table(params: Params) -> Shown:
 
 def trial_table(trials: Sequence[Trial], recorded: Sequence[bool]) -> Shown:
     """The trials of the live run before they run, and the seconds that trials like them took."""
-    usual = exhibits.usual_seconds("loreft", lambda r: (Where.of(r), r.trial["arm"]))
+    usual = exhibits.usual_seconds("loreft", lambda r: (Where.of(r), r.trial["arm"], r.trial["recipe"]["task_tokens"]))
     rows: dict[tuple[object, ...], list[int]] = {}
     for trial, is_there in zip(trials, recorded, strict=True):
         place = Where(unseeded(trial.model), trial.task, trial.options)
@@ -50,7 +50,7 @@ def trial_table(trials: Sequence[Trial], recorded: Sequence[bool]) -> Shown:
         count = rows.setdefault(key, [0, 0])
         count[0], count[1] = count[0] + 1, count[1] + is_there
     shown = [
-        (f"{arm}{options}", tokens, count, there, usual.get((place, arm), "not known yet"))
+        (f"{arm}{options}", tokens, count, there, usual.get((place, arm, tokens), "not known yet"))
         for (arm, options, tokens, place), (count, there) in rows.items()
     ]
     measured = trials[0].evaluation if trials else None
