@@ -159,7 +159,12 @@ def _tuning_rows(where: Where, tries: Mapping[str, list[Record]]) -> Shown:
         rows.append((arm, ", ".join(seen), choice, best.mean("task", where.metric)))
     counts = sorted({len(tried) for tried in tries.values()})
     each = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    caption = f"Learning rates on validation data of {label(where)}: {each} tries for each of {len(tries)} arms"
+    budgets = sorted({record.trial["recipe"]["task_tokens"] for tried in tries.values() for record in tried})
+    trained = " or ".join(f"{budget:,}" for budget in budgets)
+    caption = (
+        f"Learning rates on validation data of {label(where)}: {each} tries for each of {len(tries)} arms, trained on "
+        f"{trained} tokens of task data"
+    )
     header = ("Arm", "Rates tried: nats per target token", "Chosen", "Score there")
     return shown_table(caption, header, rows, stack=True)
 
