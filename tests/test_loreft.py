@@ -540,7 +540,7 @@ def with_curves() -> list[Record]:
 def figures_of(found: evidence.Evidence) -> list[Any]:
     drawn = [exhibits.curves(found, kind) for kind in ("ranks", "positions", "layers", "data")]
     drawn += [exhibits.retention(found, kind) for kind in ("nll", "choice")]
-    names = ("differences", "pareto", "ablations", "beside_paper", "recitation")
+    names = ("differences", "pareto", "ablations", "beside_paper", "recitation", "price")
     return drawn + [getattr(exhibits, name)(found) for name in names]
 
 

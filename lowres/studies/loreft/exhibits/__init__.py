@@ -23,10 +23,9 @@ from lowres.studies.loreft.exhibits.questions import (
     lengths,
     overhead,
     reference,
-    retention,
-    retention_table,
     same_start,
 )
+from lowres.studies.loreft.exhibits.retention import price, retention, retention_table
 from lowres.studies.loreft.exhibits.scores import curves, differences, scores_table
 
 __all__ = [
@@ -48,6 +47,7 @@ __all__ = [
     "overhead",
     "parameters_table",
     "pareto",
+    "price",
     "recitation",
     "reference",
     "retention",
