@@ -135,7 +135,7 @@ DEVIATIONS = (
     ),
     Deviation(
         "170,000 commonsense questions, eight test sets",
-        "SIQA and CommonsenseQA, some hundred questions for training (`laptop`), five sources at most (`gpu`)",
+        "SIQA and CommonsenseQA, about a thousand questions for training (published), five sources in the tier `gpu`",
         "towards tuners with few parameters: little data punishes the others more",
     ),
     Deviation(
