@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 Name = TypeVar("Name", bound=Hashable)
 
+IN_CHAT = "-chat"  # ends the name of a probe that is asked in the chat format
 BARS = "95 % intervals over seeds and items"
 METRICS = {
     "token_f1": "token F1",
@@ -125,12 +126,16 @@ def usual_seconds(study: str, group: Callable[[Record], Hashable]) -> dict[Hasha
 
 
 def probes_of(records: Iterable[Record], kind: str) -> list[tuple[str, str]]:
-    """Probes of one kind ("nll" or "choice") that were measured, each with its measure: choices per character."""
+    """Probes of one kind ("nll" or "choice") that were measured, each with its measure.
+
+    Choices count per character, and in the chat format as those of tasks do, by their whole likelihood.
+    """
     found: dict[str, str] = {}
     for record in records:
         for where, measures in record.outcomes.items():
             if where != "task" and ("nll" in measures) == (kind == "nll"):
-                found[where] = "nll" if kind == "nll" else "accuracy_per_character"
+                choice = "accuracy" if where.endswith(IN_CHAT) else "accuracy_per_character"
+                found[where] = "nll" if kind == "nll" else choice
     return list(found.items())
 
 

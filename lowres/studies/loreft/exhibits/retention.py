@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lowres.exhibits import BARS, frame, interval, measure, probes_of
+from lowres.exhibits import BARS, IN_CHAT, frame, interval, measure, probes_of
 from lowres.markup import Shown, shown_table, shown_text
 from lowres.studies import Where
 from lowres.studies.loreft.arms import ARMS
@@ -80,8 +80,6 @@ def _retention_rows(evidence: Evidence, where: Where) -> Shown:
 
 
 # --- gain and cost in one picture ------------------------------------------------------------------------------------
-
-IN_CHAT = "-chat"
 
 
 def price(evidence: Evidence) -> Shown:
