@@ -359,6 +359,52 @@ def test_a_configuration_stands_after_a_colon(monkeypatch):
     assert asked == [("some/thing", "plain")]
 
 
+def numbered(**row):
+    """Twenty rows like this one, with their number wherever a text has braces."""
+    return [
+        {key: value.format(n) if isinstance(value, str) else value for key, value in row.items()} for n in range(20)
+    ]
+
+
+PAPER_DATA = {
+    "commonsense170k": numbered(instruction="Is it {}?", input="", output="the answer is true", answer="true"),
+    "math10k": numbered(instruction="Add {} and 1.", input="", output="{} and 1 is 7.", answer="7"),
+    "ultrafeedback": numbered(instruction="Tell of {}.", chosen_response="Of {}!", rejected_response="No."),
+    "glue-rte": numbered(sentence1="It is {}.", sentence2="Is it?", label=1, idx=3),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "expected"),
+    [
+        ("commonsense170k", ("zwhe99/commonsense_170k", None), ("Is it 0?", "true", "exact_match")),
+        ("math10k", ("lmms-lab/Math10K", None), ("Add 0 and 1.", "0 and 1 is 7.", "number")),
+        ("ultrafeedback", ("argilla/ultrafeedback-binarized-preferences", None), ("Tell of 0.", "Of 0!", "rouge_l")),
+        ("glue-rte", ("nyu-mll/glue", "rte"), ("Sentence1: It is 0.\nSentence2: Is it?", "no", "accuracy")),
+    ],
+)
+def test_the_data_of_a_paper_come_from_the_hub_by_name(monkeypatch, datasets, name, place, expected):
+    part = datasets.Dataset.from_list(PAPER_DATA[name])
+    if "label" in part.column_names:
+        part = part.cast_column("label", datasets.ClassLabel(names=["yes", "no"]))
+    asked = []
+    monkeypatch.setattr(datasets, "load_dataset", lambda *given: asked.append(given) or {"train": part})
+    task = load_task(name)
+    assert asked == [place]
+    assert (task.name, len(task.train)) == (name, 14)
+    assert expected in {(item.prompt, item.target, task.metric) for item in everything(task)}
+    assert name not in data.task_names()  # what needs a network is not among what is there
+    assert check_name(name) is None
+
+
+def test_fields_that_make_up_a_prompt_together_must_all_be_there(tmp_path):
+    path = write(tmp_path / "pairs.jsonl", [{"one": f"a{n}", "other": f"b{n}", "say": "yes"} for n in range(20)])
+    task = load_task(f"jsonl:{path}", TaskOptions(prompt_field="one+other", target_field="say"))
+    assert {item.prompt for item in task.train} <= {f"One: a{n}\nOther: b{n}" for n in range(20)}
+    with pytest.raises(InputError, match="no row has the fields 'one\\+third' and 'say'"):
+        load_task(f"jsonl:{path}", TaskOptions(prompt_field="one+third", target_field="say"))
+
+
 def test_a_missing_folder_is_not_taken_for_an_id():
     with pytest.raises(InputError, match="there is no such folder"):
         load_task("hub:./not/there")

@@ -1,7 +1,8 @@
-"""A user's own task from a data set that the `datasets` library loads."""
+"""Tasks from data sets that the `datasets` library loads: a user's own, and those of papers, by name."""
 
 import functools
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,24 @@ from lowres.data.text import one_line
 from lowres.params import InputError
 
 PREFIX = "hub:"
+GLUE = {  # by its name on the hub: the fields of a sentence or a pair (STS-B, which has no classes, is left out)
+    "cola": "sentence",
+    "sst2": "sentence",
+    "mrpc": "sentence1+sentence2",
+    "qqp": "question1+question2",
+    "mnli": "premise+hypothesis",
+    "qnli": "question+sentence",
+    "rte": "sentence1+sentence2",
+}
+NAMED = {  # training sets of the LoReFT paper; its test sets are other ones, here a part is set aside
+    "commonsense170k": ("zwhe99/commonsense_170k", TaskOptions("instruction", "answer", metric="exact_match")),
+    "math10k": ("lmms-lab/Math10K", TaskOptions("instruction", "output", metric="number")),
+    "ultrafeedback": (
+        "argilla/ultrafeedback-binarized-preferences",
+        TaskOptions("instruction", "chosen_response", metric="rouge_l"),
+    ),
+    **{f"glue-{name}": (f"nyu-mll/glue:{name}", TaskOptions(fields, "label")) for name, fields in GLUE.items()},
+}
 
 
 def check_place(place: str) -> str | None:
@@ -34,6 +53,13 @@ def hub_task(name: str, options: TaskOptions) -> Task:
     if "train" not in labelled:
         raise InputError(f"the split train of {place} has no labelled rows")
     return build_task(name, labelled, options, [], licence=f"see the card of {place}")
+
+
+@functools.cache
+def named_task(name: str) -> Task:
+    """A task of a paper, fetched from the hub on first use."""
+    place, options = NAMED[name]
+    return replace(hub_task(f"{PREFIX}{place}", options), name=name)
 
 
 def _load_data_set(place: str) -> Any:

@@ -20,7 +20,7 @@ RELEASES: dict[str, Callable[[str], Task]] = {  # data of papers, read from a fo
 
 
 def task_names() -> tuple[str, ...]:
-    """The bundled tasks and those of the world; `jsonl:PATH` and `hub:ID` name a user's own."""
+    """The bundled tasks and those of the world, which need no network."""
     return (*tasks.TASKS, *world.TASKS)
 
 
@@ -32,7 +32,8 @@ def probe_names() -> tuple[str, ...]:
 def load_task(name: str, options: TaskOptions = NO_OPTIONS) -> Task:
     """The task `name`: a bundled one, `jsonl:PATH` (a file, or a folder with train.jsonl ...) or `hub:ID`.
 
-    `xor-attriqa:FOLDER` and `xtreme-up:FOLDER` read unpacked releases. `options` apply to `jsonl:` and `hub:` only.
+    Those in `hub.NAMED` are a paper's and come from the hub; `xor-attriqa:FOLDER` and `xtreme-up:FOLDER` read unpacked
+    releases. `options` apply to `jsonl:` and `hub:` only.
     Raises InputError for an unknown name and for unusable data.
     """
     problem = check_name(name)
@@ -45,6 +46,8 @@ def load_task(name: str, options: TaskOptions = NO_OPTIONS) -> Task:
     prefix = _release(name)
     if prefix and options == NO_OPTIONS:
         return _released(prefix, name.removeprefix(prefix))
+    if name in hub.NAMED and options == NO_OPTIONS:
+        return hub.named_task(name)
     if options != NO_OPTIONS:
         raise InputError(f"task options apply to {files.PREFIX}PATH and {hub.PREFIX}ID only, not to {name!r}")
     return world.load_task(name) if name in world.TASKS else tasks.TASKS[name]()
@@ -66,10 +69,13 @@ def check_name(name: str) -> str | None:
     if prefix := _release(name):
         folder = Path(name.removeprefix(prefix)).expanduser()
         return None if folder.is_dir() else f"{name}: there is no such folder ({folder.absolute()})"
-    if name in task_names():
+    if name in task_names() or name in hub.NAMED:
         return None
     return _unknown(
-        "task", name, task_names(), f", {files.PREFIX}PATH, {hub.PREFIX}ID, {', '.join(f'{p}FOLDER' for p in RELEASES)}"
+        "task",
+        name,
+        (*task_names(), *hub.NAMED),
+        f", {files.PREFIX}PATH, {hub.PREFIX}ID, {', '.join(f'{p}FOLDER' for p in RELEASES)}",
     )
 
 

@@ -29,13 +29,14 @@ INSTRUCTION = (
 FEWEST_EXAMPLES = 10
 MOST_PROBLEMS = 10
 MOST_NEW_TOKENS = 256
+JOINED = "+"  # between the names of fields that make up a prompt together
 
 Rows = list[tuple[str, Mapping[str, Any]]]  # where the row stands ("data.jsonl line 3"), and the row
 
 
 @dataclass(frozen=True)
 class TaskOptions:
-    """How to read a user's own task; None means: found out from the data."""
+    """How to read a user's own task; None means: found out from the data. `prompt_field` may be "one+another"."""
 
     prompt_field: str | None = None
     target_field: str | None = None
@@ -97,7 +98,7 @@ def _find_fields(rows: Mapping[str, Rows], options: TaskOptions, problems: list[
     """The names of the fields: those of `options`, else the first known pair that some row has."""
     everything = [row for part in rows.values() for _, row in part]
     pairs = [(options.prompt_field or prompt, options.target_field or target) for prompt, target in FIELD_PAIRS]
-    found = next(((one, other) for one, other in pairs if any(one in row and other in row for row in everything)), None)
+    found = next((pair for pair in pairs if any(_has(row, *pair) for row in everything)), None)
     if found is None and everything:
         known = ", ".join(f"{one}/{other}" for one, other in FIELD_PAIRS)
         there = ", ".join(map(repr, everything[0]))
@@ -111,10 +112,22 @@ def _find_fields(rows: Mapping[str, Rows], options: TaskOptions, problems: list[
     return _Fields(prompt, target, options.choices_field or "choices", "input" if prompt == "instruction" else "")
 
 
+def _has(row: Mapping[str, Any], prompt: str, target: str) -> bool:
+    return target in row and all(part in row for part in prompt.split(JOINED))
+
+
+def _prompt(where: str, row: Mapping[str, Any], fields: str, problems: list[str]) -> str:
+    """The text of a field; of several fields, each on a line of its own, behind its name."""
+    texts = {part: "\n".join(_texts(where, row, part, problems)) for part in fields.split(JOINED)}
+    if len(texts) == 1:
+        return texts[fields]
+    return "\n".join(f"{part.capitalize()}: {text}" for part, text in texts.items())
+
+
 def _example(where: str, row: Mapping[str, Any], fields: _Fields, problems: list[str]) -> Example | None:
     """One example, or None after adding to `problems` what is wrong with the row."""
     before = len(problems)
-    prompt = "\n".join(_texts(where, row, fields.prompt, problems))
+    prompt = _prompt(where, row, fields.prompt, problems)
     answers = _texts(where, row, fields.target, problems)
     choices = _texts(where, row, fields.choices, problems) if row.get(fields.choices) is not None else ()
     if fields.extra and row.get(fields.extra):

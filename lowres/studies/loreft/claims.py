@@ -10,15 +10,16 @@ after the other; a task counts where both arms of a comparison were run.
 from __future__ import annotations
 
 from lowres.claims import Claim
+from lowres.data.hub import GLUE
 from lowres.studies import Deviation
 
 MARGIN = 0.02  # of a score
-COMMONSENSE = ("commonsense", "siqa-csqa")
+COMMONSENSE = ("commonsense", "siqa-csqa", "commonsense170k")
 TELLING = "world-telling-"
 LONG_ANSWERS, SHORT_ANSWERS = f"{TELLING}4", f"{TELLING}1"
-WORKED = ("arithmetic-steps",)
-CLASSIFICATION = ("wiki-topic", "boolq", "privacy-qa", "factual-consistency")
-INSTRUCTIONS = ("instruction-following",)
+WORKED = ("arithmetic-steps", "math10k")
+CLASSIFICATION = ("wiki-topic", "boolq", "privacy-qa", "factual-consistency", *(f"glue-{name}" for name in GLUE))
+INSTRUCTIONS = ("instruction-following", "ultrafeedback")
 RECITED = "recitation-"
 
 CLAIMS = (

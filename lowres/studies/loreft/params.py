@@ -35,7 +35,7 @@ class Params:
     task: str | None = parameter(
         None,
         "a task of the book, jsonl:PATH (your own) or hub:ID",
-        tiers=by_tier("world-question", "siqa-csqa", "commonsense", "commonsense"),
+        tiers=by_tier("world-question", "siqa-csqa", "commonsense", "commonsense170k"),
     )
     arms: tuple[str, ...] | None = parameter(
         None,
@@ -44,7 +44,7 @@ class Params:
         tiers=by_tier(FEW, ("untouched", "lora", "loreft"), arm_names(), arm_names()),
     )
     task_tokens: int | None = parameter(
-        None, "budget of task data", low=1, unit="tokens", tiers=by_tier(400, 2_000, 700_000, 8_000_000)
+        None, "budget of task data", low=1, unit="tokens", tiers=by_tier(400, 2_000, 700_000, 5_000_000)
     )
     curves: tuple[str, ...] | None = parameter(
         None,
