@@ -343,6 +343,8 @@ def test_an_unreachable_hub_says_what_it_needs(monkeypatch):
     fake_datasets(monkeypatch, refuse)
     with pytest.raises(InputError, match=r"needs the id of a data set and a network.*save_to_disk"):
         load_task("hub:some/thing")
+    with pytest.raises(InputError, match=r"load_dataset\('some/thing', 'plain'\)"):
+        load_task("hub:some/thing:plain")
 
 
 def test_a_configuration_stands_after_a_colon(monkeypatch):

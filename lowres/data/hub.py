@@ -76,10 +76,11 @@ def _load_data_set(place: str) -> Any:
         identifier, _, configuration = place.partition(":")
         return datasets.load_dataset(identifier, configuration or None)
     except Exception as error:  # whatever the library raises for a missing network, a wrong id or a broken file
+        asked = ", ".join(map(repr, place.split(":")))
         raise InputError(
             f"{PREFIX}{place} could not be loaded ({type(error).__name__}: {one_line(str(error))[:200]}). It needs the "
             "id of a data set and a network, or a copy made beforehand where there is one: "
-            f"`python -c \"import datasets; datasets.load_dataset('{place}').save_to_disk('FOLDER')\"`, then "
+            f"`python -c \"import datasets; datasets.load_dataset({asked}).save_to_disk('FOLDER')\"`, then "
             f"{PREFIX}FOLDER; a copy in the library's cache is found too"
         ) from error
 
