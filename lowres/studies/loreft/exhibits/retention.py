@@ -108,7 +108,7 @@ def _price(evidence: Evidence, where: Where) -> Shown:
         alt=f"{measure(where)} on {label(where)} against the change of accuracy on {probe} for {len(data)} tuners, "
         f"from {worst['name']} ({worst['x']:+.2f}) to {best['name']} ({best['x']:+.2f}).",
         caption=f"What was learnt, and what it cost: {label(where)}. To the right more is kept of {probe}, at the top "
-        "more is learnt. Line: the untouched model.",
+        "more is learnt. Line: the untouched model. How sure the change is, is in the figure of retention.",
         x=f"change of accuracy on {probe} against the untouched model",
         y=measure(where),
         error=BARS,
