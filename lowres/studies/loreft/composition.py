@@ -260,7 +260,7 @@ def main() -> None:
     from lowres.ledger import write_atomically
 
     path = places.RESULTS / FILE
-    write_atomically(path, json.dumps(measure(Setup()), indent=1, ensure_ascii=False).encode() + b"\n")
+    write_atomically(path, json.dumps(measure(Setup()), ensure_ascii=False).encode() + b"\n")
     print(f"written to {path}")
 
 
