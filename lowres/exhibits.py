@@ -265,16 +265,24 @@ def _agreements(rows: Sequence[Comparison]) -> str:
     return ", ".join(f"{count} {word}" for word, count in Counter(row.agreement for row in rows).most_common())
 
 
+WHY_ANOTHER = (
+    "A world model is pretrained anew on every machine; on another processor than that of the record it comes out as "
+    "another model, as with another seed, and what it answers says nothing about the code."
+)
+
+
 def verification(study: str) -> Shown:
     """The last verification of published records."""
-    from lowres.engine.verification import read_verification
+    from lowres.engine.verification import ANOTHER_MODEL, read_verification
 
     kept = read_verification(study)
     if not kept:
         text = f"No published record has been verified on another machine yet: lowres verify {study} does it."
         return shown_text(text)
     where = kept["provenance"]
-    return shown_text(f"Last verified on {where['date']} ({where['hardware']}): {_agreement(kept)}.")
+    said = f"Last verified on {where['date']} ({where['hardware']}): {_agreement(kept)}."
+    other = any(row["agreement"] == ANOTHER_MODEL for row in kept["comparisons"])
+    return shown_text(f"{said} {WHY_ANOTHER}" if other else said)
 
 
 def deviations(listed: Sequence[Deviation]) -> Shown:

@@ -464,6 +464,23 @@ def test_what_agreement_means(recorded: list[float], here: list[float], relative
     assert verification._agreement(recorded, here, relative) == word
 
 
+def test_a_world_model_of_another_processor_is_another_model(sweep: list[Trial], tmp_path: Path):
+    (record,) = engine.run(sweep[:1], Ledger(tmp_path), progress=False)
+    worse = {**record.outcomes, "task": {**record.outcomes["task"], "token_f1": [9.0] * 6}}
+    in_world = replace(record, trial={**record.trial, "model": "world-xs"})
+    elsewhere = {**record.provenance, "hardware": "another processor"}
+    for before, words in (
+        (replace(in_world, provenance=elsewhere), {"exact", verification.ANOTHER_MODEL}),
+        (in_world, {"exact", "differs"}),
+        (replace(record, provenance=elsewhere), {"exact", "differs"}),
+    ):
+        rows = verification.compare(before, replace(before, outcomes=worse, provenance=record.provenance))
+        assert {row.agreement for row in rows} == words
+    assert "pretrained anew, on another processor" in verification.as_text(
+        verification.compare(replace(in_world, provenance=elsewhere), replace(in_world, outcomes=worse))
+    )
+
+
 def test_a_measure_that_is_gone_differs(sweep: list[Trial], tmp_path: Path):
     (record,) = engine.run(sweep[:1], Ledger(tmp_path), progress=False)
     older = replace(record, outcomes={**record.outcomes, "siqa": {"accuracy": [1.0], "chosen": [2.0]}})
