@@ -56,6 +56,7 @@ def recitation(evidence: Evidence) -> Shown:
 # --- composition -----------------------------------------------------------------------------------------------------
 
 EXAMPLES_SHOWN, ANSWER_WIDTH = 3, 40
+SPACE = "\u00a0"  # where no line breaks
 
 
 def composition(_: Evidence) -> Shown:
@@ -84,7 +85,8 @@ def composition(_: Evidence) -> Shown:
 
 
 def _by_seed(scores: NDArray) -> str:
-    return f"{scores.mean():.2f} ({', '.join(f'{one:.2f}' for one in scores.mean(1))})"
+    """The mean, and behind it that of each seed; these stay on one line."""
+    return f"{scores.mean():.2f} ({SPACE.join(f'{one:.2f}'.removeprefix('0') for one in scores.mean(1))})"
 
 
 def _answers(texts: Sequence[str]) -> str:

@@ -38,16 +38,16 @@ def _retention(evidence: Evidence, where: Where, kind: str) -> Shown:
 
     rows = _changes(evidence, where, kind)
     data = frame(rows, "row", "series", "estimate", "low", "high")
-    what = "negative log-likelihood per token (nats; right is worse)" if kind == "nll" else "accuracy (left is worse)"
+    what = "nats per token (right is worse)" if kind == "nll" else "accuracy (left is worse)"
     loss = data["estimate"] if kind == "nll" else -data["estimate"]
     worst = data.iloc[int(loss.to_numpy().argmax())]
     plot = Plot(
         name=f"loreft-retention-{kind}-{slug(where)}",
         alt=f"Change of {what} against the untouched model for {data['row'].nunique()} arms tuned on {label(where)}; "
         f"the worst is {worst['row']} on {worst['series']} with {worst['estimate']:+.3f}.",
-        caption=f"Retention: change in {what.split(' (')[0]} on {' and '.join(data['series'].unique())}, tuned on "
+        caption=f"Retention: change of {what.split(' (')[0]} on {' and '.join(data['series'].unique())}, tuned on "
         f"{label(where)} minus untouched.",
-        x=f"change in {what}",
+        x=f"change of {what}",
         y="Arm",
         error=BARS,
     )
@@ -108,7 +108,7 @@ def _price(evidence: Evidence, where: Where) -> Shown:
         alt=f"{measure(where)} on {label(where)} against the change of accuracy on {probe} for {len(data)} tuners, "
         f"from {worst['name']} ({worst['x']:+.2f}) to {best['name']} ({best['x']:+.2f}).",
         caption=f"What was learnt, and what it cost: {label(where)}. To the right more is kept of {probe}, at the top "
-        "more is learnt. Line: the untouched model. How sure the change is, is in the figure of retention.",
+        "more is learnt. Line: the untouched model. The figure of retention shows how sure the change is.",
         x=f"change of accuracy on {probe} against the untouched model",
         y=measure(where),
         error=BARS,
