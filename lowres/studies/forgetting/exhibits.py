@@ -503,14 +503,14 @@ def _arms_of(evidence: Evidence, model: str) -> Shown:
     groups = [f"FG {SHORT[group]}" for group in ABILITIES]
     header = [f"Arm of {model}", "Trained parameters", "Seeds", "Token F1", "Nats", *groups]
     if any(len(row) > len(header) for row in rows):
-        header += TEXTS
+        header.append("; ".join(TEXTS))
     caption = "All arms: how well the new tasks were learnt (token F1, nats per target token), and what it cost (FG)"
     return shown_table(exhibits.with_note(caption, rows), header, rows, stack=True)
 
 
 TEXTS = {  # probes of real models, in nats; edits of the prompt also edit a text that has none, but not what follows
     "Nats of held-out text": ("wiki-nll", "nll"),
-    "Nats of how it goes on": ("wiki-continuation", "target_nll"),
+    "of how it goes on": ("wiki-continuation", "target_nll"),
 }
 
 
@@ -520,7 +520,7 @@ def _text_loss(runs: Iterable[tuple[Record, Record]]) -> tuple[str, ...]:
     if not both:
         return ()
     ends = [[average(pair[side].mean(*measured) for pair in both) for side in (0, 1)] for measured in TEXTS.values()]
-    return tuple(f"{before:.2f} to {after:.2f}" for before, after in ends)
+    return ("; ".join(f"{before:.2f} to {after:.2f}" for before, after in ends),)
 
 
 def _place(arm: str) -> int:
