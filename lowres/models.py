@@ -203,8 +203,8 @@ def _digest(paths: Sequence[Path]) -> str:
 def fingerprint(name: str) -> str:
     """Sixteen hex digits over the weights and tokenizer of a model, read anew when a file of it changes.
 
-    That of a world model covers what determines its weights, its name and the code of `lowres.world`, so that it is
-    known before the model is pretrained.
+    That of a world model covers what determines its weights, its name, its size and the code of `lowres.world`, so that
+    it is known before the model is pretrained.
 
     Raises:
         InputError: unknown name, or a Hub model that is not on this machine and cannot be fetched.
@@ -215,7 +215,8 @@ def fingerprint(name: str) -> str:
     if name in IN_WHEELS:
         return _digest(_pieces(name))
     if _is_world(name):
-        return hashlib.sha256(f"{_world_model(name).name}/{_world_code()}".encode()).hexdigest()[:16]
+        model = _world_model(name)
+        return hashlib.sha256(f"{model.name}/{model.dimensions}/{_world_code()}".encode()).hexdigest()[:16]
     folder = _local_folder(name)
     suffixes = {".safetensors", ".bin", ".json", ".model", ".txt", ".jinja"}
     return _digest([path for path in folder.iterdir() if path.suffix in suffixes])
@@ -288,7 +289,9 @@ def _world_model(name: str) -> world.WorldModel:
 
 @functools.cache
 def _world_code() -> str:
-    return source_fingerprint(Path(world.__file__).parent)
+    """The code of the world but for the table of sizes."""
+    folder = Path(world.__file__).parent
+    return source_fingerprint(folder, sorted(path.name for path in folder.glob("*.py") if path.name != "sizes.py"))
 
 
 def pretrained(name: str) -> tuple[Path, float | None]:

@@ -31,7 +31,7 @@ from lowres.studies.fiat.exhibits import common, cost, effects, languages, ranki
 from lowres.studies.fiat.params import FEW, Params
 from lowres.train import Optimisation
 from lowres.trial import Evaluation, Recipe, Record, Trial
-from lowres.world import names
+from lowres.world import sizes
 
 REAL, TAU, BASE = "smollm2-135m-instruct", "world-s-instruct", "world-s"
 WORLD_TASK, YES_NO, LANGUAGES = "world-two-hop", "privacy-qa", "country-language"
@@ -714,7 +714,7 @@ def test_the_plan_of_models_that_are_not_here_fetches_nothing(tmp_path: Path):
 def test_the_smoke_tier_runs_from_the_rationales_to_the_verdicts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setenv("LOWRES_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("LOWRES_LEDGER", str(tmp_path / "ledger"))
-    monkeypatch.setitem(names.SIZES, "xs", replace(names.SIZES["xs"], steps=3))
+    monkeypatch.setitem(sizes.DECODERS, "xs", replace(sizes.DECODERS["xs"], steps=3))
     chosen = params(tier="smoke", tau="world-xs", beta="world-xs", max_new_tokens=12)
     records = studies.insist_on_all(studies.execute(fiat, chosen, Ledger(), progress=False))
     assert sorted(record.trial["arm"] for record in records) == sorted(set(FEW) - {"R4"})

@@ -23,7 +23,7 @@ from lowres.studies.forgetting.params import REAL_GROUPS, REAL_MODEL, Params
 from lowres.train import Optimisation
 from lowres.trial import Evaluation, Recipe, Record, Stage, Trial
 from lowres.tuners import Full, make
-from lowres.world import names
+from lowres.world import sizes
 
 ITEMS = 80
 
@@ -514,7 +514,7 @@ def test_the_short_stream_runs_on_any_language_model(monkeypatch: pytest.MonkeyP
 @pytest.mark.usefixtures("results")
 def test_the_smoke_tier_runs_from_pretraining_to_the_verdicts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setenv("LOWRES_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setitem(names.SIZES, "xs", replace(names.SIZES["xs"], steps=3))
+    monkeypatch.setitem(sizes.DECODERS, "xs", replace(sizes.DECODERS["xs"], steps=3))
     monkeypatch.setattr("lowres.ledger.read_published", lambda study: [])
     chosen = params(tier="smoke", models=["world-xs"], ablated=["world-xs"], controls=["no-op"], precision="fp32")
     records = studies.insist_on_all(studies.execute(forgetting, chosen, Ledger(tmp_path / "ledger"), progress=False))

@@ -26,7 +26,7 @@ from lowres.studies.loreft.exhibits import common, questions
 from lowres.studies.loreft.params import FEW, Params
 from lowres.train import Optimisation
 from lowres.trial import Evaluation, Recipe, Record, Trial, draw
-from lowres.world import names
+from lowres.world import sizes
 
 ITEMS = 120
 REAL = "smollm2-135m-instruct"
@@ -670,7 +670,7 @@ def test_drift_has_one_line_per_trial(monkeypatch: pytest.MonkeyPatch):
 @pytest.mark.usefixtures("results")
 def test_the_smoke_tier_runs_from_pretraining_to_the_verdicts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setenv("LOWRES_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setitem(names.SIZES, "xs", replace(names.SIZES["xs"], steps=3))
+    monkeypatch.setitem(sizes.DECODERS, "xs", replace(sizes.DECODERS["xs"], steps=3))
     chosen = params(tier="smoke", model="world-xs", task="world-two-hop", task_tokens=120, precision="fp32")
     records = studies.insist_on_all(studies.execute(loreft, chosen, Ledger(tmp_path / "ledger"), progress=False))
     assert [record.trial["arm"] for record in records] == list(FEW)

@@ -22,7 +22,7 @@ from lowres import data, models, world
 from lowres.data import Probe, Task
 from lowres.models import LanguageModel
 from lowres.params import InputError
-from lowres.world import names, people, pool, pretraining, probes, questions, vocabulary, wording
+from lowres.world import people, pool, pretraining, probes, questions, sizes, vocabulary, wording
 
 PEOPLE = {person.name: person for person in people.world().people}
 WORDS = set(vocabulary.words())
@@ -277,6 +277,13 @@ def test_fingerprints_need_no_pretraining_and_follow_the_name(cache: Path):
     assert not cache.exists()
 
 
+def test_a_fingerprint_follows_the_line_of_its_own_size_alone(monkeypatch: pytest.MonkeyPatch):
+    names = ("world-s", "world-s-instruct", "world-s~0.55@2", "world-s-encdec", "world-m")
+    before = {name: models.fingerprint(name) for name in names}
+    monkeypatch.setitem(sizes.DECODERS, "s", replace(sizes.DECODERS["s"], learning_rate=1e-3))
+    assert [name for name in names if models.fingerprint(name) == before[name]] == ["world-s-encdec", "world-m"]
+
+
 # --- pretraining -----------------------------------------------------------------------------------------------------
 
 
@@ -290,7 +297,8 @@ def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch, cache: Path) -> Path:
     """Pretraining of twelve steps."""
-    monkeypatch.setitem(names.SIZES, "xs", replace(names.SIZES["xs"], steps=12))
+    for table in (sizes.DECODERS, sizes.ENCODER_DECODERS):
+        monkeypatch.setitem(table, "xs", replace(table["xs"], steps=12))
     return cache
 
 
@@ -299,7 +307,7 @@ def relations_model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """The smallest decoder after some seconds of what follows from what."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pretraining, "STAGES", ((1.0, {"relation": 1}),))
-        patch.setitem(names.SIZES, "xs", replace(names.SIZES["xs"], steps=150))
+        patch.setitem(sizes.DECODERS, "xs", replace(sizes.DECODERS["xs"], steps=150))
         folder = tmp_path_factory.mktemp("world")
         pretraining.pretrain(world.WorldModel("xs"), folder, None, progress=False)
         yield models.load(str(folder), "fp32", "cpu")

@@ -14,25 +14,25 @@ from lowres.world.names import (
     GROUPS,
     LEVEL_PROBES,
     PROBES,
-    SIZES,
     STREAM,
     TASKS,
-    Size,
     WorldModel,
     is_world_model,
     model_names,
     parse,
 )
+from lowres.world.sizes import DECODERS, ENCODER_DECODERS, Size
 
 if TYPE_CHECKING:
     from lowres.data.examples import Example, Probe, Task
 
 __all__ = [
     "CHANCE",
+    "DECODERS",
+    "ENCODER_DECODERS",
     "GROUPS",
     "LEVEL_PROBES",
     "PROBES",
-    "SIZES",
     "STREAM",
     "TASKS",
     "Size",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from lowres.world.sizes import DECODERS, ENCODER_DECODERS, Size
+
 GROUPS = {
     "domain knowledge": ("world-fact-home", "world-fact-job", "world-fact-pet", "world-fact-food"),
     "reasoning": (
@@ -35,28 +37,6 @@ STREAM = ("world-simplification", "world-dialogue", "world-question", "world-exp
 TASKS = (*STREAM, "world-two-hop")
 
 
-@dataclass(frozen=True)
-class Size:
-    """Widths and depths of one size, as a decoder and as encoder and decoder, and how it is pretrained."""
-
-    width: int
-    layers: int
-    inner: int
-    encoder_layers: int
-    decoder_layers: int
-    encdec_inner: int
-    steps: int
-    learning_rate: float
-
-
-SIZES = {  # l, xl and xxl are meant for a GPU: their steps and rates were never measured
-    "xs": Size(32, 2, 64, 2, 1, 48, 2400, 6e-3),
-    "s": Size(64, 3, 160, 2, 2, 96, 2200, 4e-3),
-    "m": Size(128, 3, 192, 2, 2, 192, 1400, 4e-3),
-    "l": Size(256, 4, 640, 3, 2, 384, 3000, 1e-3),
-    "xl": Size(512, 6, 1536, 4, 4, 1024, 6000, 5e-4),
-    "xxl": Size(1024, 8, 2730, 5, 5, 2048, 10_000, 2e-4),
-}
 _NAME = re.compile(r"world-(?P<size>[a-z]+)(?P<encdec>-encdec)?(-(?P<kind>base|instruct))?(?P<rest>(~[\d.]+|@\d+)*)")
 _SHORT = "world-SIZE[-encdec][-base|-instruct][~LEVEL][@SEED]"
 
@@ -78,6 +58,11 @@ class WorldModel:
     seed: int = 0
 
     @property
+    def dimensions(self) -> Size:
+        """Its widths and depths, and how it is pretrained."""
+        return (ENCODER_DECODERS if self.encdec else DECODERS)[self.size]
+
+    @property
     def name(self) -> str:
         """The shortest name of this model; two names of the same model have this in common."""
         middle = "-encdec" * self.encdec + "-instruct" * self.instruct
@@ -95,8 +80,8 @@ def parse(name: str) -> WorldModel | str:
     match = _NAME.fullmatch(name)
     if match is None:
         return f"the form is {_SHORT}, as in {', '.join(model_names()[:2])}, world-s-encdec-instruct~0.60@3"
-    if match["size"] not in SIZES:
-        return f"unknown size {match['size']!r}; allowed: {', '.join(SIZES)}"
+    if match["size"] not in DECODERS:
+        return f"unknown size {match['size']!r}; allowed: {', '.join(DECODERS)}"
     levels, seeds = re.findall(r"~([\d.]+)", match["rest"]), re.findall(r"@(\d+)", match["rest"])
     if len(levels) > 1 or len(seeds) > 1:
         return "level (~) and seed (@) can be given once"

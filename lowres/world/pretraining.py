@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from lowres.params import InputError
 from lowres.world import probes, questions, vocabulary, wording
-from lowres.world.names import LEVEL_PROBES, SIZES, WorldModel
+from lowres.world.names import LEVEL_PROBES, WorldModel
 
 if TYPE_CHECKING:
     import torch
@@ -53,7 +53,6 @@ ROTATION = 10_000.0  # base of the rotary positions
 SOFTENED = 0.25  # what layers add to the stream at first: at full size it would drown the words themselves
 LOOKING = 5.0  # how firmly heads of the first layer look back at first
 CONTENT = 0.3  # and how much less they look at what stands there
-T5_EMBEDDING = 0.3
 LENGTHS = (16, 32, 10**9)  # tokens: rows of a batch are run apart by length, so that they need little padding
 INSTRUCT_STEPS = 0.4  # of the steps of the base model
 INSTRUCT_RATE = 0.3  # of its learning rate
@@ -125,7 +124,7 @@ def _decoder(model: WorldModel) -> Any:
     """Llama; with weights of the usual size 0.02 a narrow network stalls, hence the initialisation by its width."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    size, known = SIZES[model.size], vocabulary.ids()
+    size, known = model.dimensions, vocabulary.ids()
     network = LlamaForCausalLM(
         LlamaConfig(
             vocab_size=len(known),
@@ -192,19 +191,18 @@ def _look_back(attention: Any) -> None:
 
 
 def _encoder_decoder(model: WorldModel) -> Any:
-    """T5. Its embeddings, drawn with deviation 1, move slowly under Adam: they are made as small as Llama's."""
-    import torch
+    """T5 with its own initialisation: with smaller embeddings, layers drown the words, and the middle size stalls."""
     from transformers import T5Config, T5ForConditionalGeneration
 
-    size, known = SIZES[model.size], vocabulary.ids()
-    network = T5ForConditionalGeneration(
+    size, known = model.dimensions, vocabulary.ids()
+    return T5ForConditionalGeneration(
         T5Config(
             vocab_size=len(known),
             d_model=size.width,
             d_kv=size.width // _heads(size.width),
-            d_ff=size.encdec_inner,
+            d_ff=size.inner,
             num_layers=size.encoder_layers,
-            num_decoder_layers=size.decoder_layers,
+            num_decoder_layers=size.layers,
             num_heads=_heads(size.width),
             dropout_rate=0.0,
             feed_forward_proj="gated-gelu",
@@ -215,9 +213,6 @@ def _encoder_decoder(model: WorldModel) -> Any:
             pad_token_id=known[vocabulary.PAD],
         )
     )
-    with torch.no_grad():
-        network.shared.weight.mul_(T5_EMBEDDING)
-    return network
 
 
 def _heads(width: int) -> int:
@@ -290,7 +285,7 @@ def _train(model: WorldModel, network: Any, progress: bool) -> Outcome:
 
 def _plan(model: WorldModel) -> tuple[int, float]:
     """Steps and learning rate."""
-    size = SIZES[model.size]
+    size = model.dimensions
     if model.instruct:
         return round(INSTRUCT_STEPS * size.steps), INSTRUCT_RATE * size.learning_rate
     return size.steps, size.learning_rate

@@ -58,8 +58,7 @@ def layer_count(model: str) -> int:
     if world.is_world_model(model):
         parsed = world.parse(model)
         assert not isinstance(parsed, str), parsed
-        size = world.SIZES[parsed.size]
-        return size.encoder_layers if parsed.encdec else size.layers
+        return parsed.dimensions.encoder_layers or parsed.dimensions.layers
     return int(configuration(model).num_hidden_layers)
 
 

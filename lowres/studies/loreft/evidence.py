@@ -230,7 +230,7 @@ def in_worlds(evidence: Evidence, task: str = "") -> list[Where]:
 
     Without a task: all but those where facts are told, which are there for the length of answers alone.
     """
-    sizes = list(world.SIZES)
+    sizes = list(world.DECODERS)
     found = []
     for where in evidence.places:
         wanted = where.task == task if task else not where.task.startswith(claims.TELLING)
