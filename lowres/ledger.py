@@ -17,10 +17,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from lowres import models
 from lowres.data.rationales import OWN
 from lowres.params import InputError
 from lowres.places import RESULTS, ledger_folder
 from lowres.trial import Record, code_fingerprint, from_dict
+from lowres.world import is_world_model
 
 
 class Ledger:
@@ -304,7 +306,8 @@ def publish(ledger: Ledger, study: str) -> Path:
     """Add the ledger's finished records of a study to its published file; the newest record of a trial wins.
 
     A model may have been made anew under its old name (a world model by newer code, a folder): records of the earlier
-    one are left out, or they would be counted beside those of its successor.
+    one are left out, or they would be counted beside those of its successor. Of world models only those of today's
+    world stay, since all seeds and sizes are compared with each other.
 
     Raises:
         InputError: the ledger holds no finished record of the study.
@@ -314,6 +317,7 @@ def publish(ledger: Ledger, study: str) -> Path:
         raise InputError(f"nothing to publish: the ledger {ledger.folder} has no finished record of study {study!r}")
     everything = sorted([*read_published(study), *done], key=lambda record: record.provenance.get("date", ""))
     made = {record.trial["model"]: record.fingerprints["model"] for record in everything}
+    made |= {name: "" if models.check_name(name) else models.fingerprint(name) for name in made if is_world_model(name)}
     current = [record for record in everything if record.fingerprints["model"] == made[record.trial["model"]]]
     newest = list({trial_name(record): record for record in current}.values())
     _publish_rationales(newest, ledger.folder)

@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lowres import ledger, places, trial
+from lowres import ledger, models, places, trial
 from lowres.ledger import Ledger
 from lowres.params import InputError
 from lowres.trial import Record
@@ -348,6 +348,19 @@ def test_records_of_a_model_that_was_made_anew_are_left_out(results: Path, tmp_p
     kept.put(made("new", 2, "second", 0))
     ledger.publish(kept, "tell")
     assert [one.key for one in ledger.read_published("tell")] == ["new"]
+
+
+def test_records_of_an_earlier_world_are_left_out(results: Path, tmp_path: Path):
+    def made(key: str, model: str, fingerprint: str) -> Record:
+        return replace(dated(key, 1, model=model), fingerprints={"data": "d", "model": fingerprint, "code": "c"})
+
+    today = [made(name, name, models.fingerprint(name)) for name in ("world-s", "world-m~0.55@1")]
+    ledger.write_published("tell", [*today, made("earlier seed", "world-s@5", "m"), made("no more", "world-z", "m")])
+    kept = Ledger(tmp_path / "ledger")
+    kept.put(made("earlier", "world-xs", "m"))
+    kept.put(made("own", "./model", "m"))
+    ledger.publish(kept, "tell")
+    assert {one.key for one in ledger.read_published("tell")} == {"world-s", "world-m~0.55@1", "own"}
 
 
 def test_nothing_to_publish_is_said(results: Path, tmp_path: Path):
