@@ -38,7 +38,7 @@ _GRID = (
     *("world-xs", "world-s", "world-m"),
     *("world-xs~0.55", "world-s~0.55", "world-m~0.55"),
     *("world-xs-encdec~0.55", "world-s-encdec~0.55", "world-m-encdec~0.55"),
-    "world-s-instruct",
+    *("world-xs-instruct", "world-s-instruct", "world-m-instruct"),
 )
 
 
