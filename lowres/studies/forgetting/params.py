@@ -108,7 +108,7 @@ class Params:
         "the rates chosen in the published records",
         above=0,
         may_be_empty=True,
-        tiers=by_tier((1.0,), (), (0.3, 1.0, 3.0), (1.0,)),
+        tiers=by_tier((1.0,), (), (0.3, 1.0, 3.0, 9.0), (1.0,)),
     )
     sweep_seeds: tuple[int, ...] | None = parameter(
         None,
