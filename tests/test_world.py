@@ -302,14 +302,16 @@ def quick(monkeypatch: pytest.MonkeyPatch, cache: Path) -> Path:
     return cache
 
 
-@pytest.fixture(scope="module")
-def relations_model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """The smallest decoder after some seconds of what follows from what."""
+@pytest.fixture(scope="module", params=[("xs", False), ("m", True)], ids=["decoder", "encoder-decoder"])
+def relations_model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """The smallest decoder and a larger encoder-decoder after some seconds of what follows from what."""
+    size, encdec = request.param
+    table = sizes.ENCODER_DECODERS if encdec else sizes.DECODERS
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pretraining, "STAGES", ((1.0, {"relation": 1}),))
-        patch.setitem(sizes.DECODERS, "xs", replace(sizes.DECODERS["xs"], steps=150))
+        patch.setitem(table, size, replace(table[size], steps=150))
         folder = tmp_path_factory.mktemp("world")
-        pretraining.pretrain(world.WorldModel("xs"), folder, None, progress=False)
+        pretraining.pretrain(world.WorldModel(size, encdec), folder, None, progress=False)
         yield models.load(str(folder), "fp32", "cpu")
 
 
