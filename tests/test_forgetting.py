@@ -135,6 +135,21 @@ def test_rates_are_tuned_per_model_and_tuner_with_the_same_number_of_tries():
     assert streams == {"world-xs": 1, "world-s": 1, "world-xs@3": 3, "world-s@3": 3}
 
 
+def test_the_table_of_rates_marks_a_choice_at_the_edge():
+    losses = {"world-xs": (3.0, 2.0, 1.0), "world-s": (3.0, 1.0, 2.0), "world-m": (1.0, 2.0, 3.0)}
+    tried = forgetting.tuning(params(models=[*losses], ablated=[], rate_factors=[0.3, 1.0, 3.0]))
+    left = {model: iter(each) for model, each in losses.items()}
+    records = [
+        Record(str(i), "done", trial.spec(), {}, {"task": {"target_nll": [next(left[trial.model])]}})
+        for i, trial in enumerate(tried)
+    ]
+    shown = exhibits.tuning_table(records)._repr_markdown_()
+    cells = {line.split("|")[1].strip(): line.split("|")[2].strip() for line in shown.splitlines() if "world" in line}
+    assert cells["world-xs, full"].endswith("largest tried")
+    assert cells["world-s, full"] == f"{arms.usual_rate('world-s', 'full'):g}"
+    assert cells["world-m, full"].endswith("smallest tried")
+
+
 def test_tasks_and_probes_follow_the_model():
     chosen = params(tier="smoke")
     assert arms.tasks_of(chosen, "world-s") == world.STREAM

@@ -165,8 +165,13 @@ def tuning_table(records: Iterable[Record]) -> Shown:
         chosen = next(record for record in listed if record.key == best[model, arm])
         others = ", ".join(f"{_rate(r):g} ({task_loss(r):.3f})" for r in listed if r is not chosen)
         name = f"{model}, {arm.removeprefix('tuning ')}"
-        rows.append((name, f"{_rate(chosen):g}", f"{task_loss(chosen):.3f}", others or "none"))
-    note = f"Learning rates on validation data: {len(tried)} trials" if tried else "No tuning was run"
+        edge = {_rate(listed[0]): ", smallest tried", _rate(listed[-1]): ", largest tried"}.get(_rate(chosen), "")
+        cell = f"{_rate(chosen):g}{edge if others else ''}"
+        rows.append((name, cell, f"{task_loss(chosen):.3f}", others or "none"))
+    note = (
+        f"Learning rates on validation data: {len(tried)} trials. Beyond a chosen rate at the edge may lie a better one"
+    )
+    note = note if tried else "No tuning was run"
     header = ("Model and tuner", "Chosen rate", "Nats per target token", "Other rates tried (nats)")
     return shown_table(note, header, rows, stack=True)
 
