@@ -24,7 +24,7 @@ class Size:
     encoder_layers: int = 0
 
 
-# l, xl and xxl are meant for a GPU: their steps and rates were never measured.
+# l, xl and xxl are meant for a GPU. Of these only the decoder l was ever pretrained; the others are guesses.
 DECODERS = {
     "xs": Size(32, 2, 64, 2400, 6e-3),
     "s": Size(64, 3, 160, 2200, 4e-3),

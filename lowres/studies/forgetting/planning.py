@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 # Seconds of one core (AMD EPYC, one thread): pretraining to the end, and one stream of five times 60 updates of 32
 # examples with its evaluation. An encoder-decoder may take a quarter longer; instruction tuning is 0.4 of the
-# pretraining more. From l on: estimates.
+# pretraining more. The streams of l and all of xl and xxl are estimates.
 WORLD_SECONDS = {
     "xs": (45, 5),
     "s": (90, 9),
     "m": (105, 15),
-    "l": (2000, 110),
+    "l": (1400, 110),
     "xl": (9000, 500),
     "xxl": (40_000, 2500),
 }
