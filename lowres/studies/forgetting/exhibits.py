@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
 from lowres import exhibits, world
 from lowres.exhibits import BARS, average
-from lowres.markup import Shown, joined, shown_table, shown_text
+from lowres.markup import Shown, folded, joined, shown_table, shown_text
 from lowres.studies import unseeded
 from lowres.studies.forgetting import measures, paper
 from lowres.studies.forgetting.arms import ARMS, MAIN, SHORT_RUN_START, arm_of, task_loss
@@ -185,13 +185,18 @@ def _rate(record: Record) -> float:
 
 def groups_table(evidence: Evidence) -> Shown:
     """Main arm, per model and group: start, accuracy after each task, FG and its relatives, likelihood."""
-    rows = []
-    for model in evidence.models:
-        point = evidence.at(model)
-        for group in (*ABILITIES, "bias"):
-            row = _group_row(evidence, point, group)
-            if row:
-                rows.append(row)
+    return _first_open(evidence, _groups)
+
+
+def _first_open(evidence: Evidence, table: Callable[[Evidence, str, Sequence[str]], Shown]) -> Shown:
+    """A table for each kind of models: that of the first kind open, the others to open on a click."""
+    tables = [(where, table(evidence, where, models)) for where, models in _kinds(evidence).items()]
+    return joined([shown for _, shown in tables[:1]] + [folded(where, shown) for where, shown in tables[1:]])
+
+
+def _groups(evidence: Evidence, where: str, models: Sequence[str]) -> Shown:
+    every = (_group_row(evidence, evidence.at(model), group) for model in models for group in (*ABILITIES, "bias"))
+    rows = [row for row in every if row]
     header = (
         "Model and group",
         "Start",
@@ -203,8 +208,8 @@ def groups_table(evidence: Evidence) -> Shown:
         "Nats: start, end",
     )
     caption = (
-        "The main arm, means over seeds. FG, drop and corrected drop are means over all checkpoints; corrected means "
-        f"over probes that start {ABOVE:.2f} above chance or more. Nats: per token of the right option"
+        f"{where}: the main arm, means over seeds. FG, drop and corrected drop are means over all checkpoints; "
+        f"corrected means over probes that start {ABOVE:.2f} above chance or more. Nats: per token of the right option"
     )
     return shown_table(exhibits.with_note(caption, rows), header, rows, stack=True)
 
@@ -219,7 +224,7 @@ def _group_row(evidence: Evidence, point: Point, group: str) -> Row | None:
     after = "\u00a0".join(f"{level:.2f}" for level in levels[1:])
     nats = [_nats(evidence, point, group, end) for end in (False, True)]
     return (
-        f"{point.model}, {SHORT[group]}",
+        f"{point.model.removeprefix('world-')}, {SHORT[group]}",
         _two(levels[0]),
         after,
         _percent(drop(evidence, point, group)),
@@ -243,11 +248,21 @@ def _nats(evidence: Evidence, point: Point, group: str, end: bool) -> float:
 
 def starts_table(evidence: Evidence) -> Shown:
     """R(0) of every probe and model beside chance; what is at chance cannot show forgetting."""
-    kinds = [[m for m in evidence.models if world.is_world_model(m) == kind] for kind in (True, False)]
-    return joined([_starts(evidence, models) for models in kinds if models])
+    return joined([_starts(evidence, where, models) for where, models in _kinds(evidence).items()])
 
 
-def _starts(evidence: Evidence, models: Sequence[str]) -> Shown:
+def _kinds(evidence: Evidence) -> dict[str, list[str]]:
+    """The models of one table each."""
+    found: dict[str, list[str]] = {}
+    for model in evidence.models:
+        parsed = world.parse(model) if world.is_world_model(model) else None
+        stopped = isinstance(parsed, world.WorldModel) and parsed.level is not None
+        ended = "stopped at a level" if stopped else "pretrained to the end"
+        found.setdefault(f"The generated world, {ended}" if parsed else "Real data", []).append(model)
+    return found
+
+
+def _starts(evidence: Evidence, where: str, models: Sequence[str]) -> Shown:
     probes = dict.fromkeys(probe for model in models for probe in _probes_of(evidence, model))
     rows = []
     for probe in probes:
@@ -257,7 +272,6 @@ def _starts(evidence: Evidence, models: Sequence[str]) -> Shown:
             mark = "" if not found or found[0].is_above_chance() else "*"
             cells.append(f"{found[0].starts.mean():.2f}{mark}" if found else "-")
         rows.append((probe.removeprefix("world-"), *cells))
-    where = "The generated world" if world.is_world_model(models[0]) else "Real data"
     caption = f"{where}: start of every probe. * at chance (a seed less than {ABOVE:.2f} above): nothing can be lost"
     return shown_table(caption, ("Probe", *(model.removeprefix("world-") for model in models)), rows)
 
@@ -560,16 +574,22 @@ def mastery_table(evidence: Evidence) -> Shown:
 
 def options_table(evidence: Evidence) -> Shown:
     """Which option is chosen, before and after: one that is always chosen is a format that broke, not a fact lost."""
+    return _first_open(evidence, _chosen)
+
+
+def _chosen(evidence: Evidence, where: str, models: Sequence[str]) -> Shown:
     rows = []
-    for model in evidence.models:
+    for model in models:
         point = evidence.at(model)
         pairs = list(evidence.pairs(point).values())
         for group in ABILITIES:
             for probe in [p for p in evidence.probes(point, group) if p in pairs[0][0].outcomes][:1]:
                 before, after = (_options(records, probe) for records in zip(*pairs, strict=True))
-                rows.append((f"{model}, {probe}", before, after))
+                rows.append((f"{model}, {probe}".replace("world-", ""), before, after))
     header = ("Model and probe", "Before", "After the stream")
-    caption = "Share of items on which the first, second, ... option was chosen (right ones are spread evenly)"
+    caption = (
+        f"{where}: share of items on which the first, second, ... option was chosen (right ones are spread evenly)"
+    )
     return shown_table(caption, header, rows, stack=True)
 
 
