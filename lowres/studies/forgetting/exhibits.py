@@ -256,8 +256,8 @@ def _kinds(evidence: Evidence) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for model in evidence.models:
         parsed = world.parse(model) if world.is_world_model(model) else None
-        stopped = isinstance(parsed, world.WorldModel) and parsed.level is not None
-        ended = "stopped at a level" if stopped else "pretrained to the end"
+        level = parsed.level if isinstance(parsed, world.WorldModel) else None
+        ended = f"stopped at level {level:.2f}" if level else "pretrained to the end"
         found.setdefault(f"The generated world, {ended}" if parsed else "Real data", []).append(model)
     return found
 
@@ -273,7 +273,7 @@ def _starts(evidence: Evidence, where: str, models: Sequence[str]) -> Shown:
             cells.append(f"{found[0].starts.mean():.2f}{mark}" if found else "-")
         rows.append((probe.removeprefix("world-"), *cells))
     caption = f"{where}: start of every probe. * at chance (a seed less than {ABOVE:.2f} above): nothing can be lost"
-    return shown_table(caption, ("Probe", *(model.removeprefix("world-") for model in models)), rows)
+    return shown_table(caption, ("Probe", *(model.removeprefix("world-").split("~")[0] for model in models)), rows)
 
 
 def _probes_of(evidence: Evidence, model: str) -> tuple[str, ...]:
