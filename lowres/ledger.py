@@ -307,7 +307,8 @@ def publish(ledger: Ledger, study: str) -> Path:
 
     A model may have been made anew under its old name (a world model by newer code, a folder): records of the earlier
     one are left out, or they would be counted beside those of its successor. Of world models only those of today's
-    world stay, since all seeds and sizes are compared with each other.
+    world stay, since all seeds and sizes are compared with each other, and of each one only those of one kind of
+    processor: pretrained on another it is another model, whose start and end must not be paired with this one's.
 
     Raises:
         InputError: the ledger holds no finished record of the study.
@@ -319,9 +320,22 @@ def publish(ledger: Ledger, study: str) -> Path:
     made = {record.trial["model"]: record.fingerprints["model"] for record in everything}
     made |= {name: "" if models.check_name(name) else models.fingerprint(name) for name in made if is_world_model(name)}
     current = [record for record in everything if record.fingerprints["model"] == made[record.trial["model"]]]
-    newest = list({trial_name(record): record for record in current}.values())
+    newest = list({trial_name(record): record for record in _of_one_processor(current)}.values())
     _publish_rationales(newest, ledger.folder)
     return write_published(study, newest)
+
+
+def _of_one_processor(records: Sequence[Record]) -> list[Record]:
+    """Without those records of a world model that were made elsewhere than most of it (than the first, if equal)."""
+    made: dict[str, Counter[str]] = {}
+    for record in records:
+        made.setdefault(record.trial["model"], Counter())[record.provenance.get("hardware", "")] += 1
+    usual = {model: hardware.most_common(1)[0][0] for model, hardware in made.items() if is_world_model(model)}
+    return [
+        record
+        for record in records
+        if record.trial["model"] not in usual or record.provenance.get("hardware", "") == usual[record.trial["model"]]
+    ]
 
 
 def _publish_rationales(records: Sequence[Record], ledger: Path) -> None:

@@ -363,6 +363,21 @@ def test_records_of_an_earlier_world_are_left_out(results: Path, tmp_path: Path)
     assert {one.key for one in ledger.read_published("tell")} == {"world-s", "world-m~0.55@1", "own"}
 
 
+def test_world_models_of_two_processors_are_never_mixed(results: Path, tmp_path: Path):
+    def made(key: str, day: int, hardware: str, model: str = "world-s", seed: int = 0) -> Record:
+        fingerprints = {"data": "d", "model": models.fingerprint("world-s") if model == "world-s" else "m", "code": "c"}
+        where = {"date": f"2024-05-{day:02} 10:00 UTC", "hardware": hardware}
+        return record(key, model=model, seed=seed, fingerprints=fingerprints, provenance=where)
+
+    start, end, other = made("start", 1, "one"), made("end", 1, "one", seed=1), made("real", 1, "one", model="tiny")
+    ledger.write_published("tell", [start, end, other])
+    kept = Ledger(tmp_path / "ledger")
+    for again in (made("end again", 9, "two", seed=1), made("real again", 9, "two", model="tiny")):
+        kept.put(again)
+    ledger.publish(kept, "tell")
+    assert {one.key for one in ledger.read_published("tell")} == {"start", "end", "real again"}
+
+
 def test_nothing_to_publish_is_said(results: Path, tmp_path: Path):
     kept = Ledger(tmp_path / "ledger")
     kept.put(record(status="failed"))

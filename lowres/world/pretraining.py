@@ -191,7 +191,7 @@ def _look_back(attention: Any) -> None:
 
 
 def _encoder_decoder(model: WorldModel) -> Any:
-    """T5 with its own initialisation: with smaller embeddings, layers drown the words, and the middle size stalls."""
+    """T5 with its own initialisation: with embeddings at 0.3 of it the middle size hardly learnt, at whatever rate."""
     from transformers import T5Config, T5ForConditionalGeneration
 
     size, known = model.dimensions, vocabulary.ids()
