@@ -38,6 +38,7 @@ RESULT_MODULES = (  # how tasks, probes and world models are made is not among t
     "precision.py",
     "attention.py",
     "frozen.py",
+    "fast",
     "train.py",
     "evaluate",
     "trial.py",
