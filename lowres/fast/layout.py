@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-STEP = 16  # lengths in a bucket are alike when rounded up to this; short ones to a power of two
+STEP = 16  # the length of a bucket is a multiple of this; a short one a power of two
+WASTED = 2**16  # attention weights on padding for which it does not pay to open another bucket
 
 
 @dataclass(frozen=True)
@@ -55,11 +56,7 @@ class Layout:
         self.before = np.zeros(len(segments), dtype=np.int64)
         for number, parent in enumerate(self.parents):  # a parent stands before its children
             self.before[number] = 0 if parent < 0 else self.before[parent] + self.lengths[parent]
-        groups: dict[tuple[int, int], list[int]] = {}
-        for number in np.argsort(self.lengths, kind="stable").tolist():
-            if self.lengths[number]:
-                kind = (_rounded(int(self.lengths[number])), _rounded(int(self.before[number])))
-                groups.setdefault(kind, []).append(number)
+        groups = self._groups()
         self.order = [number for members in groups.values() for number in members]
         self.start = np.zeros(len(segments), dtype=np.int64)
         self.start[self.order] = np.cumsum([0, *self.lengths[self.order]])[:-1]
@@ -68,6 +65,19 @@ class Layout:
         self.positions = torch.from_numpy(np.concatenate(at))
         self.buckets: list[Bucket] = []
         self._index(groups)
+
+    def _groups(self) -> dict[tuple[int, int], list[int]]:
+        """Segments by the length and the number of earlier tokens that they are padded to."""
+        groups: dict[tuple[int, int], list[int]] = {}
+        kind, wasted = (0, -1), 0
+        for number in np.lexsort((self.lengths, self.before))[::-1].tolist():
+            own, before = int(self.lengths[number]), _rounded(int(self.before[number]))
+            wasted += self.heads * (kind[0] - own) * (kind[0] + before)
+            if kind[1] != before or wasted > WASTED:
+                kind, wasted = (_rounded(own), before), 0
+            if own:
+                groups.setdefault(kind, []).append(number)
+        return groups
 
     def _index(self, groups: dict[tuple[int, int], list[int]]) -> None:
         """Fill the buckets and the four indices."""
@@ -110,15 +120,15 @@ class Layout:
 
     def parts(self, gathered: torch.Tensor) -> Iterator[tuple[Bucket, torch.Tensor, torch.Tensor, torch.Tensor]]:
         """Views of each bucket's queries [rows keyed, heads/keyed length, width]; keys, values [.., seen, width]."""
-        at = 0
-        for bucket in self.buckets:
-            sizes = (
-                bucket.rows * self.heads * bucket.length,
-                *[bucket.rows * self.keyed * (bucket.length + bucket.before)] * 2,
-            )
-            q, k, v = gathered[at : at + sum(sizes)].split(sizes)
-            at += sum(sizes)
-            yield bucket, *(part.view(bucket.rows * self.keyed, -1, self.width) for part in (q, k, v))
+        sizes = [size for bucket in self.buckets for size in self._sizes(bucket)]
+        split = gathered.split(sizes)
+        for number, bucket in enumerate(self.buckets):
+            each = (part.view(bucket.rows * self.keyed, -1, self.width) for part in split[3 * number : 3 * number + 3])
+            yield bucket, *each
+
+    def _sizes(self, bucket: Bucket) -> tuple[int, int, int]:
+        seen = bucket.rows * self.keyed * (bucket.length + bucket.before)
+        return bucket.rows * self.heads * bucket.length, seen, seen
 
     def rotated(self, qkv: torch.Tensor, cis: torch.Tensor) -> torch.Tensor:
         """Queries and keys turned by their positions' angles, in place in fp32; cis [tokens, 1, width/2] is complex."""

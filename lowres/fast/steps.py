@@ -83,11 +83,12 @@ class Attention(Function):
         dout, for_out = _product_gradients(low, out, wo, ao, needs[8:])
         padded = torch.cat([dout, dout.new_zeros(1, dout.shape[1])])  # what stands for padding reads the zeros
         dmixed = padded.view(-1, layout.width).index_select(0, layout.gather_out)
-        dparts = torch.empty_like(parts)
+        dparts, at = torch.empty_like(parts), 0
         into = layout.parts(dparts)
         for (bucket, q, k, v), (_, dq, dk, dv), p in zip(layout.parts(parts), into, weights, strict=True):
             p = bucket.weights(q, k) if p is None else p
-            do, dmixed = dmixed[: dq.numel() // layout.width].view_as(q), dmixed[dq.numel() // layout.width :]
+            at += q.shape[0] * q.shape[1]
+            do = dmixed[at - q.shape[0] * q.shape[1] : at].view_as(q)
             # a = p V: dV = p' da, dp = da V'. p = softmax(s): ds = p (dp - sum(p dp)). s = c Q K': dQ = c ds K, ...
             torch.bmm(p.mT, do, out=dv)
             ds = torch.ops.aten._softmax_backward_data(do @ v.mT, p, -1, p.dtype)
