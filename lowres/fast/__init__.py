@@ -5,7 +5,7 @@
 
 `accumulate` is all that a training loop needs: it adds the gradient of the rows' mean negative log-likelihood per
 target token to `.grad` of the parameters that are trained, and returns that mean (nats). The loop clips, steps and
-zeroes as ever. `logits` is the forward pass alone, also for texts that go on from a common beginning.
+zeroes as ever. `fast.reader(model, autocast)` scores choices and texts; `unchanged` keeps its layout of the weights.
 
 - The tokens of all rows stand in one [tokens, width]; attention alone sees rows, in buckets of similar length.
 - Products that read the same vector are one: queries, keys and values; gate and up. The weight of the norm before them
@@ -18,6 +18,7 @@ zeroes as ever. `logits` is the forward pass alone, also for texts that go on fr
 from __future__ import annotations
 
 from lowres.fast.decoder import Decoder
+from lowres.fast.scoring import Reader, reader, unchanged
 from lowres.fast.support import supports, switched_off
 
-__all__ = ["Decoder", "supports", "switched_off"]
+__all__ = ["Decoder", "Reader", "reader", "supports", "switched_off", "unchanged"]

@@ -70,8 +70,9 @@ class Layout:
         """Segments by the length and the number of earlier tokens that they are padded to."""
         groups: dict[tuple[int, int], list[int]] = {}
         kind, wasted = (0, -1), 0
-        for number in np.lexsort((self.lengths, self.before))[::-1].tolist():
-            own, before = int(self.lengths[number]), _rounded(int(self.before[number]))
+        earlier = [_rounded(before) for before in self.before.tolist()]
+        for number in np.lexsort((self.lengths, earlier))[::-1].tolist():
+            own, before = int(self.lengths[number]), earlier[number]
             wasted += self.heads * (kind[0] - own) * (kind[0] + before)
             if kind[1] != before or wasted > WASTED:
                 kind, wasted = (_rounded(own), before), 0
