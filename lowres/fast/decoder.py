@@ -125,7 +125,7 @@ class Decoder:
             beginning: what the frozen blocks gave earlier, or is to be kept of what they give.
         """
         known = beginning.known() if beginning is not None else None
-        x = F.embedding(layout.ids, self.stack.embed_tokens.weight) if known is None else known
+        x = self._embedded(layout.ids) if known is None else known
         first = beginning.blocks if beginning is not None and known is not None else 0
         cis, last = self.cis.index_select(0, layout.positions), len(self.stack.layers) - 1
         edited = {layer: place for place, layer in enumerate(self.edits.layers)} if self.edits is not None else {}
@@ -142,6 +142,11 @@ class Decoder:
             if number in edited:
                 x = self._edit(x, edited[number], rows, weights[-1])
         return x.index_select(0, wanted)
+
+    def _embedded(self, ids: Tensor) -> Tensor:
+        """[tokens, width]; the padding token learns nothing as an input, wherever it stands."""
+        embedding = self.stack.embed_tokens
+        return F.embedding(ids, embedding.weight, embedding.padding_idx)
 
     def _edited(self, layout: Layout, prompts: Sequence[int]) -> list[Tensor]:
         """Which packed tokens each side of the edits takes: the first and last of a prompt, at most half of it each."""
