@@ -24,6 +24,7 @@ from lowres.data import Example, Probe, Task, TaskOptions, general_pool, load_pr
 from lowres.data.mixing import mix, random_labels, take_examples, take_tokens
 from lowres.models import Encoded, LanguageModel
 from lowres.params import InputError
+from lowres.prompt import with_anchor
 from lowres.provenance import provenance
 from lowres.syntax import source_fingerprint
 from lowres.train import NO_TRAINING, Optimisation, TrainingLog, train
@@ -34,6 +35,7 @@ RESULT_MODULES = (  # how tasks, probes and world models are made is not among t
     "data/mixing.py",
     "data/rationales.py",
     "models.py",
+    "prompt.py",
     "tuners",
     "precision.py",
     "attention.py",
@@ -306,21 +308,6 @@ class Subject:
         return tuners.finish(self.tuned) if last else tuners.inner(self.tuned)
 
 
-def failed(trial: Trial, error: BaseException | str) -> Record:
-    """The record of a trial that ended in an error."""
-    text = error if isinstance(error, str) else f"{type(error).__name__}: {explain(error)}"
-    return Record(trial.key(), "failed", trial.spec(), fingerprints(trial), provenance=provenance(None), error=text)
-
-
-def explain(error: BaseException) -> str:
-    """An error's text; for lack of memory, what to lower."""
-    text = str(error)
-    if isinstance(error, MemoryError) or "out of memory" in text.lower() or "can't allocate memory" in text.lower():
-        first = text.splitlines()[0] if text else "out of memory"
-        return f"{first}. Lower batch_size, the task's prompt length or --workers, or take a smaller model."
-    return text
-
-
 def fingerprints(trial: Trial) -> dict[str, str]:
     """What the result depended on besides the spec: data, model, code."""
     identity = trial.identity()
@@ -400,8 +387,6 @@ def _examples_shown(task: Task, count: int, seed: int) -> Sequence[Example]:
 
 def _tune(trial: Trial, subject: Subject, anchor: str, task: Task) -> tuple[TrainingLog, dict[str, int]]:
     """Train the subject on one stage; returns the log, and what was drawn and dropped."""
-    from lowres.evaluate import with_anchor
-
     assert trial.optimisation is not None
     language_model = subject.language_model
     count = token_counter(language_model)
@@ -463,8 +448,6 @@ def reason(
 
 def _fitting(task: Task, example: Example, text: str, language_model: LanguageModel, anchor: str) -> str:
     """As much of the end of a rationale as the context holds beside anchor, input and answer."""
-    from lowres.evaluate import with_anchor
-
     tokenizer, answer = language_model.tokenizer, 1 + len(language_model.tokenizer(example.target).input_ids)
     room = language_model.context - max(task.max_new_tokens, answer)
     while text:
@@ -507,7 +490,7 @@ def _evaluate(
     trial: Trial, language_model: LanguageModel, model: Any, anchor: str, prefix: str, found: Findings
 ) -> None:
     """Measure a model after a stage: its task, then the probes."""
-    from lowres.evaluate import evaluate_probe, evaluate_task, judge, with_anchor
+    from lowres.evaluate import evaluate_probe, evaluate_task, judge
 
     plan, task = trial.evaluation, load_task(trial.task, trial.options)
     if plan.items and trial.recipe.rationale in rationales.AS_PREDICTION:

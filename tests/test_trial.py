@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from lowres import models, trial, tuners
 from lowres.data import TaskOptions, load_task
+from lowres.engine import failures
 from lowres.params import InputError
 from lowres.train import Diverged, Optimisation
 from lowres.trial import Evaluation, Recipe, Stage, Trial
@@ -285,7 +286,7 @@ def test_divergence_passes_through(chat_folder: Path, task: str):
 
 def test_failed_records_name_the_error(chat_folder: Path, task: str):
     made = tiny.trial(chat_folder, task)
-    record = trial.failed(made, InputError("no such layer"))
+    record = failures.failed(made, InputError("no such layer"))
     assert (record.key, record.status, record.error) == (made.key(), "failed", "InputError: no such layer")
     assert record.trial == made.spec()
     assert record.outcomes == {}
@@ -296,7 +297,7 @@ def test_failed_records_name_the_error(chat_folder: Path, task: str):
     [MemoryError(), RuntimeError("CUDA out of memory. Tried 3 GiB\nmore"), RuntimeError("can't allocate memory")],
 )
 def test_lack_of_memory_says_what_to_lower(error: Exception):
-    told = trial.explain(error)
+    told = failures.explain(error)
     assert "Lower batch_size" in told
     assert "\n" not in told
 

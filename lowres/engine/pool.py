@@ -19,9 +19,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from lowres.engine.failures import failed
 from lowres.ledger import Ledger
 from lowres.train import Diverged
-from lowres.trial import Record, Trial, failed
+from lowres.trial import Record, Trial
 from lowres.trial import run as run_trial
 
 POLL_SECONDS = 0.5

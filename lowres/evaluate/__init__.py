@@ -25,7 +25,6 @@ from lowres.evaluate.outcomes import (
     plain_items,
     task_items,
     text_nll,
-    with_anchor,
 )
 
 __all__ = [
@@ -49,5 +48,4 @@ __all__ = [
     "task_items",
     "text_nll",
     "token_f1",
-    "with_anchor",
 ]

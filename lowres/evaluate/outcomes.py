@@ -22,6 +22,7 @@ from lowres.models import (
     shorten,
 )
 from lowres.precision import cast_once
+from lowres.prompt import with_anchor
 
 Outcomes = dict[str, list[float]]
 CHOICE_ROOM = 64  # tokens that a prompt leaves for the choices of a probe in the chat format
@@ -52,11 +53,6 @@ def task_items(
         encoded = [encode(language_model, "", ending).target for ending in endings]
         items.append(Item(context, tuple(encoded), tuple(len(ending) for ending in endings)))
     return items, cut
-
-
-def with_anchor(anchor: str, prompt: str) -> str:
-    """TELL's anchor prompt stands before the input, in the user's turn."""
-    return f"{anchor}\n\n{prompt}" if anchor else prompt
 
 
 def plain_items(language_model: LanguageModel, examples: Sequence[Example]) -> list[Item]:
