@@ -171,7 +171,7 @@ def _worker(
 ) -> None:
     import torch
 
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C reaches the whole group: die at once, records are whole
+    _die_of_interrupts()
     tqdm.set_lock(threading.RLock())  # its usual lock is a system semaphore, which a killed process leaves behind
     torch.set_num_threads(threads)
     if torch.cuda.is_available():
@@ -179,6 +179,12 @@ def _worker(
     threading.Thread(target=_end_with_parent, daemon=True).start()
     for _ in _walk(trials, Ledger(folder), attempt, fresh):
         pass
+
+
+def _die_of_interrupts() -> None:
+    """Ctrl-C reaches the whole group: die at once, records are whole. What a script started with `&` ignores it."""
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _end_with_parent() -> None:
