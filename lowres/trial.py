@@ -43,7 +43,7 @@ RESULT_MODULES = (  # how tasks, probes and world models are made is not among t
     "trial.py",
 )
 ANCHORS = ("none", "hand-written", "model-written")
-ADDED_LATER = ("task_examples", "pool", "rationale", "rationales")  # of a recipe: at their defaults not in a spec
+ADDED_LATER = ("task_examples", "pool", "rationale", "rationales", "general")  # of a recipe: not in a spec at defaults
 SCHEMA = 1
 
 
@@ -55,6 +55,7 @@ class Recipe:
     the same examples differently have the same budget; `task_examples` is a budget in examples in their place. `shots`
     training examples stand in the prompt (in-context). Only the first `pool` training examples (0: all) are drawn from.
     `rationale` says what is done with the rationales of the file `rationales` (see `lowres.data.rationales`).
+    `general` is a form of the general pool; for tasks of the world there are those of `lowres.world.POOLS`.
     """
 
     task_tokens: int = 0
@@ -67,6 +68,7 @@ class Recipe:
     pool: int = 0
     rationale: str = "none"
     rationales: str = ""
+    general: str = "usual"
 
 
 @dataclass(frozen=True)
@@ -194,7 +196,7 @@ def data_fingerprint(trial: Trial) -> str:
         task = load_task(stage.task, stage.options)
         parts += [task.instruction, *(_fingerprint(task, split) for split in ("train", stage.evaluation.split))]
         parts += [_rationale_fingerprint(stage, task)] if stage.recipe.rationale != "none" else []
-        parts += [_pool_fingerprint(stage.task)] if stage.recipe.general_tokens else []
+        parts += [_pool_fingerprint(stage.task, stage.recipe.general)] if stage.recipe.general_tokens else []
     return _hash(parts + [_fingerprint(load_probe(name)) for name in trial.evaluation.probes])
 
 
@@ -218,8 +220,8 @@ def _evaluated(trial: Trial, task: Task) -> tuple[Example, ...]:
 
 
 @functools.cache
-def _pool_fingerprint(task: str) -> str:
-    return _hash([[example.prompt, example.target] for example in general_pool(task)])
+def _pool_fingerprint(task: str, form: str) -> str:
+    return _hash([[example.prompt, example.target] for example in general_pool(task, form)])
 
 
 @functools.cache
@@ -341,7 +343,7 @@ def draw(trial: Trial, task: Task, language_model: LanguageModel) -> tuple[tuple
         chosen = random_labels(chosen, derived_seed(trial.seed, "labels"))
     general: tuple[Example, ...] = ()
     if recipe.general_tokens:
-        pool = general_pool(trial.task)
+        pool = general_pool(trial.task, recipe.general)
         general = take_tokens(
             pool, recipe.general_tokens, count, derived_seed(trial.seed, "general"), "the general pool"
         )
