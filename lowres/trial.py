@@ -38,6 +38,7 @@ RESULT_MODULES = (  # how tasks, probes and world models are made is not among t
     "precision.py",
     "attention.py",
     "frozen.py",
+    "fast",
     "train.py",
     "evaluate",
     "trial.py",
@@ -509,6 +510,15 @@ def _evaluate(
     trial: Trial, language_model: LanguageModel, model: Any, anchor: str, prefix: str, found: Findings
 ) -> None:
     """Measure a model after a stage: its task, then the probes."""
+    from lowres import fast
+
+    with fast.unchanged(model, language_model.autocast):
+        _measure(trial, language_model, model, anchor, prefix, found)
+
+
+def _measure(
+    trial: Trial, language_model: LanguageModel, model: Any, anchor: str, prefix: str, found: Findings
+) -> None:
     from lowres.evaluate import evaluate_probe, evaluate_task, judge, with_anchor
 
     plan, task = trial.evaluation, load_task(trial.task, trial.options)
