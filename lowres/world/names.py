@@ -37,6 +37,9 @@ STREAM = ("world-simplification", "world-dialogue", "world-question", "world-exp
 TASKS = (*STREAM, "world-two-hop")
 
 
+WORLD_VERSION = 2  # raised whenever some world model comes out with other weights than before
+EXACT_SIZES = ("xs", "s", "m")  # pretrained and run alike on every machine; the larger ones are meant for a GPU
+
 _NAME = re.compile(r"world-(?P<size>[a-z]+)(?P<encdec>-encdec)?(-(?P<kind>base|instruct))?(?P<rest>(~[\d.]+|@\d+)*)")
 _SHORT = "world-SIZE[-encdec][-base|-instruct][~LEVEL][@SEED]"
 
@@ -61,6 +64,11 @@ class WorldModel:
     def dimensions(self) -> Size:
         """Its widths and depths, and how it is pretrained."""
         return (ENCODER_DECODERS if self.encdec else DECODERS)[self.size]
+
+    @property
+    def exact(self) -> bool:
+        """Whether its weights are the same on every machine."""
+        return self.size in EXACT_SIZES
 
     @property
     def name(self) -> str:
@@ -93,7 +101,6 @@ def parse(name: str) -> WorldModel | str:
 
 def model_names() -> tuple[str, ...]:
     """The names to suggest; seeds, levels and the sizes that take a GPU are left out."""
-    sizes = ("xs", "s", "m")
     return tuple(
-        f"world-{size}{middle}" for middle in ("", "-instruct", "-encdec", "-encdec-instruct") for size in sizes
+        f"world-{size}{middle}" for middle in ("", "-instruct", "-encdec", "-encdec-instruct") for size in EXACT_SIZES
     )
