@@ -51,6 +51,10 @@ USUAL, WITHOUT = "usual", "without-"
 ASKED_FACTS = f"{WITHOUT}asked-facts"
 POOLS = (USUAL, ASKED_FACTS, *(f"{WITHOUT}{kind}" for kind in KINDS if kind != "bias"))  # forms of the general pool
 
+
+WORLD_VERSION = 2  # raised whenever some world model comes out with other weights than before
+EXACT_SIZES = ("xs", "s", "m")  # pretrained and run alike on every machine; the larger ones are meant for a GPU
+
 _NAME = re.compile(
     r"world-(?P<size>[a-z]+)(?P<encdec>-encdec)?(-(?P<kind>base|instruct))?(-without-(?P<without>[a-z-]+))?"
     r"(?P<rest>(~[\d.]+|@\d+)*)"
@@ -85,6 +89,11 @@ class WorldModel:
     def dimensions(self) -> Size:
         """Its widths and depths, and how it is pretrained."""
         return (ENCODER_DECODERS if self.encdec else DECODERS)[self.size]
+
+    @property
+    def exact(self) -> bool:
+        """Whether its weights are the same on every machine."""
+        return self.size in EXACT_SIZES
 
     @property
     def name(self) -> str:
@@ -122,7 +131,6 @@ def parse(name: str) -> WorldModel | str:
 
 def model_names() -> tuple[str, ...]:
     """The names to suggest; seeds, levels and the sizes that take a GPU are left out."""
-    sizes = ("xs", "s", "m")
     return tuple(
-        f"world-{size}{middle}" for middle in ("", "-instruct", "-encdec", "-encdec-instruct") for size in sizes
+        f"world-{size}{middle}" for middle in ("", "-instruct", "-encdec", "-encdec-instruct") for size in EXACT_SIZES
     )
