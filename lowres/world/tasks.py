@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from random import Random
 
 from lowres.data.examples import Example, Task, digest, in_hash_order, split_by_hash
-from lowres.world import wording
+from lowres.world import questions, wording
 from lowres.world.people import ATTRIBUTES, FOODS, NUMBERS, VALUES, Person, world
 
 SOURCE = "lowres.world, generated"
@@ -224,7 +224,7 @@ def two_hop() -> Task:
     people = sorted(world().of_role("task"), key=lambda person: digest(f"world-two-hop/{person.name}"))
     train, validation, test = (
         in_hash_order(example for person in part for example in _hops(person))
-        for part in (people[:24], people[24:28], people[28:])
+        for part in (people[:28], people[28:36], people[36:])
     )
     return Task("world-two-hop", instruction, "exact_match", train, validation, test, SOURCE, LICENCE, 4)
 
@@ -233,10 +233,7 @@ def _hops(person: Person) -> Iterator[Example]:
     for attribute in ATTRIBUTES:
         value = person.value(attribute)
         result = world().follows[attribute][value]
-        first, second = (
-            wording.TOLD[attribute].format(person.name, value),
-            wording.RELATIONS[attribute][1].format(value),
-        )
+        first, second = wording.TOLD[attribute].format(person.name, value), questions.as_statement(attribute, value)
         for form in wording.TWO_HOPS[attribute]:
             prompt = form.format(person.name)
             key = f"world-two-hop/{digest(prompt, 12)}"
