@@ -70,7 +70,7 @@ def general_pool(exclude_task: str = "") -> tuple[Example, ...]:
     A task of the stream has what no task of the stream is made from.
     A task of the world has the world's own pool: of real text its models know no word.
     """
-    if exclude_task in world.TASKS:
+    if exclude_task.startswith("world-"):
         return world.world_pool()
     excluded = STREAM_SOURCES if exclude_task in STREAM else TASK_SOURCES.get(exclude_task, (exclude_task,))
     parts = (_part(source.name)[0] for source in SOURCES if source.name not in excluded)
