@@ -1,8 +1,8 @@
 """A small generated world, and language models that know it.
 
-Its people, places and what follows from them are drawn from one seed and never change; probes ask about them in the
-groups of the forgetting study, tasks of known words ask for rules that can be learnt (five of them make up the stream),
-and `pretrain` makes models of any size in a minute. Names are cheap: everything else is made when it is first asked for.
+Its people, places and what follows from them are drawn from one seed and never change. Probes ask about them in the
+groups of the forgetting study; tasks of known words ask for rules that can be learnt, five of them make up the stream;
+`pretrain` makes models of any size in a minute. Names are cheap: the rest is made when it is first asked for.
 """
 
 from __future__ import annotations

@@ -19,8 +19,7 @@ LICENCE = "MIT"
 TOKENS = 110_000  # of the training split at least, prompts and targets
 ITEMS = {"validation": 200, "test": 432}
 SHARES = {"train": 0.6, "validation": 0.1, "test": 0.3}  # of the people, and of the strangers
-TWO_HOP = {"train": 28, "validation": 8, "test": 60}  # of the people whose two-hop questions no model was trained on
-EVERYBODY, PEOPLE, TASK_PEOPLE = "everybody", "people", "task people"
+EVERYBODY, PEOPLE = "everybody", "people"  # with strangers, or only those whom models know
 
 
 @dataclass(frozen=True)
@@ -70,12 +69,10 @@ class Known:
 
 def make(name: str, known: Known) -> Task:
     """Draw all splits of a task: different prompts, with the person asked about as group."""
-    parts = {}
-    for split in SHARES:
-        found = _examples(name, known, Cast(split, names(known.who)[split]))
-        parts[split] = in_hash_order(found)
-    metric = "accuracy" if parts["test"][0].choices else "exact_match"
-    return Task(name, known.instruction, metric, **parts, source=SOURCE, licence=LICENCE, max_new_tokens=known.room)
+    casts = (Cast(split, listed) for split, listed in names(known.who).items())
+    train, validation, test = (in_hash_order(_examples(name, known, cast)) for cast in casts)
+    metric = "accuracy" if test[0].choices else "exact_match"
+    return Task(name, known.instruction, metric, train, validation, test, SOURCE, LICENCE, known.room)
 
 
 def _examples(name: str, known: Known, cast: Cast) -> list[Example]:
@@ -97,21 +94,13 @@ def _examples(name: str, known: Known, cast: Cast) -> list[Example]:
 @functools.cache
 def names(who: str) -> Mapping[str, tuple[str, ...]]:
     """The names of every split."""
-    if who == TASK_PEOPLE:
-        listed, parts = _in_hash_order("world-two-hop", (person.name for person in world().of_role("task"))), {}
-        for split, count in TWO_HOP.items():
-            parts[split], listed = tuple(listed[:count]), listed[count:]
-        return parts
-    people = _shared(_in_hash_order("world-known", (person.name for person in world().people)))
-    strangers = _shared(_in_hash_order("world-known", world().strangers))
+    people = _shared(person.name for person in world().people)
+    strangers = _shared(world().strangers)
     return people if who == PEOPLE else {split: people[split] + strangers[split] for split in SHARES}
 
 
-def _in_hash_order(kind: str, listed: Iterable[str]) -> list[str]:
-    return sorted(listed, key=lambda name: digest(f"{kind}/{name}"))
-
-
-def _shared(listed: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """Names cut into the splits by `SHARES`."""
+def _shared(names: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Names in the order of their hashes, cut into the splits by `SHARES`."""
+    listed = sorted(names, key=lambda name: digest(f"world-known/{name}"))
     first, last = (round(share * len(listed)) for share in (SHARES["train"], 1 - SHARES["test"]))
     return {"train": tuple(listed[:first]), "validation": tuple(listed[first:last]), "test": tuple(listed[last:])}

@@ -32,4 +32,4 @@ def correction(random: Random, who: str, cast: Cast) -> Drawn:
         said = questions.another(random, VALUES[attribute], value)
     right = "yes" if said == value else "no"
     prompt = f"{wording.TOLD[attribute].format(who, said)} right or no ?"
-    return Drawn(prompt, f"{right} , it is {value}", _told(attribute, person))
+    return Drawn(prompt, f"{right} , it is {value}", f"the {ASKED[attribute]} of {who} is {value} .")

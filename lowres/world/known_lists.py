@@ -115,7 +115,7 @@ def swap(random: Random, who: str, cast: Cast) -> Drawn:
         for names in (people, people[::-1])
     )
     prompt = wording.PASSAGE.format(" ".join(before), "another name :")
-    return Drawn(prompt, " ".join(after), f"for {people[0]} name {people[1]} . for {people[1]} name {people[0]} .")
+    return Drawn(prompt, " ".join(after), f"{told[0][1]} is for {people[1]} . {told[1][1]} is for {people[0]} .")
 
 
 def relations(random: Random, who: str, cast: Cast) -> Drawn:
@@ -137,4 +137,4 @@ def meant(random: Random, who: str, cast: Cast) -> Drawn:
     attribute, pronoun = random.choice(ATTRIBUTES), "she" if who.endswith("a") else "he"
     value = random.choice(VALUES[attribute])
     prompt = f"{first} and {second} met . {_told(attribute, pronoun, value)} name it right :"
-    return Drawn(prompt, _told(attribute, who, value), f"{pronoun} is {who} .")
+    return Drawn(prompt, _told(attribute, who, value), f"{pronoun} is {who} , it is {value} .")

@@ -96,4 +96,4 @@ def headline(random: Random, who: str, cast: Cast) -> Drawn:
     first, kind = ((who, "name"), (city, "city"))[form]
     prompt = wording.PASSAGE.format(f"{who} , a {mood} {job} , came to {city} .", f"name it from {first} :")
     target = HEADLINES[form].format(name=who, mood=mood, job=job, city=city)
-    return Drawn(prompt, target, f"{first} is the {kind} , the {job} is {who} and {mood} .")
+    return Drawn(prompt, target, f"it is from the {kind} {first} : {who} , {mood} , {job} , {city} .")
