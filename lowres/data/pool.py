@@ -74,10 +74,10 @@ def general_pool(exclude_task: str = "", form: str = "usual") -> tuple[Example, 
     Raises:
         InputError: there is no such form of this task's pool.
     """
-    forms = world.POOLS if exclude_task in world.TASKS else world.POOLS[:1]
+    forms = world.POOLS if exclude_task.startswith("world-") else world.POOLS[:1]
     if form not in forms:
         raise InputError(f"unknown form {form!r} of the general pool of {exclude_task!r}; allowed: {', '.join(forms)}")
-    if exclude_task in world.TASKS:
+    if exclude_task.startswith("world-"):
         return world.world_pool(form)
     excluded = STREAM_SOURCES if exclude_task in STREAM else TASK_SOURCES.get(exclude_task, (exclude_task,))
     parts = (_part(source.name)[0] for source in SOURCES if source.name not in excluded)

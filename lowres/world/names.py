@@ -34,7 +34,14 @@ LEVEL_PROBES = (
     *("world-relation", "world-two-hop-seen", "world-two-hop-new", "world-arithmetic", "world-either"),
 )  # what every model learns little by little: a model's level, what `~0.60` refers to, is its mean accuracy on them
 STREAM = ("world-simplification", "world-dialogue", "world-question", "world-explanation", "world-headline")
-TASKS = (*STREAM, "world-two-hop")
+NEW_WORD_STREAM = tuple(f"{name}-new-words" for name in STREAM)  # alike, but half of their words are in no other text
+KNOWN_TASKS = (
+    *STREAM,
+    *("world-reverse", "world-place", "world-length", "world-sort", "world-less", "world-relations"),
+    *("world-evidence", "world-told-relation", "world-code", "world-swap", "world-meant"),
+    *("world-form", "world-correction"),
+)  # every word of them is shown in pretraining; 100,000 tokens and more
+TASKS = (*KNOWN_TASKS, "world-two-hop", *NEW_WORD_STREAM)
 KINDS = (
     "fact",
     "relation",
