@@ -5,7 +5,19 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import astuple, dataclass
 
-METRICS = ("token_f1", "exact_match", "rouge_l", "rouge_1", "bleu", "sari", "number", "constraint", "accuracy")
+METRICS = {  # of a task, with what a reader is told
+    "token_f1": "token F1",
+    "exact_match": "exact match",
+    "rouge_l": "ROUGE-L",
+    "rouge_1": "ROUGE-1",
+    "bleu": "BLEU",
+    "chrf": "chrF",
+    "sari": "SARI",
+    "number": "share of right numbers",
+    "json_match": "same JSON",
+    "constraint": "share of met constraints",
+    "accuracy": "accuracy",
+}
 SPLITS = ("train", "validation", "test")
 
 

@@ -7,16 +7,18 @@ prompts begin with runs through it once for all of them.
 from lowres.evaluate.answers import Answers, Item, answer
 from lowres.evaluate.metrics import (
     bleu,
+    chrf,
     chosen_letter,
     exact_match,
+    json_match,
     last_number,
-    normalise,
     number_match,
     rouge_1,
     rouge_l,
     sari,
     token_f1,
 )
+from lowres.evaluate.normalisation import normalise
 from lowres.evaluate.outcomes import (
     Outcomes,
     evaluate_probe,
@@ -34,10 +36,12 @@ __all__ = [
     "Outcomes",
     "answer",
     "bleu",
+    "chrf",
     "chosen_letter",
     "evaluate_probe",
     "evaluate_task",
     "exact_match",
+    "json_match",
     "judge",
     "last_number",
     "normalise",
