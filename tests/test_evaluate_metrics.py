@@ -28,7 +28,7 @@ from lowres.evaluate import metrics, normalisation
         ("an A", "an a"),
         ("vitamin A", "vitamin a"),
         ("in the 1990s", "in 1990s"),
-        ("don't \"stop\" now;", "dont stop now"),
+        ('don\'t "stop" now;', "dont stop now"),
         (" \n\t", ""),
         ("the-end", "theend"),
         ("Ünïcode Ärger", "ünïcode ärger"),

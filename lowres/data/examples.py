@@ -42,7 +42,10 @@ class Example:
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """Named data to train and test on; `instruction` is the hand-written text that an anchored recipe puts first."""
+    """Named data to train and test on; `instruction` is the hand-written text that an anchored recipe puts first.
+
+    `max_new_tokens` is the room for an answer; None: counted in the tokens of the model that gives it (`lowres.room`).
+    """
 
     name: str
     instruction: str
@@ -52,7 +55,7 @@ class Task:
     test: tuple[Example, ...]
     source: str
     licence: str
-    max_new_tokens: int
+    max_new_tokens: int | None
     note: str = ""
 
     def fingerprint(self, split: str = "train") -> str:

@@ -7,8 +7,8 @@ prompts begin with runs through it once for all of them.
 from lowres.evaluate.answers import Answers, Item, answer
 from lowres.evaluate.metrics import (
     bleu,
-    chrf,
     chosen_letter,
+    chrf,
     exact_match,
     json_match,
     last_number,
@@ -20,6 +20,7 @@ from lowres.evaluate.metrics import (
 )
 from lowres.evaluate.normalisation import normalise
 from lowres.evaluate.outcomes import (
+    CUT_ANSWER,
     Outcomes,
     evaluate_probe,
     evaluate_task,
@@ -31,13 +32,14 @@ from lowres.evaluate.outcomes import (
 )
 
 __all__ = [
+    "CUT_ANSWER",
     "Answers",
     "Item",
     "Outcomes",
     "answer",
     "bleu",
-    "chrf",
     "chosen_letter",
+    "chrf",
     "evaluate_probe",
     "evaluate_task",
     "exact_match",

@@ -165,8 +165,8 @@ def source_of(prompt: str) -> str:
 
 # --- numbers and letters ---------------------------------------------------------------------------------------------
 
-CLOSE = Decimal("1e-3")  # two numbers this near are the same answer (as in the released code of ReFT), ...
-CLOSE_SHARE = Decimal("1e-9")  # ... or, of numbers above a million, two with so small a share between them
+CLOSE = Fraction(1, 10**3)  # two numbers this near are the same answer (as in the released code of ReFT), ...
+CLOSE_SHARE = Fraction(1, 10**9)  # ... or, of numbers above a million, two with so small a share between them
 _PLAIN_NUMBER = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|(?<!\d)\.\d+"
 _NUMBER = re.compile(
     r"(?P<sign>(?<![\w)\]])-[$€£]?)?"  # a minus, not the hyphen of "3-4" or "no-1"
@@ -256,7 +256,7 @@ def _agree(one: Fraction, other: Fraction) -> bool:
     if one.denominator == other.denominator == 1:
         return one == other
     larger = max(abs(one), abs(other))
-    return abs(one - other) <= max(Fraction(CLOSE) * min(larger, 1), Fraction(CLOSE_SHARE) * larger)
+    return abs(one - other) <= max(CLOSE * min(larger, Fraction(1)), CLOSE_SHARE * larger)
 
 
 def chosen_letter(text: str, letters: str = "ABCDE") -> str:
@@ -319,8 +319,8 @@ def json_match(prediction: str, gold: str) -> float:
 
 def _parsed(text: str) -> Any:
     """The value of a JSON text; ValueError for anything else, such as NaN and two keys of one name."""
-    numbers = {"parse_float": Decimal, "parse_int": Decimal, "parse_constant": _refused}
-    return json.loads(unicodedata.normalize("NFC", text), object_pairs_hook=_once, **numbers)
+    plain = unicodedata.normalize("NFC", text)
+    return json.loads(plain, parse_float=Decimal, parse_int=Decimal, parse_constant=_refused, object_pairs_hook=_once)
 
 
 def _refused(name: str) -> Any:

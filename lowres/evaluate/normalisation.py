@@ -1,7 +1,7 @@
 """What counts as the same text: the one normalisation that every measure of free answers uses.
 
-Always, in every script: Unicode NFC and case folding, one width and one set of digits (`１２` and `٣` are 12 and 3), one
-minus and one apostrophe, single spaces, nothing that cannot be seen.
+Always, in every script: Unicode NFC and case folding, one width and one set of digits (`１２` and `٣` are 12 and 3),
+one minus and one apostrophe, single spaces, nothing that cannot be seen.
 
 Words are what SQuAD's normalisation (Rajpurkar et al. 2016) was made for, and there alone marks go: from the edges of
 a token of letters brackets, quotes and the marks of a sentence, in any script; from its inside apostrophes, hyphens and
@@ -82,8 +82,9 @@ def normalise(text: str) -> str:
     plain = folded(text)
     bare = _BESIDE_UNSPACED.sub(_unless_smiley, _EMPHASIS.sub(r"\2", _unquoted(plain)))
     tokens = [(token, _token(token)) for token in bare.split()]
-    kept = [short for place, (token, short) in enumerate(tokens) if short and not _is_article(token, tokens[place + 1 :])]
-    return _SPACE_BESIDE_UNSPACED.sub("", " ".join(kept)) or plain
+    following = [short for _, short in tokens[1:]] + [""]
+    kept = [short for (token, short), after in zip(tokens, following, strict=False) if not _is_article(token, after)]
+    return _SPACE_BESIDE_UNSPACED.sub("", " ".join(filter(None, kept))) or plain
 
 
 def _unless_smiley(marks: re.Match[str]) -> str:
@@ -93,9 +94,9 @@ def _unless_smiley(marks: re.Match[str]) -> str:
 def _unquoted(text: str) -> str:
     """The text without one pair of quotes around all of it, and without the stop behind them."""
     whole = text.rstrip(LATE_STOPS)
-    for opening, closing in PAIRS:
-        inside = whole[1:-1]
-        if whole[:1] == opening and whole[-1:] == closing and inside.strip() and not {opening, closing} & set(inside):
+    inside = whole[1:-1]
+    for pair in PAIRS:
+        if whole[:1] + whole[-1:] == pair and inside.strip() and not set(pair) & set(inside):
             return inside
     return text
 
@@ -123,13 +124,10 @@ def _names_an_option(token: str, letter: str) -> bool:
     return token.strip('"«»').rstrip(LATE_STOPS).removeprefix("(").removesuffix(")") == letter
 
 
-def _is_article(token: str, after: list[tuple[str, str]]) -> bool:
+def _is_article(token: str, after: str) -> bool:
     """Whether a token is an English article: it stands bare, before a word, or "the" before a number."""
-    if token not in ("a", "an", "the") or not after:
-        return False
-    following = after[0][1]
-    letters = sum(character.isalpha() for character in following)
-    return letters > 1 or token == "the" and following[:1].isdigit()
+    of_word = sum(map(str.isalpha, after)) > 1
+    return (of_word and token in ("a", "an", "the")) or (after[:1].isdigit() and token == "the")
 
 
 def words(text: str) -> list[str]:

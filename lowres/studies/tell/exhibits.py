@@ -7,9 +7,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lowres import exhibits
-from lowres.data import TaskOptions
+from lowres.data import METRICS, TaskOptions
 from lowres.exhibits import BARS, average, probes_of
 from lowres.markup import Shown, shown_table, shown_text
+from lowres.studies import Where
 from lowres.studies.tell.arms import ARMS
 from lowres.studies.tell.claims import DEVIATIONS, MARGIN
 from lowres.studies.tell.evidence import Evidence, Point, sft_curve, sweep
@@ -17,8 +18,6 @@ from lowres.studies.tell.evidence import Evidence, Point, sft_curve, sweep
 if TYPE_CHECKING:
     from lowres.stats import Effect
     from lowres.trial import Record, Trial
-
-NAMES = exhibits.METRICS
 
 
 def arms_table(arms: Sequence[str]) -> Shown:
@@ -52,8 +51,8 @@ def tuning_table(records: Iterable[Record]) -> Shown:
 
 
 def main_measure(record: Record) -> str:
-    """The first of the usual metrics that the record has for its task."""
-    return next(name for name in ("accuracy", "token_f1", "exact_match", "rouge_l") if name in record.outcomes["task"])
+    """The metric of the record's task."""
+    return Where.of(record).metric
 
 
 # --- scores ----------------------------------------------------------------------------------------------------------
@@ -89,7 +88,7 @@ def budget(task_tokens: float, general_tokens: float) -> str:
 
 def title(evidence: Evidence) -> str:
     """The task's metric at the beginning of a sentence."""
-    name = NAMES[evidence.metric]
+    name = METRICS[evidence.metric]
     return name[0].upper() + name[1:]
 
 
@@ -121,7 +120,7 @@ def learning_curve(evidence: Evidence) -> Shown:
                 rows.append((name, budget, effect.estimate, *effect.interval))
     if not rows:
         return shown_text("No learning curve: neither SFT nor TELL was run.")
-    metric = NAMES[evidence.metric]
+    metric = METRICS[evidence.metric]
     plot = Plot(
         name="tell-learning-curve",
         alt=f"{metric} against task tokens: SFT at {len(budgets)} budgets, TELL at {evidence.budget:,} tokens with "
@@ -153,7 +152,7 @@ def differences(evidence: Evidence) -> Shown:
     if not effects:
         return shown_text("No comparison: TELL was not run.")
     beyond = sum(effect.interval[0] > MARGIN for effect in effects.values())
-    metric = NAMES[evidence.metric]
+    metric = METRICS[evidence.metric]
     plot = Plot(
         name="tell-differences",
         alt=f"{metric} of TELL minus that of each of {len(effects)} other arms at {evidence.budget:,} task tokens. The "
@@ -180,7 +179,7 @@ def ratio_sweep(evidence: Evidence) -> Shown:
     from lowres.figures import Plot, curve
     from lowres.stats import mean_interval
 
-    metric = NAMES[evidence.metric]
+    metric = METRICS[evidence.metric]
     rows = []
     for panel, measure, sign in (
         (metric, evidence.metric, 1),
@@ -325,7 +324,7 @@ def controls(evidence: Evidence) -> Shown:
         "Control",
         "Must show",
         "Outcome",
-        f"Difference in {NAMES[evidence.metric]}",
+        f"Difference in {METRICS[evidence.metric]}",
         "Nats per target token saved",
     )
     return shown_table("Controls", header, rows, stack=True)
