@@ -17,6 +17,7 @@ from lowres.data.overlap import unseen_in_probes
 from lowres.data.stream_tasks import STREAM
 from lowres.data.text import first_literal, lettered, one_line
 
+OF_WORLD = "world-"  # begins the names of all tasks that only models of the world can read
 LONGEST_PROMPT = 4_000  # characters, instruction included; a longer item is left out, never cut
 LONGEST_TARGET = 1_200  # characters
 MOST_ANSWERS = 3  # of NQ-open: more than that are lists, not wordings of one answer
@@ -70,7 +71,7 @@ def general_pool(exclude_task: str = "") -> tuple[Example, ...]:
     A task of the stream has what no task of the stream is made from.
     A task of the world has the world's own pool: of real text its models know no word.
     """
-    if exclude_task in world.TASKS:
+    if exclude_task.startswith(OF_WORLD):
         return world.world_pool()
     excluded = STREAM_SOURCES if exclude_task in STREAM else TASK_SOURCES.get(exclude_task, (exclude_task,))
     parts = (_part(source.name)[0] for source in SOURCES if source.name not in excluded)

@@ -10,7 +10,7 @@ from lowres import exhibits
 from lowres.data import METRICS, TaskOptions
 from lowres.exhibits import BARS, average, probes_of
 from lowres.markup import Shown, shown_table, shown_text
-from lowres.studies import Where
+from lowres.studies import Where, tuned_arm
 from lowres.studies.tell.arms import ARMS
 from lowres.studies.tell.claims import DEVIATIONS, MARGIN
 from lowres.studies.tell.evidence import Evidence, Point, sft_curve, sweep
@@ -34,20 +34,26 @@ def tuning_table(records: Iterable[Record]) -> Shown:
     tried = [record for record in records if record.trial["arm"].startswith("tuning ") and record.status == "done"]
     best = {}
     for record in sorted(tried, key=lambda record: record.mean("task", "target_nll"), reverse=True):
-        best[record.trial["arm"]] = record.key
+        best[_tuned(record)] = record.key
     rows = []
-    for record in sorted(tried, key=lambda r: (r.trial["arm"], r.trial["optimisation"]["learning_rate"])):
-        family = record.trial["arm"].removeprefix("tuning ")
+    for record in sorted(tried, key=lambda r: (*_tuned(r), r.trial["optimisation"]["learning_rate"])):
+        family, tokens = _tuned(record)
         rate, loss = record.trial["optimisation"]["learning_rate"], record.mean("task", "target_nll")
         score = record.mean("task", main_measure(record))
-        rows.append((family, f"{rate:g}", loss, score, "chosen" if best[record.trial["arm"]] == record.key else ""))
-    header = ("Arm family", "Learning rate", "Nats per target token", "Score", "Choice")
+        choice = "chosen" if best[family, tokens] == record.key else ""
+        rows.append((family, f"{tokens:,}", f"{rate:g}", loss, score, choice))
+    header = ("Arm family", "Task tokens", "Learning rate", "Nats per target token", "Score", "Choice")
     note = (
-        f"Learning rates on validation data: {len(tried)} trials, as many for each family"
+        f"Learning rates on validation data: {len(tried)} trials, as many for each family and budget"
         if tried
         else "No tuning was run"
     )
     return shown_table(note, header, rows, stack=True)
+
+
+def _tuned(record: Record) -> tuple[str, int]:
+    """The family and the budget that a tuning record is of."""
+    return tuned_arm(record), record.trial["recipe"]["task_tokens"]
 
 
 def main_measure(record: Record) -> str:
@@ -342,8 +348,8 @@ def cost_table(evidence: Evidence) -> Shown:
     return shown_table(f"Cost of a trial ({exhibits.machines(evidence.records)})", header, rows, stack=True)
 
 
-def trial_table(trials: Sequence[Trial], recorded: int) -> Shown:
-    """The trials of the live run before they run, with their exact training tokens."""
+def trial_table(trials: Sequence[Trial], recorded: int, left_out: Sequence[str] = ()) -> Shown:
+    """The trials of the live run before they run, with their exact training tokens, and what is left out of them."""
     from lowres.engine.planning import training_tokens
 
     rows = [
@@ -356,7 +362,7 @@ def trial_table(trials: Sequence[Trial], recorded: int) -> Shown:
         )
         for trial in trials
     ]
-    caption = f"The live run: {len(trials)} trials, {recorded} of them in the ledger already"
+    caption = "; ".join([f"The live run: {len(trials)} trials, {recorded} of them in the ledger already", *left_out])
     header = ("Arm", "Tokens", "Seed", "Tokens through training", "Measured on")
     return shown_table(caption, header, rows, stack=True)
 
