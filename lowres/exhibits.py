@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from lowres.data import METRICS
 from lowres.markup import Shown, shown_table, shown_text
 from lowres.params import literal
 
@@ -25,20 +26,12 @@ Name = TypeVar("Name", bound=Hashable)
 
 IN_CHAT = "-chat"  # ends the name of a probe that is asked in the chat format
 BARS = "95 % intervals over seeds and items"
-METRICS = {
-    "token_f1": "token F1",
-    "exact_match": "exact match",
-    "rouge_l": "ROUGE-L",
-    "accuracy": "accuracy",
-    "number": "share of right numbers",
-    "constraint": "share of met constraints",
-}
 COST = ("Trials", "Seconds each", "of which training", "Tokens/s in training", "Peak memory")
 
 
 def measure(where: Where) -> str:
     """The name of a task's measure."""
-    return METRICS.get(where.metric, where.metric)
+    return METRICS[where.metric]
 
 
 def average(values: Iterable[float]) -> float:

@@ -26,6 +26,7 @@ from lowres.models import Encoded, LanguageModel
 from lowres.params import InputError
 from lowres.prompt import with_anchor
 from lowres.provenance import provenance
+from lowres.room import answer_room
 from lowres.train import NO_TRAINING, Optimisation, TrainingLog, train
 from lowres.tuners import Tuner
 
@@ -456,7 +457,7 @@ def reason(
 def _fitting(task: Task, example: Example, text: str, language_model: LanguageModel, anchor: str) -> str:
     """As much of the end of a rationale as the context holds beside anchor, input and answer."""
     tokenizer, answer = language_model.tokenizer, 1 + len(language_model.tokenizer(example.target).input_ids)
-    room = language_model.context - max(task.max_new_tokens, answer)
+    room = language_model.context - max(answer_room(task, language_model), answer)
     while text:
         whole = with_anchor(anchor, rationales.with_reasoning(task.name, example, text).prompt)
         surplus = len(models.prompt_ids(language_model, whole)) - room
@@ -506,7 +507,7 @@ def _evaluate(
 def _measure(
     trial: Trial, language_model: LanguageModel, model: Any, anchor: str, prefix: str, found: Findings
 ) -> None:
-    from lowres.evaluate import evaluate_probe, evaluate_task, judge
+    from lowres.evaluate import CUT_ANSWER, evaluate_probe, evaluate_task, judge
 
     plan, task = trial.evaluation, load_task(trial.task, trial.options)
     if plan.items and trial.recipe.rationale in rationales.AS_PREDICTION:
@@ -517,7 +518,9 @@ def _measure(
         found.outcomes[prefix + "task"] = judge(predicted, found.texts[prefix + "task"], task.metric)
     elif plan.items:
         examples, reworded = reason(trial, task, _evaluated(trial, task), language_model, anchor, training=False)
-        outcomes, texts, cut = evaluate_task(model, language_model, examples, anchor, task.max_new_tokens, task.metric)
+        room = answer_room(task, language_model)
+        outcomes, texts, cut = evaluate_task(model, language_model, examples, anchor, room, task.metric)
+        reworded = {**reworded, "cut_answers": round(sum(outcomes.pop(CUT_ANSWER, [])))}
         found.outcomes[prefix + "task"], found.texts[prefix + "task"] = outcomes, texts
         found.counts.update({prefix + name: count for name, count in {**reworded, "cut_prompts": cut}.items()})
         read = (len(models.prompt_ids(language_model, with_anchor(anchor, example.prompt))) for example in examples)

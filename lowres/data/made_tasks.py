@@ -159,7 +159,7 @@ def telling(count: int) -> Task:
         **parts(*(in_hash_order(split[part]) for part, _ in PEOPLE_SHARES), note="For world models; "),
         source="lowres.world, generated",
         licence="MIT",
-        max_new_tokens=6 * count,
+        max_new_tokens=6 * count + 2,
     )
 
 

@@ -6,6 +6,7 @@ A study exposes
     tuning(params) -> trials          what has to run first to choose settings on validation data; may be empty
     trials(params, tuned) -> trials   the study itself, given the records of the tuning
     prepare(params, progress)         optional: makes what trials read (FIAT: rationales), before anything runs
+    left_out(params) -> lines         optional: what is asked for and not run, because data do not suffice
     plan(params, ledger) -> text      optional: what it would cost, where that cannot be measured on the models
     CLAIMS, DEVIATIONS                what it tests and where it departs from the paper
 and imports nothing heavy when it is imported. What several studies have in common stands here, below the running.
@@ -81,6 +82,11 @@ def planned(study: ModuleType, params: Any, ledger: Ledger) -> list[Trial]:
     found = (ledger.get(trial.key()) for trial in tuning)
     tuned = [record for record in found if record and record.status == "done"]
     return [*tuning, *study.trials(params, tuned)]
+
+
+def left_out(study: ModuleType, params: Any) -> list[str]:
+    """What the parameters ask for and a study leaves out, because data do not suffice, in words."""
+    return list(study.left_out(params)) if hasattr(study, "left_out") else []
 
 
 class IncompleteRun(RuntimeError):

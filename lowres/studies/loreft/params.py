@@ -84,7 +84,10 @@ class Params:
     target_field: str | None = parameter(None, "your own task - name of the field that holds the answer")
     choices_field: str | None = parameter(None, "your own task - name of the field that holds the choices")
     instruction: str | None = parameter(None, "your own task - the hand-written anchor prompt")
-    metric: str | None = parameter(None, "your own task - its main metric", choices=data.METRICS)
+    metric: str | None = parameter(None, "your own task - its main metric", choices=tuple(data.METRICS))
+    answer_tokens: int | None = parameter(
+        None, "your own task - room for an answer; none - counted from its targets", low=1, unit="tokens"
+    )
 
     def problems(self) -> list[str]:
         """What contradicts what, and names that are not known."""
