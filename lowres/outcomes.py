@@ -7,7 +7,7 @@ have the same values in the columns that are asked for, such as `arm="tell", mod
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from lowres import world
 from lowres.rates import unseeded
+from lowres.trial import Recipe
 
 if TYPE_CHECKING:
     from lowres.data import Task
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 Cell = Mapping[str, Hashable]
 Row = dict[str, Any]
+
+
+_USUAL_RECIPE = asdict(Recipe())  # what a spec leaves out is as usual
 
 
 class NotRun(LookupError):
@@ -39,7 +43,7 @@ def row_of(record: Record) -> Row:
     `model` is without its seed, `ratio` is general tokens per task token, `stream` the names of the tasks before.
     """
     trial = record.trial
-    recipe, optimisation = trial["recipe"], trial["optimisation"] or {}
+    recipe, optimisation = {**_USUAL_RECIPE, **trial["recipe"]}, trial["optimisation"] or {}
     row = {name: trial[name] for name in ("study", "arm", "task", "seed", "precision")}
     row |= {name: value for name, value in recipe.items() if isinstance(value, (str, int, float))}
     row |= {name: optimisation.get(name) for name in ("learning_rate", "epochs", "batch_size", "steps")}
