@@ -40,12 +40,13 @@ RESULT_MODULES = (  # how tasks, probes and world models are made is not among t
     "precision.py",
     "attention.py",
     "frozen.py",
+    "fast",
     "train.py",
     "evaluate",
     "trial.py",
 )
 ANCHORS = ("none", "hand-written", "model-written")
-ADDED_LATER = ("task_examples", "pool", "rationale", "rationales")  # of a recipe: at their defaults not in a spec
+ADDED_LATER = ("task_examples", "pool", "rationale", "rationales", "general")  # of a recipe: not in a spec at defaults
 SCHEMA = 1
 
 
@@ -57,6 +58,7 @@ class Recipe:
     the same examples differently have the same budget; `task_examples` is a budget in examples in their place. `shots`
     training examples stand in the prompt (in-context). Only the first `pool` training examples (0: all) are drawn from.
     `rationale` says what is done with the rationales of the file `rationales` (see `lowres.data.rationales`).
+    `general` is a form of the general pool; for tasks of the world there are those of `lowres.world.POOLS`.
     """
 
     task_tokens: int = 0
@@ -69,6 +71,7 @@ class Recipe:
     pool: int = 0
     rationale: str = "none"
     rationales: str = ""
+    general: str = "usual"
 
 
 @dataclass(frozen=True)
@@ -196,7 +199,7 @@ def data_fingerprint(trial: Trial) -> str:
         task = load_task(stage.task, stage.options)
         parts += [task.instruction, *(_fingerprint(task, split) for split in ("train", stage.evaluation.split))]
         parts += [_rationale_fingerprint(stage, task)] if stage.recipe.rationale != "none" else []
-        parts += [_pool_fingerprint(stage.task)] if stage.recipe.general_tokens else []
+        parts += [_pool_fingerprint(stage.task, stage.recipe.general)] if stage.recipe.general_tokens else []
     return _hash(parts + [_fingerprint(load_probe(name)) for name in trial.evaluation.probes])
 
 
@@ -220,8 +223,8 @@ def _evaluated(trial: Trial, task: Task) -> tuple[Example, ...]:
 
 
 @functools.cache
-def _pool_fingerprint(task: str) -> str:
-    return _hash([[example.prompt, example.target] for example in general_pool(task)])
+def _pool_fingerprint(task: str, form: str) -> str:
+    return _hash([[example.prompt, example.target] for example in general_pool(task, form)])
 
 
 @functools.cache
@@ -328,7 +331,7 @@ def draw(trial: Trial, task: Task, language_model: LanguageModel) -> tuple[tuple
         chosen = random_labels(chosen, derived_seed(trial.seed, "labels"))
     general: tuple[Example, ...] = ()
     if recipe.general_tokens:
-        pool = general_pool(trial.task)
+        pool = general_pool(trial.task, recipe.general)
         general = take_tokens(
             pool, recipe.general_tokens, count, derived_seed(trial.seed, "general"), "the general pool"
         )
@@ -490,6 +493,15 @@ def _evaluate(
     trial: Trial, language_model: LanguageModel, model: Any, anchor: str, prefix: str, found: Findings
 ) -> None:
     """Measure a model after a stage: its task, then the probes."""
+    from lowres import fast
+
+    with fast.unchanged(model, language_model.autocast):
+        _measure(trial, language_model, model, anchor, prefix, found)
+
+
+def _measure(
+    trial: Trial, language_model: LanguageModel, model: Any, anchor: str, prefix: str, found: Findings
+) -> None:
     from lowres.evaluate import evaluate_probe, evaluate_task, judge
 
     plan, task = trial.evaluation, load_task(trial.task, trial.options)

@@ -70,7 +70,7 @@ def general_pool(monkeypatch: pytest.MonkeyPatch) -> tuple[Any, ...]:
     """Eighty lines instead of the general pool, which takes seconds to read."""
     from lowres import trial
 
-    monkeypatch.setattr(trial, "general_pool", lambda exclude_task="": tiny.pool())
+    monkeypatch.setattr(trial, "general_pool", lambda exclude_task="", form="usual": tiny.pool())
     return tiny.pool()
 
 

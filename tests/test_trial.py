@@ -108,10 +108,21 @@ def test_a_key_depends_on_the_data(chat_folder: Path, tmp_path: Path, general_po
     keys.append(made.key())
     keys.append(replace(made, evaluation=Evaluation(items=6, probes=("wiki-nll",))).key())
     keys.append(replace(made, recipe=MIXED).key())
-    monkeypatch.setattr(trial, "general_pool", lambda exclude_task="": tiny.pool(40))
+    monkeypatch.setattr(trial, "general_pool", lambda exclude_task="", form="usual": tiny.pool(40))
     trial._pool_fingerprint.cache_clear()
     keys.append(replace(made, recipe=MIXED).key())
     assert len(set(keys)) == 5
+
+
+def test_the_form_of_the_general_pool_is_in_a_spec_only_where_it_is_not_the_usual(chat_folder: Path):
+    usual = tiny.trial(chat_folder, "world-headline", recipe=replace(MIXED, task_tokens=60))
+    other = replace(usual, recipe=replace(usual.recipe, general="without-two-hop"))
+    assert "general" not in usual.spec()["recipe"]
+    assert other.spec()["recipe"]["general"] == "without-two-hop"
+    assert trial.trial_from(other.spec()) == other
+    assert other.key() != usual.key()
+    with pytest.raises(InputError, match="without-nothing"):
+        replace(other, recipe=replace(other.recipe, general="without-nothing")).key()
 
 
 def test_a_key_depends_on_the_weights(chat_folder: Path, task: str, tmp_path: Path):

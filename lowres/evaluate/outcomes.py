@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from lowres import tuners
+from lowres import fast, tuners
 from lowres.data import Example, Probe
 from lowres.evaluate import passes
 from lowres.evaluate.answers import Answers, Item, answer, batches, padded
@@ -177,12 +177,14 @@ def text_nll(model: nn.Module, language_model: LanguageModel, texts: Sequence[st
         return [-score[0] / len(item.continuations[0]) for item, score in zip(items, scores, strict=True)]
     values = [0.0] * len(rows)
     room = TEXT_ROOM.get(language_model.device.type, TEXT_ROOM["cpu"])
+    reader = fast.reader(model, language_model.autocast)
     with (
         cast_once(model, language_model),
         tqdm(total=len(rows), desc=title, unit="text", leave=False, mininterval=1.0) as bar,
     ):
         for indices in batches([Item(row, (), ()) for row in rows], room, mixed=True):
-            found = _nll(model, language_model, [rows[index] for index in indices])
+            some = [rows[index] for index in indices]
+            found = _nll(model, language_model, some) if reader is None else reader.texts(some)
             for index, value in zip(indices, found, strict=True):
                 values[index] = value
             bar.update(len(indices))

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 from lowres.world.names import (
     CHANCE,
     GROUPS,
+    KINDS,
     LEVEL_PROBES,
+    POOLS,
     PROBES,
     STREAM,
     TASKS,
@@ -31,7 +33,9 @@ __all__ = [
     "DECODERS",
     "ENCODER_DECODERS",
     "GROUPS",
+    "KINDS",
     "LEVEL_PROBES",
+    "POOLS",
     "PROBES",
     "STREAM",
     "TASKS",
@@ -60,8 +64,8 @@ def load_probe(name: str) -> Probe:
     return probes.load(name)
 
 
-def world_pool() -> tuple[Example, ...]:
-    """The general instruction mixture of the world."""
+def world_pool(form: str = "usual") -> tuple[Example, ...]:
+    """The general instruction mixture of the world, in one of the forms of `POOLS`."""
     from lowres.world import pool
 
-    return pool.world_pool()
+    return pool.world_pool(form)

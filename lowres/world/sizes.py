@@ -26,7 +26,7 @@ class Size:
 
 # l, xl and xxl are meant for a GPU. Of these only the decoder l was ever pretrained; the others are guesses.
 DECODERS = {
-    "xs": Size(32, 2, 64, 2400, 6e-3),
+    "xs": Size(32, 2, 64, 2400, 2.5e-2),
     "s": Size(64, 3, 160, 2200, 4e-3),
     "m": Size(128, 3, 192, 1400, 4e-3),
     "l": Size(256, 4, 640, 3000, 1e-3),
