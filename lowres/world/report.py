@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,14 +19,20 @@ def levels(folder: Path) -> dict[str, float]:
     return {name: accuracy(network, probes.load(name).examples) for name in PROBES}
 
 
+def weights(folder: Path) -> str:
+    """Eight hex digits over the weights in a folder, equal wherever they are."""
+    return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()[:8]
+
+
 def levels_table(rows: Sequence[tuple[str, Path, float | None]]) -> str:
-    """One column per model: parameters, seconds of pretraining just now, accuracy per probe, level."""
-    columns = [["probe", "chance"], ["parameters", ""], ["seconds", ""]]
+    """One column per model: parameters, hash of weights, seconds of pretraining just now, accuracies, level."""
+    columns = [["probe", "chance"], ["parameters", ""], ["weights", ""], ["seconds", ""]]
     columns += [[name, f"{CHANCE[name]:.2f}"] for name in PROBES]
     columns.append(["level", f"{_mean(CHANCE):.2f}"])
     for name, folder, seconds in rows:
         found = levels(folder)
-        cells = [name, f"{_network(folder).num_parameters():,}", "cached" if seconds is None else f"{seconds:.0f}"]
+        cells = [name, f"{_network(folder).num_parameters():,}", weights(folder)]
+        cells.append("cached" if seconds is None else f"{seconds:.0f}")
         cells += [f"{found[probe]:.2f}" for probe in PROBES] + [f"{_mean(found):.2f}"]
         columns = [[*row, cell] for row, cell in zip(columns, cells, strict=True)]
     widths = [max(map(len, column)) for column in zip(*columns, strict=True)]
