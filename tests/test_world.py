@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import subprocess
@@ -16,10 +17,11 @@ from typing import Any
 
 import pytest
 import torch
+import world_weights
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lowres import data, models, world
+from lowres import data, machine, models, world
 from lowres.data import Probe, Task
 from lowres.models import LanguageModel
 from lowres.params import InputError
@@ -346,6 +348,8 @@ def test_a_fingerprint_follows_the_line_of_its_own_size_alone(monkeypatch: pytes
     before = {name: models.fingerprint(name) for name in names}
     monkeypatch.setitem(sizes.DECODERS, "s", replace(sizes.DECODERS["s"], learning_rate=1e-3))
     assert [name for name in names if models.fingerprint(name) == before[name]] == ["world-s-encdec", "world-m"]
+    monkeypatch.setattr(world, "WORLD_VERSION", world.WORLD_VERSION + 1)
+    assert [name for name in names if models.fingerprint(name) == before[name]] == []
 
 
 # --- pretraining -----------------------------------------------------------------------------------------------------
@@ -444,6 +448,10 @@ def test_a_model_without_a_kind_of_text_meets_the_others_in_their_proportions():
     for (share, text), (shared, rest) in zip(usual, without, strict=True):
         assert shared == share
         assert rest == {kind: parts for kind, parts in text.items() if kind != "two-hop"}
+def test_the_weights_are_those_of_this_world_version_on_every_machine():
+    """See `world_weights`, which also writes them anew."""
+    found = machine.perform(True, world_weights.short_pretrainings)
+    assert {"world_version": world.WORLD_VERSION, **found} == json.loads(world_weights.GOLDEN.read_text())
 
 
 @pytest.mark.parametrize("encdec", ["", "-encdec"])
@@ -527,7 +535,7 @@ def test_the_command_shows_levels_beside_chance(quick: Path, capsys: Any):
 def test_the_hash_of_weights_follows_every_bit(tmp_path: Path):
     from safetensors.torch import save_file
 
-    from lowres.world.report import weights_digest
+    from lowres.levels import weights_digest
 
     def hashed(**weights: torch.Tensor) -> str:
         save_file(weights, tmp_path / "model.safetensors", {"made": str(len(list(tmp_path.iterdir())))})
