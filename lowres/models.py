@@ -438,7 +438,7 @@ def device_for(name: str) -> str:
 
 
 def resolved_precision(name: str, precision: str, device: str) -> str:
-    """The number format of a model. World models are so small that fp32 is the faster one: the casts would take longer."""
+    """The number format. World models are so small that fp32 is faster: the casts would take longer than the sums."""
     if precision != "auto":
         return precision
     return "fp32" if _is_world(name) else chosen_precision(device)
