@@ -88,7 +88,7 @@ def _run(options: argparse.Namespace) -> int:
 
     how = {"workers": workers, "fresh": options.fresh, "progress": sys.stderr.isatty()}
     records = studies.execute(study, params, Ledger(options.ledger), **how)
-    print(engine.table(records))
+    print("\n".join([engine.table(records), *studies.left_out(study, params)]))
     failed = [record for record in records if record.status == "failed"]
     if not failed:
         return OK
@@ -103,7 +103,8 @@ def _plan(options: argparse.Namespace) -> int:
 
     ledger = Ledger(options.ledger)
     own = getattr(study, "plan", None)  # a study of models that nobody should load for a plan counts by itself
-    print(own(params, ledger) if own else engine.plan(studies.planned(study, params, ledger), ledger))
+    planned = own(params, ledger) if own else engine.plan(studies.planned(study, params, ledger), ledger)
+    print("\n".join([planned, *studies.left_out(study, params)]))
     return OK
 
 

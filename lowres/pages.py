@@ -12,22 +12,12 @@ from pathlib import Path
 from types import ModuleType
 
 from lowres import book, studies
+from lowres.data import METRICS
 from lowres.params import InputError, ParameterRow, describe, literal
 
 VERDICTS = Path("_build/verdicts")
 REMEMBERED = Path("_build/generated")
-MEASURES = {
-    "token_f1": "token F1",
-    "exact_match": "exact match",
-    "rouge_l": "ROUGE-L",
-    "rouge_1": "ROUGE-1",
-    "bleu": "BLEU",
-    "sari": "SARI",
-    "number": "number",
-    "constraint": "form is met",
-    "accuracy": "accuracy",
-    "nll": "nats per token",
-}
+MEASURES = {**METRICS, "nll": "nats per token"}
 
 
 class Raw(str):
