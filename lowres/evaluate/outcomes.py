@@ -20,10 +20,13 @@ from lowres.models import (
     plain_ids,
     prompt_ids,
     shorten,
+    token_ids,
 )
 from lowres.precision import cast_once
+from lowres.prompt import with_anchor
 
 Outcomes = dict[str, list[float]]
+CUT_ANSWER = "cut_answer"  # 1 where a generated answer filled its room without ending
 CHOICE_ROOM = 64  # tokens that a prompt leaves for the choices of a probe in the chat format
 TEXT_ROOM = {"cpu": 512, "cuda": 8192}  # tokens of plain text at a time: each has logits over the whole vocabulary
 
@@ -54,11 +57,6 @@ def task_items(
     return items, cut
 
 
-def with_anchor(anchor: str, prompt: str) -> str:
-    """TELL's anchor prompt stands before the input, in the user's turn."""
-    return f"{anchor}\n\n{prompt}" if anchor else prompt
-
-
 def plain_items(language_model: LanguageModel, examples: Sequence[Example]) -> list[Item]:
     """Items without chat format: context, then " choice"; split where lm-evaluation-harness splits them.
 
@@ -77,7 +75,7 @@ def plain_items(language_model: LanguageModel, examples: Sequence[Example]) -> l
 
 
 def _bare_ids(language_model: LanguageModel, text: str) -> tuple[int, ...]:
-    return tuple(language_model.tokenizer(text, add_special_tokens=False).input_ids)
+    return token_ids(language_model.tokenizer, text)
 
 
 # --- outcomes --------------------------------------------------------------------------------------------------------
@@ -96,7 +94,7 @@ def evaluate_task(
     Choices are scored ("accuracy" by summed log-likelihood, and normalised per token and per character); free answers
     are generated ("exact_match", "token_f1", "rouge_l", and `metric` where it is another one). "target_nll" is the
     target's negative log-likelihood per token, end of turn included, in nats: the continuous companion of every
-    discrete metric.
+    discrete metric. CUT_ANSWER tells which answers were cut.
     """
     items, cut = task_items(language_model, examples, anchor, max_new_tokens)
     choices = bool(examples[0].choices)
@@ -104,6 +102,7 @@ def evaluate_task(
     if choices:
         return {**_choice_outcomes(examples, items, answers), **_positive(examples, answers)}, [], cut
     outcomes = judge(examples, answers.texts, metric)
+    outcomes[CUT_ANSWER] = list(map(float, answers.cut))
     outcomes["target_nll"] = [
         -score[0] / len(item.continuations[0]) for item, score in zip(items, answers.log_likelihoods, strict=True)
     ]

@@ -34,7 +34,14 @@ LEVEL_PROBES = (
     *("world-relation", "world-two-hop-seen", "world-two-hop-new", "world-arithmetic", "world-either"),
 )  # what every model learns little by little: a model's level, what `~0.60` refers to, is its mean accuracy on them
 STREAM = ("world-simplification", "world-dialogue", "world-question", "world-explanation", "world-headline")
-TASKS = (*STREAM, "world-two-hop")
+NEW_WORD_STREAM = tuple(f"{name}-new-words" for name in STREAM)  # alike, but half of their words are in no other text
+KNOWN_TASKS = (
+    *STREAM,
+    *("world-reverse", "world-place", "world-length", "world-sort", "world-less", "world-relations"),
+    *("world-evidence", "world-told-relation", "world-code", "world-swap", "world-meant"),
+    *("world-form", "world-correction"),
+)  # every word of them is shown in pretraining; 100,000 tokens and more
+TASKS = (*KNOWN_TASKS, "world-two-hop", *NEW_WORD_STREAM)
 KINDS = (
     "fact",
     "relation",
@@ -50,6 +57,10 @@ KINDS = (
 USUAL, WITHOUT = "usual", "without-"
 ASKED_FACTS = f"{WITHOUT}asked-facts"
 POOLS = (USUAL, ASKED_FACTS, *(f"{WITHOUT}{kind}" for kind in KINDS if kind != "bias"))  # forms of the general pool
+
+
+WORLD_VERSION = 2  # raised whenever some world model comes out with other weights than before
+EXACT_SIZES = ("xs", "s", "m")  # pretrained and run alike on every machine; the larger ones are meant for a GPU
 
 _NAME = re.compile(
     r"world-(?P<size>[a-z]+)(?P<encdec>-encdec)?(-(?P<kind>base|instruct))?(-without-(?P<without>[a-z-]+))?"
@@ -87,6 +98,11 @@ class WorldModel:
         return (ENCODER_DECODERS if self.encdec else DECODERS)[self.size]
 
     @property
+    def exact(self) -> bool:
+        """Whether its weights are the same on every machine."""
+        return self.size in EXACT_SIZES
+
+    @property
     def name(self) -> str:
         """The shortest name of this model; two names of the same model have this in common."""
         middle = "-encdec" * self.encdec + "-instruct" * self.instruct
@@ -122,7 +138,6 @@ def parse(name: str) -> WorldModel | str:
 
 def model_names() -> tuple[str, ...]:
     """The names to suggest; seeds, levels and the sizes that take a GPU are left out."""
-    sizes = ("xs", "s", "m")
     return tuple(
-        f"world-{size}{middle}" for middle in ("", "-instruct", "-encdec", "-encdec-instruct") for size in sizes
+        f"world-{size}{middle}" for middle in ("", "-instruct", "-encdec", "-encdec-instruct") for size in EXACT_SIZES
     )

@@ -1,6 +1,7 @@
 """Pretrain a world model: random pairs of prompt and answer, the loss on the answers, until the steps or a level.
 
-Fully determined by the model's name: in fp32 and on one thread, whatever the caller works with.
+Fully determined by the model's name: every machine gives the same weights (see `lowres.machine`), but for those of the
+sizes that are meant for a GPU.
 """
 
 from __future__ import annotations
@@ -107,7 +108,7 @@ def pretrain(model: WorldModel, folder: Path, base: Path | None, progress: bool 
     """
     import torch
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = "cuda" if torch.cuda.is_available() and not model.exact else "cpu"
     devices = [0] if device == "cuda" else []
     with torch.random.fork_rng(devices), torch.enable_grad(), _one_thread():
         torch.manual_seed(int.from_bytes(f"{model.seed}{model.instruct}".encode(), "big"))

@@ -67,6 +67,12 @@ def in_held_out_form(kind: str, forms: Sequence[str], content: Sequence[str]) ->
     return forms[held_out(kind, " ".join(content), len(forms))].format(*content)
 
 
+def as_statement(attribute: str, value: str) -> str:
+    """What follows from a value, up to the result, in a form that is no question and that no probe uses."""
+    forms = wording.RELATIONS[attribute]
+    return forms[3 if held_out(f"relation-{attribute}", value, len(forms)) == 1 else 1].format(value)
+
+
 @functools.cache
 def sums() -> tuple[tuple[str, str, str, str], ...]:
     """All of arithmetic: operation, first number, second number, result."""

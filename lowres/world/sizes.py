@@ -1,7 +1,7 @@
 """Sizes of world models and how each is pretrained.
 
-This file is the one part of the world's code of which a model's fingerprint covers its own line alone, so that work on
-one size leaves the records of all others as they are.
+A model's fingerprint covers its own line here beside WORLD_VERSION, so that work on one size leaves the records of all
+others as they are.
 """
 
 from __future__ import annotations
