@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import subprocess
@@ -16,10 +17,11 @@ from typing import Any
 
 import pytest
 import torch
+import world_weights
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lowres import data, models, world
+from lowres import data, machine, models, world
 from lowres.data import Probe, Task
 from lowres.models import LanguageModel
 from lowres.params import InputError
@@ -348,6 +350,8 @@ def test_a_fingerprint_follows_the_line_of_its_own_size_alone(monkeypatch: pytes
     before = {name: models.fingerprint(name) for name in names}
     monkeypatch.setitem(sizes.DECODERS, "s", replace(sizes.DECODERS["s"], learning_rate=1e-3))
     assert [name for name in names if models.fingerprint(name) == before[name]] == ["world-s-encdec", "world-m"]
+    monkeypatch.setattr(world, "WORLD_VERSION", world.WORLD_VERSION + 1)
+    assert [name for name in names if models.fingerprint(name) == before[name]] == []
 
 
 # --- pretraining -----------------------------------------------------------------------------------------------------
@@ -410,6 +414,12 @@ def test_the_same_name_gives_the_same_weights_and_another_seed_others(
     torch.manual_seed(6)
     assert all(map(torch.equal, first, weights(name, "second")))
     assert not all(map(torch.equal, first, weights(f"{name}@1", "first")))
+
+
+def test_the_weights_are_those_of_this_world_version_on_every_machine():
+    """See `world_weights`, which also writes them anew."""
+    found = machine.perform(True, world_weights.short_pretrainings)
+    assert {"world_version": world.WORLD_VERSION, **found} == json.loads(world_weights.GOLDEN.read_text())
 
 
 def texts(name: str, steps: int = 40) -> list[str]:
