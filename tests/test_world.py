@@ -72,7 +72,9 @@ def test_every_word_is_one_token_and_the_tokenizer_agrees_with_the_training_rows
     assert 600 <= len(WORDS) <= 900
     assert len(tokenizer) == len(WORDS)
     texts = [pair.prompt for kind in questions.DRAWS for pair in drawn(kind, 50)]
-    texts += [f"{example.prompt}\n{example.target}" for name in world.TASKS for example in task_and_examples(name)[1][:400]]
+    texts += [
+        f"{example.prompt}\n{example.target}" for name in world.TASKS for example in task_and_examples(name)[1][:400]
+    ]
     texts += [f"{data.load_task(name).instruction}\n\nis it so ?" for name in world.TASKS]
     for text in texts:
         assert tuple(tokenizer(text, add_special_tokens=False).input_ids) == vocabulary.encode(text)
@@ -414,6 +416,12 @@ def test_the_same_name_gives_the_same_weights_and_another_seed_others(
     assert not all(map(torch.equal, first, weights(f"{name}@1", "first")))
 
 
+def test_the_weights_are_those_of_this_world_version_on_every_machine():
+    """See `world_weights`, which also writes them anew."""
+    found = machine.perform(True, world_weights.short_pretrainings)
+    assert {"world_version": world.WORLD_VERSION, **found} == json.loads(world_weights.GOLDEN.read_text())
+
+
 def texts(name: str, steps: int = 40) -> list[str]:
     """What a model is pretrained on, some batches of it, as text."""
     model, words = world.parse(name), vocabulary.words()
@@ -448,10 +456,6 @@ def test_a_model_without_a_kind_of_text_meets_the_others_in_their_proportions():
     for (share, text), (shared, rest) in zip(usual, without, strict=True):
         assert shared == share
         assert rest == {kind: parts for kind, parts in text.items() if kind != "two-hop"}
-def test_the_weights_are_those_of_this_world_version_on_every_machine():
-    """See `world_weights`, which also writes them anew."""
-    found = machine.perform(True, world_weights.short_pretrainings)
-    assert {"world_version": world.WORLD_VERSION, **found} == json.loads(world_weights.GOLDEN.read_text())
 
 
 @pytest.mark.parametrize("encdec", ["", "-encdec"])
