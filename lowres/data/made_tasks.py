@@ -152,8 +152,8 @@ def telling(count: int) -> Task:
     return Task(
         name=name,
         instruction=(
-            "there is a person , and there are four things that one can say of this person . at the end it says how "
-            "many : say as many , the first one first , in one sentence for every one of the things ."
+            "the name is that of a person , and with it is a list of four . tell what is true of the person , and go "
+            "from one to the next : tell one , two or four , as it says ."
         ),
         metric="rouge_l",
         **parts(*(in_hash_order(split[part]) for part, _ in PEOPLE_SHARES), note="For world models; "),
