@@ -122,7 +122,7 @@ def _params(options: argparse.Namespace) -> int:
 
 def _tuners(options: argparse.Namespace) -> int:
     (chosen,) = _checked(options, _chosen_tuners)
-    from lowres.tuners import counting
+    from lowres import counting
 
     print(counting.table(options.model, counting.count(options.model, chosen), options.tuner is not None))
     return OK
@@ -169,7 +169,7 @@ def _book(options: argparse.Namespace) -> int:
 def _pretrain(options: argparse.Namespace) -> int:
     (names,) = _checked(options, _world_models)
     from lowres import models
-    from lowres.world.report import levels_table
+    from lowres.levels import levels_table
 
     with_seconds = [(name, *models.pretrained(name)) for name in names]
     print(levels_table(with_seconds))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lowres.engine.verification import Comparison
     from lowres.stats import Effect
     from lowres.studies import Deviation, Gathered, Where
-    from lowres.trial import Record
+    from lowres.trial import Record, Trial
 
 
 Name = TypeVar("Name", bound=Hashable)
@@ -190,20 +190,33 @@ def origin(study: str, evidence: Gathered) -> Shown:
     if dates:
         when = f", made on {dates[0]}" if dates[0] == dates[-1] else f", made between {dates[0]} and {dates[-1]}"
     count = "All" if stale == len(records) else str(stale)
-    older = f" {count} of them were made by older code.{_rerun(study)}" if stale else ""
+    older = f" {count} of them were made by another version of the code than today's." if stale else ""
+    changed = len(on_other_data(records))
+    older += f" The data of {changed} have changed since: run today, they would be other trials." if changed else ""
     rest = f" {others} more are tries of learning rates, or were made in another way." if others > 0 else ""
     return shown_text(f"The evidence below rests on {len(records)} records {source}{when}.{older}{rest}")
 
 
-def _rerun(study: str) -> str:
-    """What became of published trials that were run again by the code of today, or how to do that."""
-    from lowres.engine.verification import read_verification
-    from lowres.trial import code_fingerprint
+_WITHOUT_DATA = {"study": "", "arm": "", "model": "", "tuner": None, "seed": 0}  # of a spec: what reads no data
 
-    kept = read_verification(study)
-    if kept.get("code") != code_fingerprint():
-        return f" The command lowres verify {study} runs some again."
-    return f" Some, drawn at random, were run again by the code of today: {_agreement(kept)}."
+
+def on_other_data(records: Iterable[Record]) -> list[Record]:
+    """Those records whose trials would read other data today; not those whose data are not on this machine."""
+    from lowres.params import InputError
+    from lowres.trial import data_fingerprint, trial_from
+
+    today: dict[Trial, str | None] = {}  # many trials read the same
+    found = []
+    for record in records:
+        reading = trial_from({**record.trial, **_WITHOUT_DATA})
+        if reading not in today:
+            try:
+                today[reading] = data_fingerprint(reading)
+            except InputError:
+                today[reading] = None
+        if today[reading] not in (None, record.fingerprints["data"]):
+            found.append(record)
+    return found
 
 
 def _agreement(kept: Mapping[str, Any]) -> str:
@@ -258,24 +271,16 @@ def _agreements(rows: Sequence[Comparison]) -> str:
     return ", ".join(f"{count} {word}" for word, count in Counter(row.agreement for row in rows).most_common())
 
 
-WHY_ANOTHER = (
-    "A world model is pretrained anew on every machine; on another processor than that of the record it comes out as "
-    "another model, as with another seed, and what it answers says nothing about the code."
-)
-
-
 def verification(study: str) -> Shown:
     """The last verification of published records."""
-    from lowres.engine.verification import ANOTHER_MODEL, read_verification
+    from lowres.engine.verification import read_verification
 
     kept = read_verification(study)
     if not kept:
         text = f"No published record has been verified on another machine yet: lowres verify {study} does it."
         return shown_text(text)
     where = kept["provenance"]
-    said = f"Last verified on {where['date']} ({where['hardware']}): {_agreement(kept)}."
-    other = any(row["agreement"] == ANOTHER_MODEL for row in kept["comparisons"])
-    return shown_text(f"{said} {WHY_ANOTHER}" if other else said)
+    return shown_text(f"Last verified on {where['date']} ({where['hardware']}): {_agreement(kept)}.")
 
 
 def deviations(listed: Sequence[Deviation]) -> Shown:

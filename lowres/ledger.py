@@ -21,7 +21,7 @@ from lowres import models
 from lowres.data.rationales import OWN
 from lowres.params import InputError
 from lowres.places import RESULTS, ledger_folder
-from lowres.trial import Record, code_fingerprint, from_dict
+from lowres.trial import RESULT_VERSION, Record, from_dict
 from lowres.world import is_world_model
 
 
@@ -155,19 +155,19 @@ def _checksum(body: str) -> str:
 
 
 def is_stale(record: Record) -> bool:
-    """Made by other code than today's."""
-    return record.fingerprints["code"] != code_fingerprint()
+    """Made by another version than today's."""
+    return record.version != RESULT_VERSION
 
 
 def describe(ledger: Ledger, study: str | None) -> str:
-    """What is in the ledger, per study: done, failed (with errors), made by older code, quarantined."""
+    """What is in the ledger, per study: done, failed (with errors), made by another version, quarantined."""
     records = ledger.records(study)
     lines = [f"Ledger {ledger.folder}: {len(records)} records"]
     for name in sorted({record.trial["study"] for record in records}):
         mine = [record for record in records if record.trial["study"] == name]
         states = Counter(record.status for record in mine)
         stale = sum(map(is_stale, mine))
-        lines.append(f"  {name}: {states['done']} done, {states['failed']} failed, {stale} made by older code")
+        lines.append(f"  {name}: {states['done']} done, {states['failed']} failed, {stale} made by another version")
         for record in mine:
             if record.status == "failed":
                 lines.append(
@@ -224,7 +224,7 @@ def write_published(study: str, records: Sequence[Record]) -> Path:
             "seed": record.trial["seed"],
             "task_tokens": record.trial["recipe"]["task_tokens"],
             "general_tokens": record.trial["recipe"]["general_tokens"],
-            "code": record.fingerprints["code"],
+            "version": record.version,
         }
         for record in records
     ]
@@ -348,6 +348,6 @@ def _publish_rationales(records: Sequence[Record], ledger: Path) -> None:
 
 
 def trial_name(record: Record) -> str:
-    """What a trial is apart from the code that ran it: two records with the same name measure the same thing."""
+    """What a trial is apart from version and machine: two records with the same name measure the same thing."""
     spec = {name: value for name, value in record.trial.items() if name not in ("study", "arm")}
     return json.dumps([spec, record.fingerprints["data"], record.fingerprints["model"]], sort_keys=True)

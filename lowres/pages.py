@@ -184,9 +184,8 @@ def _whole(number: int) -> str:
 
 @_remembered
 def _tuners(_: Path) -> str:
-    from lowres import tuners
+    from lowres import counting, tuners
     from lowres.models import model_names
-    from lowres.tuners import counting
 
     counts = counting.count(model_names()[0], [tuners.make(name) for name in tuners.tuner_names()])
     rows = [

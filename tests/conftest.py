@@ -6,6 +6,7 @@ import os
 
 # Before torch is imported, here and in child processes: sums in the same order everywhere, and no fight for the cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.update(ATEN_CPU_CAPABILITY="avx2", MKL_CBWR="COMPATIBLE", MKL_ENABLE_INSTRUCTIONS="AVX2")  # `machine.EXACT`
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
@@ -71,7 +72,7 @@ def general_pool(monkeypatch: pytest.MonkeyPatch) -> tuple[Any, ...]:
     from lowres import data, trial
 
     for module in (data, trial):
-        monkeypatch.setattr(module, "general_pool", lambda exclude_task="": tiny.pool())
+        monkeypatch.setattr(module, "general_pool", lambda exclude_task="", form="usual": tiny.pool())
     return tiny.pool()
 
 

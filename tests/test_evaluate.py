@@ -15,6 +15,7 @@ from lowres import evaluate, models
 from lowres.data import Example, Probe
 from lowres.evaluate import Answers, Item, answers, metrics, outcomes
 from lowres.models import LanguageModel
+from lowres.prompt import with_anchor
 
 FREE = [Example(f"e{i}", row["prompt"], row["target"], answers=(row["target"],)) for i, row in enumerate(tiny.rows(9))]
 CHOICE = [
@@ -59,7 +60,7 @@ def test_what_is_scored_is_what_training_shows(kind: str, request: pytest.Fixtur
     language_model: LanguageModel = request.getfixturevalue(kind)
     items, _ = evaluate.task_items(language_model, FREE, "Name the colour.", 8)
     for item, example in zip(items, FREE, strict=True):
-        prompt = evaluate.with_anchor("Name the colour.", example.prompt)
+        prompt = with_anchor("Name the colour.", example.prompt)
         row = models.encode(language_model, prompt, example.target)
         assert (row.ids, row.prompt_length) == ((*item.context, *item.continuations[0]), len(item.context))
 
@@ -324,8 +325,8 @@ def test_a_probe_in_the_chat_format_is_asked_like_a_task(chat_model: LanguageMod
 
 
 def test_an_anchor_stands_before_the_prompt():
-    assert evaluate.with_anchor("Do it.", "Input") == "Do it.\n\nInput"
-    assert evaluate.with_anchor("", "Input") == "Input"
+    assert with_anchor("Do it.", "Input") == "Do it.\n\nInput"
+    assert with_anchor("", "Input") == "Input"
 
 
 def test_bf16_scores_come_close(chat_model: LanguageModel):

@@ -28,7 +28,6 @@ from lowres.evaluate.outcomes import (
     plain_items,
     task_items,
     text_nll,
-    with_anchor,
 )
 
 __all__ = [
@@ -55,5 +54,4 @@ __all__ = [
     "task_items",
     "text_nll",
     "token_f1",
-    "with_anchor",
 ]

@@ -11,13 +11,14 @@ from torch import nn
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
-from lowres import tuners
+from lowres import fast, tuners
 from lowres.evaluate import passes
 from lowres.models import LanguageModel, end_tokens, inner_model, precision_context
 from lowres.precision import cast_once
 
 SHARED = 8  # tokens that all prompts must begin with for it to pay to read them once
 ROOM = 1024  # prompt tokens at a time on a CPU: larger batches hold rows of more unequal length
+ROOM_PACKED = 2048  # without padding
 ROOM_TO_GENERATE = 8192  # prompt tokens kept on a CPU, to be continued at a time: a step reads all weights
 ROOM_ON_GPU = 65536
 
@@ -63,6 +64,9 @@ def answer(
     """
     likelihoods: list[tuple[float, ...]] = [()] * len(items)
     texts = [Generated()] * len(items)
+    reader = None if max_new_tokens else fast.reader(model, language_model.autocast)
+    if reader is not None:
+        return Answers(_score(reader, items, title), tuple(texts))
     packing = not max_new_tokens and passes.packs(model)
     with (
         cast_once(model, language_model),
@@ -152,6 +156,20 @@ def _plainly_cached(model: nn.Module) -> bool:
 
 
 # --- scoring alone ---------------------------------------------------------------------------------------------------
+
+
+def _score(reader: fast.Reader, items: Sequence[Item], title: str) -> tuple[tuple[float, ...], ...]:
+    """Scores of all continuations, where prompts can be read without padding."""
+    likelihoods: list[tuple[float, ...]] = [()] * len(items)
+    common = 0 if reader.decoder.edits is not None else len(_common_beginning([item.context for item in items]))
+    common = common if common >= SHARED else 0
+    with tqdm(total=len(items), desc=title or "evaluate", unit="item", leave=False, mininterval=1.0) as bar:
+        for indices in batches(items, max(ROOM_PACKED, 4 * common), True):
+            rows = [(items[index].context, items[index].continuations) for index in indices]
+            for index, scores in zip(indices, reader.choices(rows, common), strict=True):
+                likelihoods[index] = scores
+            bar.update(len(rows))
+    return tuple(likelihoods)
 
 
 def _score_packed(

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from lowres import tuners
+from lowres import fast, tuners
 from lowres.data import Example, Probe
 from lowres.evaluate import passes
 from lowres.evaluate.answers import Answers, Item, answer, batches, padded
@@ -20,8 +20,10 @@ from lowres.models import (
     plain_ids,
     prompt_ids,
     shorten,
+    token_ids,
 )
 from lowres.precision import cast_once
+from lowres.prompt import with_anchor
 
 Outcomes = dict[str, list[float]]
 CUT_ANSWER = "cut_answer"  # 1 where a generated answer filled its room without ending
@@ -55,11 +57,6 @@ def task_items(
     return items, cut
 
 
-def with_anchor(anchor: str, prompt: str) -> str:
-    """TELL's anchor prompt stands before the input, in the user's turn."""
-    return f"{anchor}\n\n{prompt}" if anchor else prompt
-
-
 def plain_items(language_model: LanguageModel, examples: Sequence[Example]) -> list[Item]:
     """Items without chat format: context, then " choice"; split where lm-evaluation-harness splits them.
 
@@ -78,7 +75,7 @@ def plain_items(language_model: LanguageModel, examples: Sequence[Example]) -> l
 
 
 def _bare_ids(language_model: LanguageModel, text: str) -> tuple[int, ...]:
-    return tuple(language_model.tokenizer(text, add_special_tokens=False).input_ids)
+    return token_ids(language_model.tokenizer, text)
 
 
 # --- outcomes --------------------------------------------------------------------------------------------------------
@@ -183,12 +180,14 @@ def text_nll(model: nn.Module, language_model: LanguageModel, texts: Sequence[st
         return [-score[0] / len(item.continuations[0]) for item, score in zip(items, scores, strict=True)]
     values = [0.0] * len(rows)
     room = TEXT_ROOM.get(language_model.device.type, TEXT_ROOM["cpu"])
+    reader = fast.reader(model, language_model.autocast)
     with (
         cast_once(model, language_model),
         tqdm(total=len(rows), desc=title, unit="text", leave=False, mininterval=1.0) as bar,
     ):
         for indices in batches([Item(row, (), ()) for row in rows], room, mixed=True):
-            found = _nll(model, language_model, [rows[index] for index in indices])
+            some = [rows[index] for index in indices]
+            found = _nll(model, language_model, some) if reader is None else reader.texts(some)
             for index, value in zip(indices, found, strict=True):
                 values[index] = value
             bar.update(len(indices))

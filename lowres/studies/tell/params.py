@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from lowres import data, models, tuners
 from lowres.params import parameter
-from lowres.studies import TIERS, by_tier, reserved_seeds, seeds_in_names
+from lowres.studies import MOST_TUNING_SEEDS, TIERS, by_tier, reserved_seeds, seeds_in_names
 
 ANCHORS = ("hand-written", "model-written")
 ARM_NAMES = (
@@ -89,6 +89,13 @@ class Params:
         tiers=_tiers(("wiki-nll",), ("siqa", "wiki-nll"), ("siqa", "commonsenseqa", "wiki-know", "wiki-nll")),
     )
     probe_items: int | None = parameter(None, "examples per probe", low=1, tiers=_tiers(3, 24, 500))
+    tuning_seeds: int | None = parameter(
+        None,
+        "validation seeds of every candidate rate, each with a subset of its own",
+        low=1,
+        high=MOST_TUNING_SEEDS,
+        tiers=_tiers(1, 1, 3),
+    )
     precision: str = parameter("auto", "number format of matrix products", choices=models.PRECISIONS)
     prompt_field: str | None = parameter(None, "your own task - name of the field that holds the input")
     target_field: str | None = parameter(None, "your own task - name of the field that holds the answer")
