@@ -66,7 +66,7 @@ def answer(
     texts = [Generated()] * len(items)
     reader = None if max_new_tokens else fast.reader(model, language_model.autocast)
     if reader is not None:
-        return Answers(_score(reader, items, title), tuple(texts))
+        return Answers(_score(reader, items, title), ("",) * len(items), (False,) * len(items))
     packing = not max_new_tokens and passes.packs(model)
     with (
         cast_once(model, language_model),
