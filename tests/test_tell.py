@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,6 +21,7 @@ from lowres.studies.tell import arms, sizes
 from lowres.studies.tell.params import ARM_NAMES, Params
 from lowres.train import Optimisation
 from lowres.trial import Record, Trial
+from lowres.world import questions, wording
 
 pytestmark = pytest.mark.usefixtures("general_pool", "results")
 
@@ -398,6 +400,15 @@ def test_a_world_model_is_one_per_seed(in_the_world: dict[str, Any]):
 @pytest.mark.parametrize("task", ["world-telling-2", "world-question"])
 def test_the_general_data_of_a_task_of_the_world_are_the_worlds(task: str):
     assert pool.general_pool(task) == world.world_pool()
+
+
+def test_the_anchor_of_telling_consists_of_words_that_pretraining_shows():
+    """An anchor of words that a model has never met would be noise before every input."""
+    shown = {word for texts in wording.INSTRUCTIONS.values() for text in texts for word in text.split()}
+    random = Random(1)
+    for draw in questions.DRAWS.values():
+        shown.update(word for _ in range(1_000) for word in draw(random).prompt.split())
+    assert set(load_task("world-telling-1").instruction.split()) <= shown
 
 
 def test_planned_updates_are_those_of_the_draw(in_the_world: dict[str, Any], monkeypatch: pytest.MonkeyPatch):
