@@ -21,13 +21,13 @@ import pytest
 import tiny
 import torch
 
-from lowres import cli, engine, ledger, models
+from lowres import cli, engine, ledger, models, published
 from lowres.data import load_task
 from lowres.engine import planning, pool, tables, verification
 from lowres.ledger import Ledger
 from lowres.params import InputError
 from lowres.train import Optimisation
-from lowres.trial import Evaluation, Recipe, Record, Stage, Trial, draw
+from lowres.trial import Evaluation, Recipe, Record, Stage, Trial, code_fingerprint, draw
 from lowres.tuners import Full, LoRA
 
 PATIENCE = 120.0  # seconds; the machine may be busy
@@ -413,7 +413,7 @@ def test_planned_tokens_are_those_of_training(sweep: list[Trial], general_pool: 
 def test_verifying_on_the_same_machine_is_exact_and_kept(sweep: list[Trial], results: Path, tmp_path: Path):
     kept = Ledger(tmp_path / "ledger")
     engine.run(sweep[:3], kept, progress=False)
-    ledger.publish(kept, "tell")
+    published.publish(kept, "tell")
     other = Ledger(tmp_path / "other")
     text, agrees = engine.verify("tell", 2, other, random_seed=0)
     assert agrees
@@ -421,7 +421,7 @@ def test_verifying_on_the_same_machine_is_exact_and_kept(sweep: list[Trial], res
     assert "differs" not in text
     assert len(other.records("tell")) == 2
     seen = verification.read_verification("tell")
-    assert seen["code"] == ledger.code_fingerprint()
+    assert seen["code"] == code_fingerprint()
     assert {row["agreement"] for row in seen["comparisons"]} == {"exact"}
     assert engine.verify("tell", 99, other, random_seed=0)[1]
 
@@ -429,7 +429,7 @@ def test_verifying_on_the_same_machine_is_exact_and_kept(sweep: list[Trial], res
 def test_verifying_takes_the_threads_of_the_record(sweep: list[Trial], results: Path, tmp_path: Path):
     (record,) = engine.run(sweep[:1], Ledger(tmp_path / "ledger"), progress=False)
     before = torch.get_num_threads()
-    ledger.write_published("tell", [replace(record, provenance={**record.provenance, "threads": str(before + 1)})])
+    published.write_shard("tell", [replace(record, provenance={**record.provenance, "threads": str(before + 1)})])
     other = Ledger(tmp_path / "other")
     engine.verify("tell", 1, other)
     assert [again.provenance["threads"] for again in other.records("tell")] == [str(before + 1)]
@@ -440,7 +440,7 @@ def test_a_tampered_record_differs(sweep: list[Trial], results: Path, tmp_path: 
     (record,) = engine.run(sweep[:1], Ledger(tmp_path / "ledger"), progress=False)
     nll = record.outcomes["task"]["target_nll"]
     better = {**record.outcomes, "task": {**record.outcomes["task"], "target_nll": [value - 1 for value in nll]}}
-    ledger.write_published("tell", [replace(record, outcomes=better)])
+    published.write_shard("tell", [replace(record, outcomes=better)])
     text, agrees = engine.verify("tell", 1, Ledger(tmp_path / "ledger"))
     assert not agrees
     rows = {line.split()[3]: line.split()[-1] for line in text.splitlines()[1:5]}

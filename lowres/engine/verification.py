@@ -7,15 +7,14 @@ import json
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from lowres import world
 from lowres.engine.tables import aligned
-from lowres.ledger import Ledger, read_published, write_atomically
+from lowres.ledger import Ledger, write_atomically
 from lowres.params import InputError
-from lowres.places import RESULTS
 from lowres.provenance import provenance
+from lowres.published import as_published, read_published, verification_file
 from lowres.trial import Record, code_fingerprint, trial_from
 from lowres.trial import run as run_trial
 
@@ -43,7 +42,7 @@ def verify(study: str, sample: int, ledger: Ledger, random_seed: int | None = No
     one (relative for likelihoods), since another processor or library adds numbers in another order and a greedy answer
     may flip. So does another number of threads, hence that of the record is taken. A world model is pretrained anew on
     every machine, on another processor as another model: there what is not equal says nothing. What was seen is kept in
-    results/STUDY-verified.json: it re-certifies records made by older code. The re-run records go into the ledger.
+    results/STUDY/verified.json: it re-certifies records made by older code. The re-run records go into the ledger.
 
     Raises:
         InputError: nothing is published for the study.
@@ -75,7 +74,8 @@ def _threads_of(record: Record) -> Iterator[None]:
 
 
 def compare(record: Record, again: Record) -> list[Comparison]:
-    """Every outcome of two records of the same trial."""
+    """Every outcome of two records of the same trial, both with as many digits as are published."""
+    record, again = as_published(record), as_published(again)
     rows, other_model = [], _pretrained_elsewhere(record, again)
     for where, measures in record.outcomes.items():
         for measure, recorded in measures.items():
@@ -119,11 +119,6 @@ def as_text(comparisons: Sequence[Comparison]) -> str:
     return f"{aligned(rows)}\n\nTolerance of a mean: {TOLERANCE}.{why}"
 
 
-def verification_file(study: str) -> Path:
-    """Where the last verification of a study is kept."""
-    return RESULTS / f"{study}-verified.json"
-
-
 def read_verification(study: str) -> dict[str, Any]:
     """The last verification: its date, hardware, code and comparisons; empty if there was none."""
     path = verification_file(study)
@@ -137,5 +132,6 @@ def _keep(study: str, comparisons: Sequence[Comparison]) -> None:
         "tolerance": TOLERANCE,
         "comparisons": [asdict(row) for row in comparisons],
     }
-    RESULTS.mkdir(exist_ok=True)
-    write_atomically(verification_file(study), json.dumps(kept, indent=1, sort_keys=True).encode())
+    path = verification_file(study)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, json.dumps(kept, indent=1, sort_keys=True).encode())

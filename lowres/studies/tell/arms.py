@@ -222,7 +222,7 @@ def learning_rates(params: Params, tuned: Sequence[Record] = ()) -> dict[str, fl
     if len(candidates) == 1:
         return dict.fromkeys(FAMILIES, candidates[0])
     if not tuned and not candidates:
-        from lowres.ledger import read_published
+        from lowres.published import read_published
 
         tuned = [record for record in read_published("tell") if _is_tuning_for(params, record)]
     return chosen_rates(tuned)
