@@ -1,5 +1,6 @@
 # make book [TIER=smoke|laptop|gpu]   run every study, then build the pages
-# make test                          style, types, tests
+# make test                          style, types, golden trials and what they cover, tests
+# make golden                        record the golden trials anew, once RESULT_VERSION says that results moved
 # make parity                        score items by lm-evaluation-harness and here, record both for the tests
 # make bench                         speed and memory beside the peers, into results/bench.json
 # make bench-tuners                  what each tuner costs in training and in use, into results/bench_tuners.json
@@ -16,7 +17,7 @@ endif
 BIN := $(ENV)/bin
 INSTALLED := $(ENV)/.lowres-installed
 
-.PHONY: book test parity bench bench-tuners composition clean
+.PHONY: book test golden parity bench bench-tuners composition clean
 
 book: $(INSTALLED)
 	@$(BIN)/lowres book --tier $(TIER)
@@ -24,7 +25,13 @@ book: $(INSTALLED)
 test: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/mypy lowres
-	$(BIN)/pytest
+	$(BIN)/coverage run -m pytest tests/test_golden.py
+	$(BIN)/coverage report
+	$(BIN)/pytest --ignore tests/test_golden.py
+
+# What results are recorded as in tests/golden/, after RESULT_VERSION was raised because they moved.
+golden: $(INSTALLED)
+	$(BIN)/python -m tests.golden --write
 
 # Minutes to an hour each, on a quiet machine; the peers live in a folder of their own.
 parity: $(INSTALLED) .peers/.installed
@@ -45,7 +52,7 @@ composition: $(INSTALLED)
 
 # The ledger (_ledger) stays: its records may have taken hours.
 clean:
-	rm -rf _build .mypy_cache .pytest_cache .ruff_cache *.egg-info
+	rm -rf _build .coverage .mypy_cache .pytest_cache .ruff_cache *.egg-info
 
 # The second call leaves out what some packages demand but the book does not use: requirements-nodeps.txt says what.
 $(INSTALLED): requirements.txt requirements-nodeps.txt constraints.txt pyproject.toml | $(BIN)/python

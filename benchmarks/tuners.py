@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from benchmarks import saving
 from benchmarks.__main__ import machine
 from benchmarks.rows import growth
 from lowres import models, tuners
@@ -32,7 +33,6 @@ from lowres.studies.loreft import bench
 from lowres.studies.loreft.arms import ARMS
 from lowres.studies.loreft.params import MAIN
 from lowres.train import Optimisation, TrainingLog, train
-from lowres.tuners import saving
 
 MODEL, TASK = "smollm2-135m-instruct", "siqa-csqa"
 UPDATES, PROMPT, NEW = 3, 128, 32

@@ -88,7 +88,7 @@ def _run(options: argparse.Namespace) -> int:
 
     how = {"workers": workers, "fresh": options.fresh, "progress": sys.stderr.isatty()}
     records = studies.execute(study, params, Ledger(options.ledger), **how)
-    print(engine.table(records))
+    print("\n".join([engine.table(records), *studies.left_out(study, params)]))
     failed = [record for record in records if record.status == "failed"]
     if not failed:
         return OK
@@ -103,7 +103,8 @@ def _plan(options: argparse.Namespace) -> int:
 
     ledger = Ledger(options.ledger)
     own = getattr(study, "plan", None)  # a study of models that nobody should load for a plan counts by itself
-    print(own(params, ledger) if own else engine.plan(studies.planned(study, params, ledger), ledger))
+    planned = own(params, ledger) if own else engine.plan(studies.planned(study, params, ledger), ledger)
+    print("\n".join([planned, *studies.left_out(study, params)]))
     return OK
 
 
@@ -121,7 +122,7 @@ def _params(options: argparse.Namespace) -> int:
 
 def _tuners(options: argparse.Namespace) -> int:
     (chosen,) = _checked(options, _chosen_tuners)
-    from lowres.tuners import counting
+    from lowres import counting
 
     print(counting.table(options.model, counting.count(options.model, chosen), options.tuner is not None))
     return OK
@@ -170,7 +171,7 @@ def _book(options: argparse.Namespace) -> int:
 def _pretrain(options: argparse.Namespace) -> int:
     (names,) = _checked(options, _world_models)
     from lowres import models
-    from lowres.world.report import levels_table
+    from lowres.levels import levels_table
 
     with_seconds = [(name, *models.pretrained(name)) for name in names]
     print(levels_table(with_seconds))

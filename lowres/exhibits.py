@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from lowres.data import METRICS
 from lowres.markup import Shown, shown_table, shown_text
 from lowres.params import literal
 
@@ -17,27 +19,19 @@ if TYPE_CHECKING:
     from lowres.engine.verification import Comparison
     from lowres.stats import Effect
     from lowres.studies import Deviation, Gathered, Where
-    from lowres.trial import Record
+    from lowres.trial import Record, Trial
 
 
 Name = TypeVar("Name", bound=Hashable)
 
 IN_CHAT = "-chat"  # ends the name of a probe that is asked in the chat format
 BARS = "95 % intervals over seeds and items"
-METRICS = {
-    "token_f1": "token F1",
-    "exact_match": "exact match",
-    "rouge_l": "ROUGE-L",
-    "accuracy": "accuracy",
-    "number": "share of right numbers",
-    "constraint": "share of met constraints",
-}
 COST = ("Trials", "Seconds each", "of which training", "Tokens/s in training", "Peak memory")
 
 
 def measure(where: Where) -> str:
     """The name of a task's measure."""
-    return METRICS.get(where.metric, where.metric)
+    return METRICS[where.metric]
 
 
 def average(values: Iterable[float]) -> float:
@@ -198,20 +192,33 @@ def origin(study: str, evidence: Gathered) -> Shown:
     if dates:
         when = f", made on {dates[0]}" if dates[0] == dates[-1] else f", made between {dates[0]} and {dates[-1]}"
     count = "All" if stale == len(records) else str(stale)
-    older = f" {count} of them were made by older code.{_rerun(study)}" if stale else ""
+    older = f" {count} of them were made by another version of the code than today's." if stale else ""
+    changed = sum(map(data_changed, records))
+    older += f" The data of {changed} have changed since: run today, they would be other trials." if changed else ""
     rest = f" {others} more are tries of learning rates, or were made in another way." if others > 0 else ""
     return shown_text(f"The evidence below rests on {len(records)} records {source}{when}.{older}{rest}")
 
 
-def _rerun(study: str) -> str:
-    """What became of published trials that were run again by the code of today, or how to do that."""
-    from lowres.engine.verification import read_verification
-    from lowres.trial import code_fingerprint
+def data_changed(record: Record) -> bool:
+    """Whether a trial would read other data today; False where its data are not on this machine."""
+    from lowres.params import InputError
+    from lowres.trial import trial_from
 
-    kept = read_verification(study)
-    if kept.get("code") != code_fingerprint():
-        return f" The command lowres verify {study} runs some again."
-    return f" Some, drawn at random, were run again by the code of today: {_agreement(kept)}."
+    try:
+        return _data_today(trial_from({**record.trial, **_WITHOUT_DATA})) != record.fingerprints["data"]
+    except InputError:
+        return False
+
+
+_WITHOUT_DATA = {"study": "", "arm": "", "model": "", "tuner": None, "seed": 0}
+
+
+@lru_cache(maxsize=1000)
+def _data_today(trial: Trial) -> str:
+    """Remembered, since many trials of a page read the same data."""
+    from lowres.trial import data_fingerprint
+
+    return data_fingerprint(trial)
 
 
 def _agreement(kept: Mapping[str, Any]) -> str:
@@ -266,24 +273,16 @@ def _agreements(rows: Sequence[Comparison]) -> str:
     return ", ".join(f"{count} {word}" for word, count in Counter(row.agreement for row in rows).most_common())
 
 
-WHY_ANOTHER = (
-    "A world model is pretrained anew on every machine; on another processor than that of the record it comes out as "
-    "another model, as with another seed, and what it answers says nothing about the code."
-)
-
-
 def verification(study: str) -> Shown:
     """The last verification of published records."""
-    from lowres.engine.verification import ANOTHER_MODEL, read_verification
+    from lowres.engine.verification import read_verification
 
     kept = read_verification(study)
     if not kept:
         text = f"No published record has been verified on another machine yet: lowres verify {study} does it."
         return shown_text(text)
     where = kept["provenance"]
-    said = f"Last verified on {where['date']} ({where['hardware']}): {_agreement(kept)}."
-    other = any(row["agreement"] == ANOTHER_MODEL for row in kept["comparisons"])
-    return shown_text(f"{said} {WHY_ANOTHER}" if other else said)
+    return shown_text(f"Last verified on {where['date']} ({where['hardware']}): {_agreement(kept)}.")
 
 
 def deviations(listed: Sequence[Deviation]) -> Shown:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -44,6 +45,27 @@ def frozen_blocks(model: nn.Module) -> int:
     return 0 if any(drops) else lowest
 
 
+@dataclass(frozen=True)
+class Passed:
+    """The frozen blocks in one pass over packed rows, in the order in which they stand there.
+
+    Of each row all tokens but the last, which predicts nothing, are packed.
+    """
+
+    blocks: int
+    rows: Sequence[Any]
+    kept: dict[Any, torch.Tensor]
+
+    def known(self) -> torch.Tensor | None:
+        """What the last frozen block gives, [tokens, width], where it was kept for every row."""
+        return torch.cat([self.kept[row] for row in self.rows]) if all(row in self.kept for row in self.rows) else None
+
+    def keep(self, hidden: torch.Tensor) -> None:
+        """Keep what the last frozen block gave, [tokens, width]."""
+        apart = hidden.detach().split([len(row.ids) - 1 for row in self.rows])
+        self.kept.update(zip(self.rows, (states.clone() for states in apart), strict=True))
+
+
 class FrozenBeginning:
     """Keeps the output of the last frozen block, per example."""
 
@@ -54,6 +76,10 @@ class FrozenBeginning:
         worth = count >= FEWEST and len(different) < len(sequence) and size <= MOST_BYTES
         self.blocks = list(blocks_of(base)[1][:count]) if worth else []
         self._kept: dict[Encoded, torch.Tensor] = {}
+
+    def packed(self, rows: Sequence[Any]) -> Passed | None:
+        """For a pass over packed rows (see `lowres.fast`)."""
+        return Passed(len(self.blocks), rows, self._kept) if self.blocks else None
 
     @contextlib.contextmanager
     def reading(self, rows: Sequence[Encoded]) -> Iterator[None]:

@@ -19,7 +19,7 @@ from typing import IO
 
 from lowres.params import InputError
 from lowres.places import ledger_folder
-from lowres.trial import Record, code_fingerprint, from_dict
+from lowres.trial import RESULT_VERSION, Record, from_dict
 
 
 class Ledger:
@@ -152,19 +152,19 @@ def _checksum(body: str) -> str:
 
 
 def is_stale(record: Record) -> bool:
-    """Made by other code than today's."""
-    return record.fingerprints["code"] != code_fingerprint()
+    """Made by another version than today's."""
+    return record.version != RESULT_VERSION
 
 
 def describe(ledger: Ledger, study: str | None) -> str:
-    """What is in the ledger, per study: done, failed (with errors), made by older code, quarantined."""
+    """What is in the ledger, per study: done, failed (with errors), made by another version, quarantined."""
     records = ledger.records(study)
     lines = [f"Ledger {ledger.folder}: {len(records)} records"]
     for name in sorted({record.trial["study"] for record in records}):
         mine = [record for record in records if record.trial["study"] == name]
         states = Counter(record.status for record in mine)
         stale = sum(map(is_stale, mine))
-        lines.append(f"  {name}: {states['done']} done, {states['failed']} failed, {stale} made by older code")
+        lines.append(f"  {name}: {states['done']} done, {states['failed']} failed, {stale} made by another version")
         for record in mine:
             if record.status == "failed":
                 lines.append(

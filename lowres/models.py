@@ -26,9 +26,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lowres import world
+from lowres import machine, world
 from lowres.params import InputError
-from lowres.syntax import source_fingerprint
 
 if TYPE_CHECKING:
     import torch
@@ -203,8 +202,8 @@ def _digest(paths: Sequence[Path]) -> str:
 def fingerprint(name: str) -> str:
     """Sixteen hex digits over the weights and tokenizer of a model, read anew when a file of it changes.
 
-    That of a world model covers what determines its weights, its name, its size and the code of `lowres.world`, so that
-    it is known before the model is pretrained.
+    That of a world model covers what determines its weights, its name, its size and WORLD_VERSION, so that it is known
+    before the model is pretrained.
 
     Raises:
         InputError: unknown name, or a Hub model that is not on this machine and cannot be fetched.
@@ -216,7 +215,7 @@ def fingerprint(name: str) -> str:
         return _digest(_pieces(name))
     if _is_world(name):
         model = _world_model(name)
-        return hashlib.sha256(f"{model.name}/{model.dimensions}/{_world_code()}".encode()).hexdigest()[:16]
+        return hashlib.sha256(f"{model.name}/{model.dimensions}/{world.WORLD_VERSION}".encode()).hexdigest()[:16]
     folder = _local_folder(name)
     suffixes = {".safetensors", ".bin", ".json", ".model", ".txt", ".jinja"}
     return _digest([path for path in folder.iterdir() if path.suffix in suffixes])
@@ -287,11 +286,12 @@ def _world_model(name: str) -> world.WorldModel:
     return parsed
 
 
-@functools.cache
-def _world_code() -> str:
-    """The code of the world but for the table of sizes."""
-    folder = Path(world.__file__).parent
-    return source_fingerprint(folder, sorted(path.name for path in folder.glob("*.py") if path.name != "sizes.py"))
+def is_exact(name: str) -> bool:
+    """Whether a model computes the same on every machine: on a CPU, with one thread, in exact arithmetic."""
+    if not _is_world(name):
+        return False
+    parsed = world.parse(name)
+    return isinstance(parsed, world.WorldModel) and parsed.exact
 
 
 def pretrained(name: str) -> tuple[Path, float | None]:
@@ -320,7 +320,7 @@ def _world_folder(name: str) -> Path:
         place.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(f"{place}.lock") if os.access(place.parent, os.W_OK) else contextlib.nullcontext()
     with lock:
-        return _kept(place.name, lambda folder: pretrain(model, folder, base))
+        return _kept(place.name, lambda folder: machine.perform(model.exact, pretrain, model, folder, base))
 
 
 def _convert(name: str, folder: Path) -> None:
@@ -366,17 +366,17 @@ def load(name: str, precision: str = "auto", device: str = "auto") -> LanguageMo
 
     Args:
         precision: "fp32", "bf16" (matrix products in bfloat16, trained weights stay fp32) or "auto" (what the
-            processor is made for).
-        device: "cpu", "cuda", "cuda:1" or "auto" (a GPU where there is one).
+            processor is made for; fp32 for world models).
+        device: "cpu", "cuda", "cuda:1" or "auto" (a GPU where there is one, but for world models that compute alike on
+            every machine).
 
     Raises:
         InputError: unknown name, missing files, unknown precision.
     """
     if precision not in PRECISIONS:
         raise InputError(f"unknown precision {precision!r}; allowed: {', '.join(PRECISIONS)}")
-    chosen = choose_device(device)
-    autocast = chosen_precision(chosen) == "bf16" if precision == "auto" else precision == "bf16"
-    return _load(name, fingerprint(name), chosen, autocast)
+    chosen = device_for(name) if device == "auto" else choose_device(device)
+    return _load(name, fingerprint(name), chosen, resolved_precision(name, precision, chosen) == "bf16")
 
 
 @functools.lru_cache(maxsize=1)
@@ -432,6 +432,18 @@ def choose_device(device: str = "auto") -> str:
     return device
 
 
+def device_for(name: str) -> str:
+    """Where a model is run when nobody says: on the GPU where there is one, or on the CPU."""
+    return "cuda" if machine.has_gpu() and not is_exact(name) else "cpu"
+
+
+def resolved_precision(name: str, precision: str, device: str) -> str:
+    """The number format of a model. World models are so small that fp32 is the faster one: the casts would take longer."""
+    if precision != "auto":
+        return precision
+    return "fp32" if _is_world(name) else chosen_precision(device)
+
+
 @functools.cache
 def chosen_precision(device: str) -> str:
     """bf16 where the processor multiplies it by instructions of its own, else fp32.
@@ -439,12 +451,11 @@ def chosen_precision(device: str) -> str:
     Without them some CPUs take ten times as long as in fp32. The choice is looked up and not timed: on a busy machine a
     timing comes out the other way now and then, and records in two number formats cannot be compared.
     """
+    if device == "cpu":
+        return "bf16" if machine.instructions().intersection(BF16_INSTRUCTIONS) else "fp32"
     import torch
 
-    if device != "cpu":
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    known = torch.cpu.get_capabilities()
-    return "bf16" if any(known.get(name) for name in BF16_INSTRUCTIONS) else "fp32"
+    return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
 
 
 # --- the model's format ----------------------------------------------------------------------------------------------

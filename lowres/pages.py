@@ -12,22 +12,12 @@ from pathlib import Path
 from types import ModuleType
 
 from lowres import book, studies
+from lowres.data import METRICS
 from lowres.params import InputError, ParameterRow, describe, literal
 
 VERDICTS = Path("_build/verdicts")
 REMEMBERED = Path("_build/generated")
-MEASURES = {
-    "token_f1": "token F1",
-    "exact_match": "exact match",
-    "rouge_l": "ROUGE-L",
-    "rouge_1": "ROUGE-1",
-    "bleu": "BLEU",
-    "sari": "SARI",
-    "number": "number",
-    "constraint": "form is met",
-    "accuracy": "accuracy",
-    "nll": "nats per token",
-}
+MEASURES = {**METRICS, "nll": "nats per token"}
 
 
 class Raw(str):
@@ -202,9 +192,8 @@ def _whole(number: int) -> str:
 
 @_remembered
 def _tuners(_: Path) -> str:
-    from lowres import tuners
+    from lowres import counting, tuners
     from lowres.models import model_names
-    from lowres.tuners import counting
 
     counts = counting.count(model_names()[0], [tuners.make(name) for name in tuners.tuner_names()])
     rows = [

@@ -10,9 +10,15 @@ import subprocess
 from importlib import metadata
 from pathlib import Path
 
+from lowres import machine
 from lowres.models import LanguageModel
+from lowres.syntax import source_fingerprint
 
 PACKAGE = Path(__file__).parent
+RECORD_MAKING = (  # what RESULT_VERSION stands for
+    *("trial.py", "machine.py", "train.py", "precision.py", "attention.py", "frozen.py"),
+    *("evaluate", "tuners", "models.py", "data", "world"),
+)
 
 
 def provenance(language_model: LanguageModel | None) -> dict[str, str]:
@@ -22,6 +28,7 @@ def provenance(language_model: LanguageModel | None) -> dict[str, str]:
     facts: dict[str, str] = {
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "commit": commit(),
+        "code": code_fingerprint(),
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "hardware": hardware(),
@@ -30,9 +37,16 @@ def provenance(language_model: LanguageModel | None) -> dict[str, str]:
     if language_model is not None:
         facts["device"] = language_model.device.type
         facts["precision"] = "bf16" if language_model.autocast else "fp32"
+        facts["arithmetic"] = machine.proof()
     for package in ("torch", "transformers", "peft", "numpy"):
         facts[package] = metadata.version(package)
     return facts
+
+
+@functools.cache
+def code_fingerprint() -> str:
+    """Hash over the code that makes records, without comments and docstrings."""
+    return source_fingerprint(PACKAGE, RECORD_MAKING)
 
 
 @functools.cache

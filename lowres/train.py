@@ -6,6 +6,7 @@
 - Rows are padded on the right and need no attention mask: with causal attention nothing real looks at the padding. (An
   encoder looks both ways and gets a mask.)
 - Blocks below the lowest trained one are computed once per example, not once per epoch (`lowres.frozen`).
+- A decoder of the Llama family on a CPU is computed by `lowres.fast`, without padding; everything else as said here.
 - AdamW, linear warm-up then linear decay to zero, gradient clipping. A loss that is not finite stops the trial.
 """
 
@@ -14,7 +15,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from lowres import fast
 from lowres.attention import short_attention
 from lowres.frozen import FrozenBeginning
 from lowres.models import Encoded, LanguageModel, inner_model, logits_only_at, precision_context
@@ -104,10 +106,10 @@ def train(
     model.train()
     beginning = FrozenBeginning(model, _seen(sequence, steps, optimisation))
     progress = tqdm(total=steps, desc=title or "train", unit="step", leave=False, mininterval=1.0)
-    with progress as bar, short_attention(inner_model(model)), cast_once(model, language_model, training=True):
+    with progress as bar, _gradients(model, language_model, beginning) as accumulate:
         for step in range(steps):
             batch = _batch(sequence, step, optimisation)
-            loss = _accumulate(model, language_model, batch, beginning)
+            loss = accumulate(batch)
             norm = float(nn.utils.clip_grad_norm_(trained, optimisation.clip))
             if not (math.isfinite(loss) and math.isfinite(norm)):
                 raise Diverged(
@@ -157,6 +159,19 @@ def _batch(sequence: Sequence[Encoded], step: int, optimisation: Optimisation) -
 def _seen(sequence: Sequence[Encoded], steps: int, optimisation: Optimisation) -> list[Encoded]:
     """Every example that the updates will see, as often as they see it."""
     return [row for step in range(steps) for row in _batch(sequence, step, optimisation)]
+
+
+@contextlib.contextmanager
+def _gradients(
+    model: nn.Module, language_model: LanguageModel, beginning: FrozenBeginning
+) -> Iterator[Callable[[Sequence[Encoded]], float]]:
+    """What adds the gradient of a batch's mean target loss, and returns that loss in nats per token."""
+    if fast.supports(model):
+        decoder = fast.Decoder(model, language_model.autocast)
+        yield lambda batch: decoder.accumulate(batch, beginning)
+        return
+    with short_attention(inner_model(model)), cast_once(model, language_model, training=True):
+        yield lambda batch: _accumulate(model, language_model, batch, beginning)
 
 
 def _accumulate(

@@ -1,8 +1,9 @@
 """Trial -> Record: the pure function that everything runs.
 
 A trial is deterministic in its spec: the subset draw, the shuffle and the initialisation have seeds of their own, all
-derived from the trial's seed. Its key is a hash of the spec and of everything that can change its result: data, model,
-and the code of the modules below.
+derived from the trial's seed. Its key is a hash of the spec and of everything that can change its result: the content
+of data and model, RESULT_VERSION, and what of the machine counts. World models compute alike on every machine (see
+`lowres.machine`), so for them that is nothing.
 """
 
 from __future__ import annotations
@@ -16,34 +17,22 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
-from lowres import models, tuners
+from lowres import machine, models, tuners
 from lowres.data import Example, Probe, Task, TaskOptions, general_pool, load_probe, load_task, rationales
 from lowres.data.mixing import mix, random_labels, take_examples, take_tokens
 from lowres.models import Encoded, LanguageModel
 from lowres.params import InputError
+from lowres.prompt import with_anchor
 from lowres.provenance import provenance
-from lowres.syntax import source_fingerprint
+from lowres.room import answer_room
 from lowres.train import NO_TRAINING, Optimisation, TrainingLog, train
 from lowres.tuners import Tuner
 
-PACKAGE = Path(__file__).parent
-RESULT_MODULES = (  # how tasks, probes and world models are made is not among them: their content is in the key
-    "data/mixing.py",
-    "data/rationales.py",
-    "models.py",
-    "tuners",
-    "precision.py",
-    "attention.py",
-    "frozen.py",
-    "train.py",
-    "evaluate",
-    "trial.py",
-)
+RESULT_VERSION = 2  # raised whenever some trial gives another result than before, which the golden trials tell
 ANCHORS = ("none", "hand-written", "model-written")
-ADDED_LATER = ("task_examples", "pool", "rationale", "rationales")  # of a recipe: at their defaults not in a spec
+ADDED_LATER = ("task_examples", "pool", "rationale", "rationales", "general")  # of a recipe: not in a spec at defaults
 SCHEMA = 1
 
 
@@ -55,6 +44,7 @@ class Recipe:
     the same examples differently have the same budget; `task_examples` is a budget in examples in their place. `shots`
     training examples stand in the prompt (in-context). Only the first `pool` training examples (0: all) are drawn from.
     `rationale` says what is done with the rationales of the file `rationales` (see `lowres.data.rationales`).
+    `general` is a form of the general pool; for tasks of the world there are those of `lowres.world.POOLS`.
     """
 
     task_tokens: int = 0
@@ -67,6 +57,7 @@ class Recipe:
     pool: int = 0
     rationale: str = "none"
     rationales: str = ""
+    general: str = "usual"
 
 
 @dataclass(frozen=True)
@@ -136,7 +127,8 @@ class Trial:
             "spec": spec,
             "data": data_fingerprint(self),
             "model": models.fingerprint(self.model),
-            "code": code_fingerprint(),
+            "version": str(RESULT_VERSION),
+            "machine": machine_part(self),
         }
 
     def key(self) -> str:
@@ -148,8 +140,10 @@ class Trial:
 class Record:
     """What a trial left.
 
-    `outcomes[where][measure]` holds one number per item, `where` being "task" or a probe's name; `curves` one number
-    per update; `cost` seconds, tokens, bytes; `counts` what was drawn, dropped or cut; `texts` generated answers.
+    `fingerprints` are those of data and model, and the version of the results; records of the first edition have in its
+    place that of their code. `outcomes[where][measure]` holds one number per item, `where` being "task" or a probe's
+    name; `curves` one number per update; `cost` seconds, tokens, bytes; `counts` what was drawn, dropped or cut;
+    `texts` generated answers.
     """
 
     key: str
@@ -164,6 +158,11 @@ class Record:
     provenance: dict[str, str] = field(default_factory=dict)
     error: str = ""
     schema: int = SCHEMA
+
+    @property
+    def version(self) -> int:
+        """The RESULT_VERSION that it was made by."""
+        return int(self.fingerprints.get("version", 1))
 
     def mean(self, where: str, measure: str) -> float:
         """Mean of an outcome over its items."""
@@ -194,7 +193,7 @@ def data_fingerprint(trial: Trial) -> str:
         task = load_task(stage.task, stage.options)
         parts += [task.instruction, *(_fingerprint(task, split) for split in ("train", stage.evaluation.split))]
         parts += [_rationale_fingerprint(stage, task)] if stage.recipe.rationale != "none" else []
-        parts += [_pool_fingerprint(stage.task)] if stage.recipe.general_tokens else []
+        parts += [_pool_fingerprint(stage.task, stage.recipe.general)] if stage.recipe.general_tokens else []
     return _hash(parts + [_fingerprint(load_probe(name)) for name in trial.evaluation.probes])
 
 
@@ -218,26 +217,37 @@ def _evaluated(trial: Trial, task: Task) -> tuple[Example, ...]:
 
 
 @functools.cache
-def _pool_fingerprint(task: str) -> str:
-    return _hash([[example.prompt, example.target] for example in general_pool(task)])
+def _pool_fingerprint(task: str, form: str) -> str:
+    return _hash([[example.prompt, example.target] for example in general_pool(task, form)])
 
 
-@functools.cache
-def code_fingerprint() -> str:
-    """Hash over the modules that can change a result. Comments and docstrings cannot, so they do not count."""
-    return source_fingerprint(PACKAGE, RESULT_MODULES)
+def machine_part(trial: Trial) -> dict[str, str]:
+    """What of the machine can change the result: number format, arithmetic, and unless exact device and threads.
+
+    Two processors may still add in another order: that makes no other trial.
+    """
+    exact, device = models.is_exact(trial.model), models.device_for(trial.model)
+    found = {"precision": models.resolved_precision(trial.model, trial.precision, device)}
+    found["arithmetic"] = machine.arithmetic(exact)
+    if not exact:
+        found |= {"device": device, **({"threads": str(machine.threads())} if device == "cpu" else {})}
+    return found
 
 
 # --- running ---------------------------------------------------------------------------------------------------------
 
 
 def run(trial: Trial, device: str = "auto") -> Record:
-    """Train and evaluate. Deterministic in the spec on one machine and thread count; never writes anything.
+    """Train and evaluate; never writes anything. The same key gives the same outcomes.
 
     Raises:
         InputError: the spec asks for what the data or the model do not have.
         Diverged: the loss stopped being finite.
     """
+    return machine.perform(models.is_exact(trial.model), _run, trial, device)
+
+
+def _run(trial: Trial, device: str) -> Record:
     import torch
 
     started, key, origin = time.perf_counter(), trial.key(), fingerprints(trial)
@@ -306,25 +316,10 @@ class Subject:
         return tuners.finish(self.tuned) if last else tuners.inner(self.tuned)
 
 
-def failed(trial: Trial, error: BaseException | str) -> Record:
-    """The record of a trial that ended in an error."""
-    text = error if isinstance(error, str) else f"{type(error).__name__}: {explain(error)}"
-    return Record(trial.key(), "failed", trial.spec(), fingerprints(trial), provenance=provenance(None), error=text)
-
-
-def explain(error: BaseException) -> str:
-    """An error's text; for lack of memory, what to lower."""
-    text = str(error)
-    if isinstance(error, MemoryError) or "out of memory" in text.lower() or "can't allocate memory" in text.lower():
-        first = text.splitlines()[0] if text else "out of memory"
-        return f"{first}. Lower batch_size, the task's prompt length or --workers, or take a smaller model."
-    return text
-
-
 def fingerprints(trial: Trial) -> dict[str, str]:
-    """What the result depended on besides the spec: data, model, code."""
+    """What the result depended on besides spec and machine: data, model, version."""
     identity = trial.identity()
-    return {name: identity[name] for name in ("data", "model", "code")}
+    return {name: identity[name] for name in ("data", "model", "version")}
 
 
 def draw(trial: Trial, task: Task, language_model: LanguageModel) -> tuple[tuple[Example, ...], tuple[Example, ...]]:
@@ -341,7 +336,7 @@ def draw(trial: Trial, task: Task, language_model: LanguageModel) -> tuple[tuple
         chosen = random_labels(chosen, derived_seed(trial.seed, "labels"))
     general: tuple[Example, ...] = ()
     if recipe.general_tokens:
-        pool = general_pool(trial.task)
+        pool = general_pool(trial.task, recipe.general)
         general = take_tokens(
             pool, recipe.general_tokens, count, derived_seed(trial.seed, "general"), "the general pool"
         )
@@ -400,8 +395,6 @@ def _examples_shown(task: Task, count: int, seed: int) -> Sequence[Example]:
 
 def _tune(trial: Trial, subject: Subject, anchor: str, task: Task) -> tuple[TrainingLog, dict[str, int]]:
     """Train the subject on one stage; returns the log, and what was drawn and dropped."""
-    from lowres.evaluate import with_anchor
-
     assert trial.optimisation is not None
     language_model = subject.language_model
     count = token_counter(language_model)
@@ -463,10 +456,8 @@ def reason(
 
 def _fitting(task: Task, example: Example, text: str, language_model: LanguageModel, anchor: str) -> str:
     """As much of the end of a rationale as the context holds beside anchor, input and answer."""
-    from lowres.evaluate import with_anchor
-
     tokenizer, answer = language_model.tokenizer, 1 + len(language_model.tokenizer(example.target).input_ids)
-    room = language_model.context - max(task.max_new_tokens, answer)
+    room = language_model.context - max(answer_room(task, language_model), answer)
     while text:
         whole = with_anchor(anchor, rationales.with_reasoning(task.name, example, text).prompt)
         surplus = len(models.prompt_ids(language_model, whole)) - room
@@ -507,7 +498,16 @@ def _evaluate(
     trial: Trial, language_model: LanguageModel, model: Any, anchor: str, prefix: str, found: Findings
 ) -> None:
     """Measure a model after a stage: its task, then the probes."""
-    from lowres.evaluate import evaluate_probe, evaluate_task, judge, with_anchor
+    from lowres import fast
+
+    with fast.unchanged(model, language_model.autocast):
+        _measure(trial, language_model, model, anchor, prefix, found)
+
+
+def _measure(
+    trial: Trial, language_model: LanguageModel, model: Any, anchor: str, prefix: str, found: Findings
+) -> None:
+    from lowres.evaluate import CUT_ANSWER, evaluate_probe, evaluate_task, judge
 
     plan, task = trial.evaluation, load_task(trial.task, trial.options)
     if plan.items and trial.recipe.rationale in rationales.AS_PREDICTION:
@@ -518,7 +518,9 @@ def _evaluate(
         found.outcomes[prefix + "task"] = judge(predicted, found.texts[prefix + "task"], task.metric)
     elif plan.items:
         examples, reworded = reason(trial, task, _evaluated(trial, task), language_model, anchor, training=False)
-        outcomes, texts, cut = evaluate_task(model, language_model, examples, anchor, task.max_new_tokens, task.metric)
+        room = answer_room(task, language_model)
+        outcomes, texts, cut = evaluate_task(model, language_model, examples, anchor, room, task.metric)
+        reworded = {**reworded, "cut_answers": round(sum(outcomes.pop(CUT_ANSWER, [])))}
         found.outcomes[prefix + "task"], found.texts[prefix + "task"] = outcomes, texts
         found.counts.update({prefix + name: count for name, count in {**reworded, "cut_prompts": cut}.items()})
         read = (len(models.prompt_ids(language_model, with_anchor(anchor, example.prompt))) for example in examples)

@@ -6,6 +6,7 @@ import os
 
 # Before torch is imported, here and in child processes: sums in the same order everywhere, and no fight for the cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.update(ATEN_CPU_CAPABILITY="avx2", MKL_CBWR="COMPATIBLE", MKL_ENABLE_INSTRUCTIONS="AVX2")  # `machine.EXACT`
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
@@ -68,9 +69,10 @@ def choice_task(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture
 def general_pool(monkeypatch: pytest.MonkeyPatch) -> tuple[Any, ...]:
     """Eighty lines instead of the general pool, which takes seconds to read."""
-    from lowres import trial
+    from lowres import data, trial
 
-    monkeypatch.setattr(trial, "general_pool", lambda exclude_task="": tiny.pool())
+    for module in (data, trial):
+        monkeypatch.setattr(module, "general_pool", lambda exclude_task="", form="usual": tiny.pool())
     return tiny.pool()
 
 

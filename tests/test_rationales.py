@@ -491,7 +491,7 @@ class Clock:
 
 
 def client(url: str, clock: Clock, **changes: Any) -> Endpoint:
-    given = {"per_minute": 1e9, "retries": 3, "timeout": 5.0, **changes}
+    given = {"per_minute": 1e9, "retries": 3, "timeout": 60.0, **changes}
     return Endpoint(url, "big", 12, sleep=clock.sleep, now=clock.now, **given)
 
 

@@ -16,11 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from benchmarks import saving
 from lowres import models, tuners
 from lowres.evaluate import Item, answer, passes
 from lowres.models import LanguageModel
 from lowres.params import InputError
-from lowres.tuners import saving
 from lowres.tuners.configurations import LoReFT
 from lowres.tuners.representation import Edits, chosen_layers, edited_positions, edits_of, position_counts
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import tiny
 
-from lowres import engine, models, published, studies, trial
-from lowres.data import TaskOptions, load_task
+from lowres import engine, models, published, studies, trial, world
+from lowres.data import TaskOptions, load_task, pool
 from lowres.ledger import Ledger
 from lowres.params import InputError, from_mapping, from_strings, resolve
 from lowres.studies import tell
-from lowres.studies.tell import arms
+from lowres.studies.tell import arms, sizes
 from lowres.studies.tell.params import ARM_NAMES, Params
 from lowres.train import Optimisation
 from lowres.trial import Record, Trial
@@ -81,6 +82,8 @@ def by_arm(found: list[Trial]) -> dict[str, list[Trial]]:
         ({"batch_size": 1.5}, "batch_size must be an integer"),
         ({"metric": "meteor"}, "metric must be one of"),
         ({"anchor": "mine"}, "anchor must be one of"),
+        ({"model": "world-xs@3"}, "model must name 'world-xs@3' without its seed"),
+        ({"answer_tokens": 5}, "answer_tokens is for your own task"),
     ],
 )
 def test_wrong_and_contradictory_values_are_refused(values: dict[str, Any], words: str):
@@ -129,7 +132,8 @@ def test_what_sets_each_arm_apart(given: dict[str, Any]):
     assert recipes["tell-task-last"] == replace(recipes["tell"], order="task-last")
     assert recipes["random-labels"] == replace(recipes["tell"], labels="random")
     assert recipes["general-only"] == replace(recipes["tell"], task_tokens=0)
-    assert recipes["sft+anchor"] == recipes["sft-equal-steps"] == replace(recipes["tell"], general_tokens=0)
+    for name in ("sft+anchor", "sft-equal-steps", "sft-equal-tokens"):
+        assert recipes[name] == replace(recipes["tell"], general_tokens=0)
     assert recipes["sft"] == trial.Recipe(120)
     assert recipes["few-shot"] == trial.Recipe(anchor="hand-written", shots=3)
     assert len({one.key() for one in found.values()}) == len(found)
@@ -156,6 +160,17 @@ def test_equal_steps_are_those_of_tell(given: dict[str, Any], tmp_path: Path):
         assert updates["sft-equal-steps", seed] == updates["tell", seed] > updates["sft+anchor", seed]
 
 
+def test_equal_tokens_are_those_of_tell(given: dict[str, Any], tmp_path: Path):
+    chosen = params(given, arms=["tell", "sft-equal-tokens", "sft+anchor"], epochs=4)
+    records = engine.run(tell.trials(chosen), Ledger(tmp_path), progress=False)
+    found = {(record.trial["arm"], record.trial["seed"]): record.cost for record in records}
+    for seed in (0, 1):
+        tokens = {arm: found[arm, seed]["training_tokens"] for arm in chosen.arms or ()}
+        an_update = tokens["sft-equal-tokens"] / found["sft-equal-tokens", seed]["updates"]
+        assert abs(tokens["sft-equal-tokens"] - tokens["tell"]) < an_update
+        assert tokens["tell"] > 1.25 * tokens["sft+anchor"]
+
+
 def test_task_tokens_are_counted_exactly(given: dict[str, Any], chat_model: models.LanguageModel, tmp_path: Path):
     chosen = params(given, arms=["sft", "tell"], seeds=[1])
     records = engine.run(tell.trials(chosen), Ledger(tmp_path), progress=False)
@@ -178,10 +193,32 @@ def test_sweeps_add_budgets_to_sft_and_ratios_to_tell(given: dict[str, Any]):
     assert [one.recipe.general_tokens for one in found["tell"]] == [240, 0, 120, 480]
 
 
-def test_a_sweep_leaves_out_ratios_that_the_pool_cannot_fill(given: dict[str, Any], monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(arms, "POOL_TOKENS", 400)
-    found = tell.trials(params(given, arms=["tell"], seeds=[0], ratios=[1.0, 3.0, 4.0, 99.0]))
-    assert [one.recipe.general_tokens for one in found] == [240, 120, 360]
+def pool_tokens(chat_model: models.LanguageModel) -> int:
+    return sum(map(trial.token_counter(chat_model), tiny.pool()))
+
+
+def test_what_the_pool_cannot_fill_is_left_out_and_told(given: dict[str, Any], chat_model: models.LanguageModel):
+    total = pool_tokens(chat_model)
+    fits, large = total // 120, total // 120 + 1
+    chosen = params(given, arms=["tell"], seeds=[0], ratios=[1.0, fits, large, 99.0])
+    assert [one.recipe.general_tokens for one in tell.trials(chosen)] == [240, 120, 120 * fits]
+    assert tell.left_out(chosen) == [
+        f"left out: ratio {ratio:g} at 120 task tokens needs {120 * ratio:,} general tokens, and the pool has {total:,}"
+        for ratio in (large, 99)
+    ]
+    assert tell.left_out(params(given, ratios=[1.0])) == []
+
+
+def test_a_budget_at_which_the_pool_is_too_small_keeps_its_arms_without_general_data(
+    given: dict[str, Any], chat_model: models.LanguageModel
+):
+    ratio = pool_tokens(chat_model) / 150
+    chosen = params(given, seeds=[0], task_tokens=[100, 200], ratio=ratio, learning_rates=[1e-3, 1e-2])
+    at_200 = {one.arm for one in tell.trials(chosen) if one.recipe.task_tokens == 200}
+    assert at_200 == {"sft", "sft+anchor"}
+    assert {one.arm for one in tell.tuning(chosen) if one.recipe.task_tokens == 200} == {"tuning task-only"}
+    (told,) = tell.left_out(chosen)
+    assert "at 200 task tokens" in told
 
 
 @pytest.mark.parametrize("chosen_arms", [["sft"], ["untouched", "sft", "tell"], ["sft-equal-steps"]])
@@ -212,16 +249,16 @@ def test_an_impossible_budget_is_refused_before_anything_is_tuned(given: dict[st
 # --- learning rates --------------------------------------------------------------------------------------------------
 
 
-def test_families_share_the_count_of_tries(given: dict[str, Any]):
+def test_families_share_the_count_of_tries_at_every_budget(given: dict[str, Any]):
     chosen = params(given, learning_rates=[1e-3, 1e-2, 3e-2], task_tokens=[240, 120])
     found = by_arm(tell.tuning(chosen))
     assert set(found) == {f"tuning {family}" for family in arms.FAMILIES}
     for made in found.values():
-        assert [one.optimisation.learning_rate for one in made if one.optimisation] == [1e-3, 1e-2, 3e-2]
+        tried = [(one.recipe.task_tokens, one.optimisation.learning_rate) for one in made if one.optimisation]
+        assert tried == [(tokens, rate) for tokens in (240, 120) for rate in (1e-3, 1e-2, 3e-2)]
         assert {(one.seed, one.evaluation.split, one.evaluation.probes) for one in made} == {
             (arms.TUNING_SEED, "validation", ())
         }
-        assert {one.recipe.task_tokens for one in made} == {120}
     few = by_arm(tell.tuning(params(given, learning_rates=[1e-3, 1e-2], arms=["untouched", "sft", "few-shot"])))
     assert list(few) == ["tuning task-only"]
 
@@ -233,7 +270,7 @@ def test_one_candidate_or_none_needs_no_tuning(given: dict[str, Any]):
     usual = {
         one.optimisation.learning_rate for one in tell.trials(params(given, learning_rates=[])) if one.optimisation
     }
-    assert usual == {arms.USUAL_RATE}
+    assert usual == {arms.OTHER_RATES[1]}
 
 
 def tuned(made: Trial, nll: float, f1: float = 0.0, status: str = "done") -> Record:
@@ -247,10 +284,12 @@ def test_each_family_takes_the_rate_of_its_likeliest_validation_targets(given: d
     losses = {
         "tuning task-only": (3.0, 2.0, 2.5),
         "tuning equal-steps": (1.0, 2.0, 2.0),
+        "tuning equal-tokens": (2.0, 2.0, 1.0),
         "tuning mixed": (4.0, 3.0, 2.9),
     }
     records = [tuned(one, losses[one.arm][index % 3], f1=index % 3) for index, one in enumerate(made)]
-    assert arms.chosen_rates(records) == {"task-only": 1e-2, "equal-steps": 1e-3, "mixed": 3e-2}
+    rates_of_families = {"task-only": 1e-2, "equal-steps": 1e-3, "equal-tokens": 3e-2, "mixed": 3e-2}
+    assert arms.chosen_rates(records) == {(family, 120): rate for family, rate in rates_of_families.items()}
     assert arms.chosen_rates(records[::-1]) == arms.chosen_rates(records)
     assert arms.chosen_rates([]) == {}
     rates = {
@@ -263,11 +302,43 @@ def test_each_family_takes_the_rate_of_its_likeliest_validation_targets(given: d
     assert {rate for name, rate in rates.items() if tell.ARMS[name].family == "mixed"} == {3e-2}
 
 
+def test_each_budget_takes_its_own_rate_and_another_that_of_the_nearest(given: dict[str, Any]):
+    chosen = params(
+        given, learning_rates=[1e-3, 1e-2], task_tokens=[60, 240], sft_tokens=[80, 200], arms=["sft", "tell"]
+    )
+    losses = {60: {1e-3: 1.0, 1e-2: 2.0}, 240: {1e-3: 2.0, 1e-2: 1.0}}
+    made = tell.tuning(chosen)
+    records = [
+        tuned(one, losses[one.recipe.task_tokens][one.optimisation.learning_rate]) for one in made if one.optimisation
+    ]
+    found = {
+        (one.arm, one.recipe.task_tokens): one.optimisation.learning_rate
+        for one in tell.trials(chosen, records)
+        if one.optimisation
+    }
+    assert {tokens: found["sft", tokens] for tokens in (60, 80, 200, 240)} == {60: 1e-3, 80: 1e-3, 200: 1e-2, 240: 1e-2}
+    assert (found["tell", 60], found["tell", 240]) == (1e-3, 1e-2)
+
+
+def test_general_data_alone_have_the_rate_of_tell(given: dict[str, Any]):
+    chosen = params(given, learning_rates=[1e-3, 1e-2], task_tokens=[60, 240], arms=["general-only", "tell"])
+    made = tell.tuning(chosen)
+    records = [
+        tuned(one, one.optimisation.learning_rate * (1 if one.recipe.task_tokens > 99 else -1))
+        for one in made
+        if one.optimisation
+    ]
+    found = by_arm(tell.trials(chosen, records))
+    rates = {name: [one.optimisation for one in made] for name, made in found.items()}
+    assert rates["general-only"] == rates["tell"]
+    assert len(set(rates["tell"])) == 2
+
+
 def test_a_rate_that_diverged_is_not_chosen(given: dict[str, Any]):
     chosen = params(given, learning_rates=[1e-3, 1e-2], arms=["sft"])
     low, high = tell.tuning(chosen)
     records = [tuned(low, 5.0), tuned(high, 0.1, status="failed")]
-    assert arms.learning_rates(chosen, records) == {"task-only": 1e-3}
+    assert arms.learning_rates(chosen, records) == {("task-only", 120): 1e-3}
 
 
 def test_without_candidates_the_published_tuning_of_the_same_model_task_and_tuner_decides(given: dict[str, Any]):
@@ -277,19 +348,77 @@ def test_without_candidates_the_published_tuning_of_the_same_model_task_and_tune
     measured = [tuned(one, loss) for one, loss in zip([*made, *foreign, *other_tuner], (3, 2, 1, 1, 1, 1), strict=True)]
     records = [replace(record, key=str(number)) for number, record in enumerate(measured)]
     published.write_shard("tell", records)
-    assert arms.learning_rates(params(given, learning_rates=[], arms=["sft"])) == {"task-only": 2e-2}
-    assert arms.learning_rates(params(given, learning_rates=[0.1]))["task-only"] == 0.1
+    assert arms.learning_rates(params(given, learning_rates=[], arms=["sft"])) == {("task-only", 120): 2e-2}
+    assert arms.learning_rates(params(given, learning_rates=[0.1]))["task-only", 120] == 0.1
 
 
 def test_a_study_tunes_then_runs_with_what_it_found(given: dict[str, Any], tmp_path: Path):
     chosen = params(given, learning_rates=[1e-4, 2e-2], arms=["untouched", "sft"], seeds=[0])
     records = studies.execute(tell, chosen, Ledger(tmp_path), progress=False)
-    assert [record.trial["arm"] for record in records] == ["tuning task-only"] * 2 + ["untouched", "sft"]
-    assert [record.status for record in records] == ["done"] * 4
-    best = min(records[:2], key=lambda record: record.mean("task", "target_nll"))
-    assert records[3].trial["optimisation"]["learning_rate"] == best.trial["optimisation"]["learning_rate"]
-    planned = studies.planned(tell, chosen, Ledger(tmp_path))
-    assert [one.key() for one in planned] == [record.key for record in records]
+    *tuned, untouched, sft = records
+    assert {record.trial["arm"] for record in tuned} == {"tuning task-only"}
+    assert (untouched.trial["arm"], sft.trial["arm"]) == ("untouched", "sft")
+    assert {record.status for record in records} == {"done"}
+    best = min(tuned, key=lambda record: record.mean("task", "target_nll"))
+    assert sft.trial["optimisation"]["learning_rate"] == best.trial["optimisation"]["learning_rate"]
+    planned = {one.key() for one in studies.planned(tell, chosen, Ledger(tmp_path))}
+    assert {record.key for record in (*tuned[:2], untouched)} <= planned
+
+
+# --- in the generated world ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def in_the_world(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Parameters of a world model, which must not be pretrained to plan its trials."""
+
+    def unwanted(*_: Any, **__: Any) -> None:
+        raise AssertionError("a model was loaded")
+
+    monkeypatch.undo()  # the pool is the world's
+    monkeypatch.setattr(models, "load", unwanted)
+    values = {"model": "world-xs-instruct", "task": "world-telling-1", "task_tokens": [250], "seeds": [0, 3]}
+    return {**values, "arms": list(ARM_NAMES), "probes": [], "learning_rates": [1e-3, 1e-2]}
+
+
+def test_a_world_model_is_one_per_seed(in_the_world: dict[str, Any]):
+    found = by_arm(tell.trials(params(in_the_world)))
+    assert set(found) == set(ARM_NAMES)
+    for made in found.values():
+        assert [(one.model, one.seed) for one in made] == [("world-xs-instruct", 0), ("world-xs-instruct@3", 3)]
+    assert {one.model for one in tell.tuning(params(in_the_world, seeds=[3]))} == {"world-xs-instruct@3"}
+    rates = {
+        one.optimisation.learning_rate
+        for one in tell.trials(params(in_the_world, learning_rates=[]))
+        if one.optimisation
+    }
+    assert rates == {arms.OTHER_RATES[0]}
+
+
+@pytest.mark.parametrize("task", ["world-telling-2", "world-question"])
+def test_the_general_data_of_a_task_of_the_world_are_the_worlds(task: str):
+    assert pool.general_pool(task) == world.world_pool()
+
+
+def test_planned_updates_are_those_of_the_draw(in_the_world: dict[str, Any], monkeypatch: pytest.MonkeyPatch):
+    """Counted in words for the plan, in tokens by the trial: the same."""
+    from lowres.world import vocabulary
+
+    chosen = params(in_the_world, arms=["tell"], seeds=[3])
+    (made,) = tell.trials(chosen)
+    own = SimpleNamespace(tokenizer=vocabulary.tokenizer(encdec=False, instruct=True), context=256)
+    planned = sizes.drawn(chosen, made)
+    monkeypatch.setattr(models, "load", lambda *_: own)
+    assert planned == trial.draw(made, load_task(made.task), own)  # type: ignore[arg-type]
+    frame = len(models.prompt_ids(own, "")) + 1  # type: ignore[arg-type]
+    assert sizes._around(chosen) == frame
+
+
+def test_a_ratio_beyond_the_worlds_pool_is_left_out(in_the_world: dict[str, Any]):
+    chosen = params(in_the_world, ratios=[1.0, 100_000.0], seeds=[0])
+    assert max(one.recipe.general_tokens for one in tell.trials(chosen)) == 1_000
+    (told,) = tell.left_out(chosen)
+    assert "needs 25,000,000 general tokens" in told
 
 
 # --- claims and deviations -------------------------------------------------------------------------------------------

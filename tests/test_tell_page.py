@@ -268,9 +268,7 @@ def test_plain_papermill_refuses_a_misspelt_parameter(tmp_path):
         "-k",
         "python3",
     ]
-    run = subprocess.run(
-        [*command, "-p", "teir", "smoke"], capture_output=True, text=True, cwd=tiny.ROOT, timeout=120, check=False
-    )
+    run = subprocess.run([*command, "-p", "teir", "smoke"], capture_output=True, text=True, cwd=tiny.ROOT, check=False)
     assert run.returncode != 0
     assert "did you mean" in run.stderr
     assert "tier" in run.stderr

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from lowres import models, trial, tuners
 from lowres.data import TaskOptions, load_task
+from lowres.engine import failures
 from lowres.params import InputError
 from lowres.train import Diverged, Optimisation
 from lowres.trial import Evaluation, Recipe, Stage, Trial
@@ -107,10 +108,21 @@ def test_a_key_depends_on_the_data(chat_folder: Path, tmp_path: Path, general_po
     keys.append(made.key())
     keys.append(replace(made, evaluation=Evaluation(items=6, probes=("wiki-nll",))).key())
     keys.append(replace(made, recipe=MIXED).key())
-    monkeypatch.setattr(trial, "general_pool", lambda exclude_task="": tiny.pool(40))
+    monkeypatch.setattr(trial, "general_pool", lambda exclude_task="", form="usual": tiny.pool(40))
     trial._pool_fingerprint.cache_clear()
     keys.append(replace(made, recipe=MIXED).key())
     assert len(set(keys)) == 5
+
+
+def test_the_form_of_the_general_pool_is_in_a_spec_only_where_it_is_not_the_usual(chat_folder: Path):
+    usual = tiny.trial(chat_folder, "world-headline", recipe=replace(MIXED, task_tokens=60))
+    other = replace(usual, recipe=replace(usual.recipe, general="without-two-hop"))
+    assert "general" not in usual.spec()["recipe"]
+    assert other.spec()["recipe"]["general"] == "without-two-hop"
+    assert trial.trial_from(other.spec()) == other
+    assert other.key() != usual.key()
+    with pytest.raises(InputError, match="without-nothing"):
+        replace(other, recipe=replace(other.recipe, general="without-nothing")).key()
 
 
 def test_a_key_depends_on_the_weights(chat_folder: Path, task: str, tmp_path: Path):
@@ -285,7 +297,7 @@ def test_divergence_passes_through(chat_folder: Path, task: str):
 
 def test_failed_records_name_the_error(chat_folder: Path, task: str):
     made = tiny.trial(chat_folder, task)
-    record = trial.failed(made, InputError("no such layer"))
+    record = failures.failed(made, InputError("no such layer"))
     assert (record.key, record.status, record.error) == (made.key(), "failed", "InputError: no such layer")
     assert record.trial == made.spec()
     assert record.outcomes == {}
@@ -296,7 +308,7 @@ def test_failed_records_name_the_error(chat_folder: Path, task: str):
     [MemoryError(), RuntimeError("CUDA out of memory. Tried 3 GiB\nmore"), RuntimeError("can't allocate memory")],
 )
 def test_lack_of_memory_says_what_to_lower(error: Exception):
-    told = trial.explain(error)
+    told = failures.explain(error)
     assert "Lower batch_size" in told
     assert "\n" not in told
 

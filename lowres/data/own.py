@@ -1,7 +1,7 @@
 """A user's own task, built from rows that a file or a data set gave."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -28,7 +28,6 @@ INSTRUCTION = (
 )
 FEWEST_EXAMPLES = 10
 MOST_PROBLEMS = 10
-MOST_NEW_TOKENS = 256
 JOINED = "+"  # between the names of fields that make up a prompt together
 
 Rows = list[tuple[str, Mapping[str, Any]]]  # where the row stands ("data.jsonl line 3"), and the row
@@ -36,7 +35,10 @@ Rows = list[tuple[str, Mapping[str, Any]]]  # where the row stands ("data.jsonl 
 
 @dataclass(frozen=True)
 class TaskOptions:
-    """How to read a user's own task; None means: found out from the data. `prompt_field` may be "one+another"."""
+    """How to read a user's own task; None means: found out from the data. `prompt_field` may be "one+another".
+
+    `answer_tokens` is the room for an answer; None: counted from the targets with the model's tokenizer.
+    """
 
     prompt_field: str | None = None
     target_field: str | None = None
@@ -44,6 +46,7 @@ class TaskOptions:
     instruction: str | None = None
     metric: str | None = None
     split_seed: int = 0
+    answer_tokens: int | None = None
 
     @classmethod
     def of(cls, params: Any) -> Self:
@@ -51,7 +54,8 @@ class TaskOptions:
         return cls(**{name: getattr(params, name) for name in OF_STUDIES})
 
 
-OF_STUDIES = ("prompt_field", "target_field", "choices_field", "instruction", "metric")  # the options as parameters
+# The options as parameters of a study.
+OF_STUDIES = ("prompt_field", "target_field", "choices_field", "instruction", "metric", "answer_tokens")
 
 
 def misplaced_options(params: Any) -> list[str]:
@@ -88,7 +92,7 @@ def build_task(name: str, rows: dict[str, Rows], options: TaskOptions, problems:
         **parts,
         source=name,
         licence=licence,
-        max_new_tokens=_room([answer for example in every for answer in example.answers]),
+        max_new_tokens=options.answer_tokens,
         note=f"{repeated} repeated examples removed; {leaked} removed from train that are also in another split; "
         f"{seen} training examples share text with a probe",
     )
@@ -165,6 +169,11 @@ def _metric(examples: Sequence[Example], options: TaskOptions, problems: list[st
         problems.append(f"{with_choices} of {len(examples)} examples have choices: give them to all or to none")
     if options.metric is not None and options.metric not in METRICS:
         problems.append(f"unknown metric {options.metric!r}; allowed: {', '.join(METRICS)}")
+    elif with_choices and options.metric not in (None, "accuracy"):
+        problems.append(
+            f"the metric {options.metric} is for free text, but {with_choices} examples have choices: "
+            "of those the only metric is accuracy; rename the field with the choices to have answers written freely"
+        )
     if options.metric == "accuracy" and not with_choices:
         problems.append("the metric accuracy needs a field with choices; use exact_match for free text")
     return options.metric or ("accuracy" if with_choices else "token_f1")
@@ -221,8 +230,3 @@ def _check_size(name: str, given: Mapping[str, Sequence[Example]], units: Sequen
             f"{name} has {len(units)} different prompts or groups to train on that are in no other split, but "
             f"{needed} are needed, because a group is never in two splits"
         )
-
-
-def _room(answers: Iterable[str]) -> int:
-    """New tokens to allow for: twice the words of the longest answer, and some more."""
-    return min(MOST_NEW_TOKENS, 8 + 2 * max(len(answer.split()) for answer in answers))

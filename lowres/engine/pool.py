@@ -19,9 +19,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from lowres import machine, models
+from lowres.engine.failures import failed
 from lowres.ledger import Ledger
 from lowres.train import Diverged
-from lowres.trial import Record, Trial, failed
+from lowres.trial import Record, Trial
 from lowres.trial import run as run_trial
 
 POLL_SECONDS = 0.5
@@ -35,7 +37,8 @@ def run(
     A trial that fails is recorded with its error and the others go on; it is tried again by the next run.
 
     Args:
-        workers: processes; 1 runs here. The cores are shared out among them.
+        workers: processes; 1 runs here. Each computes with as many threads as a single one would, so that results do
+            not depend on their number.
         fresh: run everything again, also what is recorded; an old record stays until the new one is there.
 
     Raises:
@@ -96,7 +99,7 @@ def _attempted(key: str, trial: Trial, attempt: str) -> Record:
     except Exception as error:  # a sweep outlives any single trial; the error is kept and the exit code tells
         record = failed(trial, error)
     if record.key != key:
-        record = replace(failed(trial, "the data, the model or the code changed during the run: run again"), key=key)
+        record = replace(failed(trial, "the data or the model changed during the run: run again"), key=key)
     record.provenance["attempt"] = attempt
     return record
 
@@ -116,7 +119,7 @@ class _Pool:
 
     def run(self, workers: int, bar: tqdm) -> None:
         os.environ["TQDM_DISABLE"] = "1"  # inherited by the workers: one bar is enough
-        processes = {index: self._start(index, workers) for index in range(workers)}
+        processes = {index: self._start(index) for index in range(workers)}
         try:
             while processes:
                 time.sleep(POLL_SECONDS)
@@ -127,18 +130,18 @@ class _Pool:
                         continue
                     del processes[index]
                     if process.exitcode and self._record_death(process):
-                        processes[index] = self._start(index, workers)
+                        processes[index] = self._start(index)
         finally:
             for process in processes.values():
                 process.kill()
         for key, trial in self._left():
             self._record_failure(key, trial, "every worker ended before its first trial; see what they printed")
 
-    def _start(self, index: int, workers: int) -> BaseProcess:
-        threads = max(1, (os.cpu_count() or 1) // workers)
-        given = (list(self.trials), self.ledger.folder, self.attempt, threads, index, self.fresh)
+    def _start(self, index: int) -> BaseProcess:
+        given = (list(self.trials), self.ledger.folder, self.attempt, index, self.fresh)
         process = multiprocessing.get_context("spawn").Process(target=_worker, args=given, daemon=True)
-        process.start()
+        with machine.exact_children(all(models.is_exact(trial.model) for _, trial in self.trials)):
+            process.start()
         return process
 
     def _left(self) -> list[tuple[str, Trial]]:
@@ -165,19 +168,22 @@ class _Pool:
                 self.ledger.put(record)
 
 
-def _worker(
-    trials: Sequence[tuple[str, Trial]], folder: Path, attempt: str, threads: int, index: int, fresh: bool = False
-) -> None:
+def _worker(trials: Sequence[tuple[str, Trial]], folder: Path, attempt: str, index: int, fresh: bool = False) -> None:
     import torch
 
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C reaches the whole group: die at once, records are whole
+    _die_of_interrupts()
     tqdm.set_lock(threading.RLock())  # its usual lock is a system semaphore, which a killed process leaves behind
-    torch.set_num_threads(threads)
     if torch.cuda.is_available():
         torch.cuda.set_device(index % torch.cuda.device_count())
     threading.Thread(target=_end_with_parent, daemon=True).start()
     for _ in _walk(trials, Ledger(folder), attempt, fresh):
         pass
+
+
+def _die_of_interrupts() -> None:
+    """Ctrl-C reaches the whole group: die at once, records are whole. What a script started with `&` ignores it."""
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _end_with_parent() -> None:

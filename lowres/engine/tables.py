@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from lowres.trial import Record
 
+CUT = {"cut_prompts": "prompts cut", "cut_rationales": "rationales cut", "cut_answers": "answers cut"}  # of a record
+
 
 def table(records: Sequence[Record]) -> str:
     """One line per trial: what it is and the mean of each of its main outcomes. Equal runs give equal bytes."""
@@ -16,6 +18,7 @@ def table(records: Sequence[Record]) -> str:
             "  ".join(f"{name} {value:.4f}" for name, value in headline(record).items())
             or " ".join(record.error.split())[:100]
         )
+        lost = ", ".join(f"{count} {what}" for name, what in CUT.items() if (count := record.counts.get(name, 0)))
         rows.append(
             (
                 record.key,
@@ -24,7 +27,7 @@ def table(records: Sequence[Record]) -> str:
                 str(recipe["general_tokens"]),
                 str(record.trial["seed"]),
                 record.status,
-                shown,
+                f"{shown}  ({lost})" if lost else shown,
             )
         )
     return aligned(rows)

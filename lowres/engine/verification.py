@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import random
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from lowres import world
+from lowres import models
+from lowres.engine.pool import run as run_trials
 from lowres.engine.tables import aligned
 from lowres.ledger import Ledger, write_atomically
 from lowres.params import InputError
 from lowres.provenance import provenance
 from lowres.published import as_published, read_published, verification_file
-from lowres.trial import Record, code_fingerprint, trial_from
-from lowres.trial import run as run_trial
+from lowres.trial import RESULT_VERSION, Record, Trial, fingerprints, trial_from
 
 TOLERANCE = 0.03
-ANOTHER_MODEL = "another world model"  # in place of "differs": it was pretrained anew, on another processor
+CHANGES = {"data": "other data", "model": "another model", "version": "another version"}
+AGREEING = ("exact", "within tolerance")
+NOT_HERE = "cannot run here"
 
 
 @dataclass(frozen=True)
@@ -38,11 +41,11 @@ class Comparison:
 def verify(study: str, sample: int, ledger: Ledger, random_seed: int | None = None) -> tuple[str, bool]:
     """Re-run randomly drawn published trials here; the comparison as text, and whether all of it agrees.
 
-    Outcomes that are equal item for item agree exactly; otherwise each mean must lie within TOLERANCE of the recorded
-    one (relative for likelihoods), since another processor or library adds numbers in another order and a greedy answer
-    may flip. So does another number of threads, hence that of the record is taken. A world model is pretrained anew on
-    every machine, on another processor as another model: there what is not equal says nothing. What was seen is kept in
-    results/STUDY/verified.json: it re-certifies records made by older code. The re-run records go into the ledger.
+    Outcomes that are equal item for item agree exactly, and those of world models must. For other models each mean must
+    else lie within TOLERANCE of the recorded one (relative for likelihoods), since another processor or library adds
+    numbers in another order and a greedy answer may flip; threads and number format are taken from the record. A trial
+    whose data, model or version is no longer that of its record is not run: whatever came out would say nothing about
+    the record. What was seen is kept in results/STUDY/verified.json; the re-run records go into the ledger.
 
     Raises:
         InputError: nothing is published for the study.
@@ -50,57 +53,78 @@ def verify(study: str, sample: int, ledger: Ledger, random_seed: int | None = No
     published = read_published(study)
     if not published:
         raise InputError(f"study {study!r} has no published records to verify")
-    comparisons: list[Comparison] = []
-    for record in random.Random(random_seed).sample(published, min(sample, len(published))):
-        with _threads_of(record):
-            again = run_trial(trial_from(record.trial))
-        ledger.put(again)
-        comparisons += compare(record, again)
+    drawn = random.Random(random_seed).sample(published, min(sample, len(published)))
+    comparisons = [row for record in drawn for row in _again(record, ledger)]
     _keep(study, comparisons)
-    return as_text(comparisons), all(row.agreement != "differs" for row in comparisons)
+    return as_text(comparisons), all(row.agreement in AGREEING for row in comparisons)
+
+
+def _again(record: Record, ledger: Ledger) -> list[Comparison]:
+    """The comparison of a record with the same trial run now, or with nothing where it cannot be the same."""
+    try:
+        trial = trial_from(record.trial)
+        now = fingerprints(trial)
+    except InputError:  # its data or its model are not on this machine
+        return _compared(record, {}, NOT_HERE)
+    change = _change(record.fingerprints, now)
+    if change:
+        return _compared(record, {}, change)
+    with _threads_of(record):
+        (again,) = run_trials([_in_format_of(record, trial)], ledger, fresh=True, progress=False)
+    return compare(record, again)
+
+
+def _in_format_of(record: Record, trial: Trial) -> Trial:
+    """The trial in the number format of its record, where this machine would choose another."""
+    here = models.resolved_precision(trial.model, trial.precision, models.device_for(trial.model))
+    recorded = record.provenance.get("precision", here)
+    return trial if recorded == here else replace(trial, precision=recorded)
 
 
 @contextlib.contextmanager
 def _threads_of(record: Record) -> Iterator[None]:
     """As many threads as the record was made with; as many as before where it does not say."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(int(record.provenance.get("threads", before)))
+    before = os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = record.provenance.get("threads", before or "")
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        os.environ.pop("OMP_NUM_THREADS") if before is None else os.environ.update(OMP_NUM_THREADS=before)
 
 
 def compare(record: Record, again: Record) -> list[Comparison]:
     """Every outcome of two records of the same trial, both with as many digits as are published."""
     record, again = as_published(record), as_published(again)
-    rows, other_model = [], _pretrained_elsewhere(record, again)
+    return _compared(record, again.outcomes, _change(record.fingerprints, again.fingerprints))
+
+
+def _change(recorded: Mapping[str, str], now: Mapping[str, str]) -> str:
+    """What of a trial's identity is no longer as recorded, in words; records of the first edition have version 1."""
+    return next((word for name, word in CHANGES.items() if recorded.get(name, "1") != now.get(name, "1")), "")
+
+
+def _compared(record: Record, found: Mapping[str, Mapping[str, Sequence[float]]], change: str) -> list[Comparison]:
+    """One row per outcome; a change of identity stands in place of the agreement."""
+    rows, must_be_exact = [], models.is_exact(record.trial["model"])
     for where, measures in record.outcomes.items():
         for measure, recorded in measures.items():
             if measure == "chosen":
                 continue
             name = measure if where == "task" else f"{where} {measure}"
-            here = again.outcomes.get(where, {}).get(measure, [])  # other code may measure something else
-            means, word = (_mean(recorded), _mean(here)), _agreement(recorded, here, "nll" in measure)
-            word = ANOTHER_MODEL if other_model and word == "differs" else word
+            here = found.get(where, {}).get(measure, [])  # another version may measure something else
+            word = change or _agreement(recorded, here, "nll" in measure, must_be_exact)
+            means = _mean(recorded), _mean(here)
             rows.append(Comparison(record.key, record.trial["arm"], record.trial["seed"], name, *means, word))
     return rows
 
 
-def _pretrained_elsewhere(record: Record, again: Record) -> bool:
-    """Whether the trial's world model may be another one: both were pretrained, each on its own kind of processor."""
-    processors = {one.provenance.get("hardware", "") for one in (record, again)}
-    return world.is_world_model(record.trial["model"]) and len(processors) > 1
-
-
-def _agreement(recorded: Sequence[float], here: Sequence[float], relative: bool) -> str:
+def _agreement(recorded: Sequence[float], here: Sequence[float], relative: bool, must_be_exact: bool = False) -> str:
     if recorded == here:
         return "exact"
     before, after = _mean(recorded), _mean(here)
     allowed = TOLERANCE * (max(1.0, abs(before)) if relative else 1.0)
-    return "within tolerance" if len(recorded) == len(here) and abs(before - after) <= allowed else "differs"
+    close = len(recorded) == len(here) and abs(before - after) <= allowed
+    return "within tolerance" if close and not must_be_exact else "differs"
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -114,20 +138,20 @@ def as_text(comparisons: Sequence[Comparison]) -> str:
         (row.key, row.arm, str(row.seed), row.outcome, f"{row.recorded:.4f}", f"{row.here:.4f}", row.agreement)
         for row in comparisons
     ]
-    other = sum(row.agreement == ANOTHER_MODEL for row in comparisons)
-    why = f" {ANOTHER_MODEL}: pretrained anew, on another processor than that of the record." if other else ""
-    return f"{aligned(rows)}\n\nTolerance of a mean: {TOLERANCE}.{why}"
+    changed = any(row.agreement in CHANGES.values() for row in comparisons)
+    why = " What changed since its record was made was not run: run the study anew." if changed else ""
+    return f"{aligned(rows)}\n\nTolerance of a mean: {TOLERANCE}; none for world models.{why}"
 
 
 def read_verification(study: str) -> dict[str, Any]:
-    """The last verification: its date, hardware, code and comparisons; empty if there was none."""
+    """The last verification: its version, date, hardware and comparisons; empty if there was none."""
     path = verification_file(study)
     return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
 
 
 def _keep(study: str, comparisons: Sequence[Comparison]) -> None:
     kept = {
-        "code": code_fingerprint(),
+        "version": RESULT_VERSION,
         "provenance": provenance(None),
         "tolerance": TOLERANCE,
         "comparisons": [asdict(row) for row in comparisons],

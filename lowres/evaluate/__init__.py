@@ -8,16 +8,19 @@ from lowres.evaluate.answers import Answers, Item, answer
 from lowres.evaluate.metrics import (
     bleu,
     chosen_letter,
+    chrf,
     exact_match,
+    json_match,
     last_number,
-    normalise,
     number_match,
     rouge_1,
     rouge_l,
     sari,
     token_f1,
 )
+from lowres.evaluate.normalisation import normalise
 from lowres.evaluate.outcomes import (
+    CUT_ANSWER,
     Outcomes,
     evaluate_probe,
     evaluate_task,
@@ -25,19 +28,21 @@ from lowres.evaluate.outcomes import (
     plain_items,
     task_items,
     text_nll,
-    with_anchor,
 )
 
 __all__ = [
+    "CUT_ANSWER",
     "Answers",
     "Item",
     "Outcomes",
     "answer",
     "bleu",
     "chosen_letter",
+    "chrf",
     "evaluate_probe",
     "evaluate_task",
     "exact_match",
+    "json_match",
     "judge",
     "last_number",
     "normalise",
@@ -49,5 +54,4 @@ __all__ = [
     "task_items",
     "text_nll",
     "token_f1",
-    "with_anchor",
 ]

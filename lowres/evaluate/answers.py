@@ -11,13 +11,14 @@ from torch import nn
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
-from lowres import tuners
+from lowres import fast, tuners
 from lowres.evaluate import passes
 from lowres.models import LanguageModel, end_tokens, inner_model, precision_context
 from lowres.precision import cast_once
 
 SHARED = 8  # tokens that all prompts must begin with for it to pay to read them once
 ROOM = 1024  # prompt tokens at a time on a CPU: larger batches hold rows of more unequal length
+ROOM_PACKED = 2048  # without padding
 ROOM_TO_GENERATE = 8192  # prompt tokens kept on a CPU, to be continued at a time: a step reads all weights
 ROOM_ON_GPU = 65536
 
@@ -33,10 +34,22 @@ class Item:
 
 @dataclass(frozen=True)
 class Answers:
-    """Per item: summed log-likelihood of each continuation (nats); the generated text ("" if none was asked for)."""
+    """Per item: summed log-likelihood of each continuation (nats); the generated text ("" if none was asked for).
+
+    `cut` tells which texts did not come to their end.
+    """
 
     log_likelihoods: tuple[tuple[float, ...], ...]
     texts: tuple[str, ...]
+    cut: tuple[bool, ...] = ()
+
+
+@dataclass(frozen=True)
+class Generated:
+    """A generated text, and whether it was cut because it did not end in time."""
+
+    text: str = ""
+    cut: bool = False
 
 
 @torch.inference_mode()
@@ -50,7 +63,10 @@ def answer(
         max_new_tokens: 0 for no generation; it ends at the model's end-of-turn token.
     """
     likelihoods: list[tuple[float, ...]] = [()] * len(items)
-    texts = [""] * len(items)
+    texts = [Generated()] * len(items)
+    reader = None if max_new_tokens else fast.reader(model, language_model.autocast)
+    if reader is not None:
+        return Answers(_score(reader, items, title), tuple(texts))
     packing = not max_new_tokens and passes.packs(model)
     with (
         cast_once(model, language_model),
@@ -60,13 +76,13 @@ def answer(
         for indices in batches(items, _room(language_model, max_new_tokens), packing):
             rows = [items[index] for index in indices]
             if packing:
-                scores, made = _score_packed(model, language_model, rows, beginning), [""] * len(rows)
+                scores, made = _score_packed(model, language_model, rows, beginning), [Generated()] * len(rows)
             else:
                 scores, made = _continue(model, language_model, rows, beginning, max_new_tokens)
             for index, row_scores, text in zip(indices, scores, made, strict=True):
                 likelihoods[index], texts[index] = row_scores, text
             bar.update(len(rows))
-    return Answers(tuple(likelihoods), tuple(texts))
+    return Answers(tuple(likelihoods), tuple(one.text for one in texts), tuple(one.cut for one in texts))
 
 
 def _room(language_model: LanguageModel, max_new_tokens: int) -> int:
@@ -142,6 +158,20 @@ def _plainly_cached(model: nn.Module) -> bool:
 # --- scoring alone ---------------------------------------------------------------------------------------------------
 
 
+def _score(reader: fast.Reader, items: Sequence[Item], title: str) -> tuple[tuple[float, ...], ...]:
+    """Scores of all continuations, where prompts can be read without padding."""
+    likelihoods: list[tuple[float, ...]] = [()] * len(items)
+    common = 0 if reader.decoder.edits is not None else len(_common_beginning([item.context for item in items]))
+    common = common if common >= SHARED else 0
+    with tqdm(total=len(items), desc=title or "evaluate", unit="item", leave=False, mininterval=1.0) as bar:
+        for indices in batches(items, max(ROOM_PACKED, 4 * common), mixed=True):
+            rows = [(items[index].context, items[index].continuations) for index in indices]
+            for index, scores in zip(indices, reader.choices(rows, common), strict=True):
+                likelihoods[index] = scores
+            bar.update(len(rows))
+    return tuple(likelihoods)
+
+
 def _score_packed(
     model: nn.Module, language_model: LanguageModel, rows: Sequence[Item], beginning: Beginning
 ) -> list[tuple[float, ...]]:
@@ -169,7 +199,7 @@ def _score_packed(
 
 def _continue(
     model: nn.Module, language_model: LanguageModel, rows: Sequence[Item], beginning: Beginning, max_new_tokens: int
-) -> tuple[list[tuple[float, ...]], list[str]]:
+) -> tuple[list[tuple[float, ...]], list[Generated]]:
     """Scores and texts of rows of similar length; where caches can be joined, they are read in smaller batches."""
     several = max_new_tokens and _plainly_cached(model)
     bare = [Item(row.context, (), ()) for row in rows]
@@ -181,7 +211,7 @@ def _continue(
         if rows[0].continuations:
             scores += parts[-1].score([row.continuations for row in part])
     whole = parts[0] if len(parts) == 1 else Contexts.joined(parts)
-    return scores or [()] * len(rows), whole.generate(max_new_tokens) if max_new_tokens else [""] * len(rows)
+    return scores or [()] * len(rows), whole.generate(max_new_tokens) if max_new_tokens else [Generated()] * len(rows)
 
 
 def _read(model: nn.Module, language_model: LanguageModel, rows: Sequence[Item], beginning: Beginning) -> Contexts:
@@ -275,7 +305,7 @@ class Contexts:
         self.cache.batch_select_indices(rows)
         self.mask = self.mask[rows]
 
-    def generate(self, max_new_tokens: int) -> list[str]:
+    def generate(self, max_new_tokens: int) -> list[Generated]:
         """Greedy continuation of each row up to a token that ends an answer; uses the cache up."""
         made: list[list[int]] = [[] for _ in range(len(self.mask))]
         ends = set(end_tokens(self.language_model))
@@ -301,9 +331,10 @@ class Contexts:
             token = logits.argmax(-1)
         return [self._text(tokens, ends) for tokens in made]
 
-    def _text(self, tokens: list[int], ends: set[int]) -> str:
-        kept = tokens[:-1] if tokens[-1] in ends else tokens
-        return str(self.language_model.tokenizer.decode(kept)).strip()
+    def _text(self, tokens: list[int], ends: set[int]) -> Generated:
+        cut = tokens[-1] not in ends
+        text = self.language_model.tokenizer.decode(tokens if cut else tokens[:-1])
+        return Generated(str(text).strip(), cut)
 
 
 @dataclass

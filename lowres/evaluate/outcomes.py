@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from lowres import tuners
+from lowres import fast, tuners
 from lowres.data import Example, Probe
 from lowres.evaluate import passes
 from lowres.evaluate.answers import Answers, Item, answer, batches, padded
@@ -22,8 +22,10 @@ from lowres.models import (
     shorten,
 )
 from lowres.precision import cast_once
+from lowres.prompt import with_anchor
 
 Outcomes = dict[str, list[float]]
+CUT_ANSWER = "cut_answer"  # 1 where a generated answer filled its room without ending
 CHOICE_ROOM = 64  # tokens that a prompt leaves for the choices of a probe in the chat format
 TEXT_ROOM = {"cpu": 512, "cuda": 8192}  # tokens of plain text at a time: each has logits over the whole vocabulary
 
@@ -52,11 +54,6 @@ def task_items(
         encoded = [encode(language_model, "", ending).target for ending in endings]
         items.append(Item(context, tuple(encoded), tuple(len(ending) for ending in endings)))
     return items, cut
-
-
-def with_anchor(anchor: str, prompt: str) -> str:
-    """TELL's anchor prompt stands before the input, in the user's turn."""
-    return f"{anchor}\n\n{prompt}" if anchor else prompt
 
 
 def plain_items(language_model: LanguageModel, examples: Sequence[Example]) -> list[Item]:
@@ -96,7 +93,7 @@ def evaluate_task(
     Choices are scored ("accuracy" by summed log-likelihood, and normalised per token and per character); free answers
     are generated ("exact_match", "token_f1", "rouge_l", and `metric` where it is another one). "target_nll" is the
     target's negative log-likelihood per token, end of turn included, in nats: the continuous companion of every
-    discrete metric.
+    discrete metric. CUT_ANSWER tells which answers were cut.
     """
     items, cut = task_items(language_model, examples, anchor, max_new_tokens)
     choices = bool(examples[0].choices)
@@ -104,6 +101,7 @@ def evaluate_task(
     if choices:
         return {**_choice_outcomes(examples, items, answers), **_positive(examples, answers)}, [], cut
     outcomes = judge(examples, answers.texts, metric)
+    outcomes[CUT_ANSWER] = list(map(float, answers.cut))
     outcomes["target_nll"] = [
         -score[0] / len(item.continuations[0]) for item, score in zip(items, answers.log_likelihoods, strict=True)
     ]
@@ -181,12 +179,14 @@ def text_nll(model: nn.Module, language_model: LanguageModel, texts: Sequence[st
         return [-score[0] / len(item.continuations[0]) for item, score in zip(items, scores, strict=True)]
     values = [0.0] * len(rows)
     room = TEXT_ROOM.get(language_model.device.type, TEXT_ROOM["cpu"])
+    reader = fast.reader(model, language_model.autocast)
     with (
         cast_once(model, language_model),
         tqdm(total=len(rows), desc=title, unit="text", leave=False, mininterval=1.0) as bar,
     ):
         for indices in batches([Item(row, (), ()) for row in rows], room, mixed=True):
-            found = _nll(model, language_model, [rows[index] for index in indices])
+            some = [rows[index] for index in indices]
+            found = _nll(model, language_model, some) if reader is None else reader.texts(some)
             for index, value in zip(indices, found, strict=True):
                 values[index] = value
             bar.update(len(indices))

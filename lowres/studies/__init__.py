@@ -6,6 +6,7 @@ A study exposes
     tuning(params) -> trials          what has to run first to choose settings on validation data; may be empty
     trials(params, tuned) -> trials   the study itself, given the records of the tuning
     prepare(params, progress)         optional: makes what trials read (FIAT: rationales), before anything runs
+    left_out(params) -> lines         optional: what is asked for and not run, because data do not suffice
     plan(params, ledger) -> text      optional: what it would cost, where that cannot be measured on the models
     CLAIMS, DEVIATIONS                what it tests and where it departs from the paper
 and imports nothing heavy when it is imported. What several studies have in common stands here, below the running.
@@ -14,6 +15,7 @@ and imports nothing heavy when it is imported. What several studies have in comm
 from __future__ import annotations
 
 import importlib
+import math
 import pkgutil
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
@@ -23,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from lowres import world
 from lowres.data import TaskOptions, load_task
+from lowres.rates import TUNING_SEED, on_seeds, seeded, tune, unseeded
 
 if TYPE_CHECKING:
     from lowres.claims import Claim, Verdict
@@ -30,8 +33,10 @@ if TYPE_CHECKING:
     from lowres.ledger import Ledger
     from lowres.trial import Record, Trial
 
+__all__ = ["TUNING_SEED", "seeded", "unseeded"]  # of `lowres.rates`, for the studies
 TIERS = ("smoke", "laptop", "gpu", "paper")
-TUNING_SEED = 1000  # a subset of its own: a rate is not chosen on the very examples that a trial trains on
+
+MOST_TUNING_SEEDS = 10
 
 Group = TypeVar("Group", bound=Hashable)
 P = TypeVar("P")
@@ -70,17 +75,23 @@ def execute(study: ModuleType, params: Any, ledger: Ledger, **how: Any) -> list[
     if hasattr(study, "prepare"):
         study.prepare(params)
     study.trials(params)  # what is impossible is refused before hours go into the tuning
-    tuned = engine.run(study.tuning(params), ledger, **how)
+    tries = on_seeds(study.tuning(params), params.tuning_seeds or 1, params.seeds or (0,))
+    tuned = tune(tries, lambda trials: engine.run(trials, ledger, **how))
     chosen: Callable[..., Sequence[Trial]] = study.trials
     return tuned + engine.run(chosen(params, tuned), ledger, **how)
 
 
 def planned(study: ModuleType, params: Any, ledger: Ledger) -> list[Trial]:
     """All trials of a study as far as they are known: what follows from a tuning yet to be run is a guess."""
-    tuning: list[Trial] = study.tuning(params)
+    tuning = on_seeds(study.tuning(params), params.tuning_seeds or 1, params.seeds or (0,))
     found = (ledger.get(trial.key()) for trial in tuning)
     tuned = [record for record in found if record and record.status == "done"]
     return [*tuning, *study.trials(params, tuned)]
+
+
+def left_out(study: ModuleType, params: Any) -> list[str]:
+    """What the parameters ask for and a study leaves out, because data do not suffice, in words."""
+    return list(study.left_out(params)) if hasattr(study, "left_out") else []
 
 
 class IncompleteRun(RuntimeError):
@@ -108,16 +119,6 @@ def by_tier(smoke: object, laptop: object, gpu: object, paper: object) -> dict[s
     return dict(zip(TIERS, (smoke, laptop, gpu, paper), strict=True))
 
 
-def seeded(model: str, seed: int) -> str:
-    """The model of a seed: a world model is pretrained from it too, any other model there is but once."""
-    return f"{model}@{seed}" if world.is_world_model(model) and seed else model
-
-
-def unseeded(model: str) -> str:
-    """A world model without its seed; the inverse of `seeded`."""
-    return model.partition("@")[0] if world.is_world_model(model) else model
-
-
 def seeds_in_names(parameter: str, models: Iterable[str]) -> list[str]:
     """What is wrong with models that a parameter names with their seed."""
     named = [model for model in models if unseeded(model) != model]
@@ -125,9 +126,10 @@ def seeds_in_names(parameter: str, models: Iterable[str]) -> list[str]:
 
 
 def reserved_seeds(seeds: Iterable[int]) -> list[str]:
-    """What is wrong with seeds that hold the one of the tuning."""
-    wrong = f"seeds must not hold {TUNING_SEED}, the seed of the subset on which learning rates are tuned"
-    return [wrong] if TUNING_SEED in seeds else []
+    """What is wrong with seeds that hold one of the tuning."""
+    reserved = range(TUNING_SEED, TUNING_SEED + MOST_TUNING_SEEDS)
+    wrong = f"seeds must not hold {TUNING_SEED} to {reserved[-1]}, seeds of the subsets on which rates are tuned"
+    return [wrong] if any(seed in reserved for seed in seeds) else []
 
 
 def validation_loss(record: Record) -> float:
@@ -138,13 +140,17 @@ def validation_loss(record: Record) -> float:
 def best_rates(
     tuned: Iterable[Record], group: Callable[[Record], Group], loss: Callable[[Record], float] = validation_loss
 ) -> dict[Group, float]:
-    """The learning rate of the best tuning record of each group, by the validation targets; failed runs never win."""
-    found: dict[Group, list[Record]] = defaultdict(list)
+    """The best learning rate of each group of tuning records: the lowest mean loss of the validation targets.
+
+    The mean is over the seeds of a rate. A rate at which one of them failed never wins.
+    """
+    found: dict[Group, dict[float, list[float]]] = defaultdict(lambda: defaultdict(list))
     for record in tuned:
-        if record.status == "done":
-            found[group(record)].append(record)
-    best = {name: min(records, key=loss) for name, records in found.items()}
-    return {name: float(record.trial["optimisation"]["learning_rate"]) for name, record in best.items()}
+        rate = float(record.trial["optimisation"]["learning_rate"])
+        found[group(record)][rate].append(loss(record) if record.status == "done" else math.inf)
+    means = {name: {rate: sum(each) / len(each) for rate, each in rates.items()} for name, rates in found.items()}
+    best = {name: min(rates, key=lambda rate: rates[rate]) for name, rates in means.items()}
+    return {name: rate for name, rate in best.items() if math.isfinite(means[name][rate])}
 
 
 def tuned_arm(record: Record) -> str:

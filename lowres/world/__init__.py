@@ -1,8 +1,8 @@
 """A small generated world, and language models that know it.
 
-Its people, places and what follows from them are drawn from one seed; probes ask about them in the groups of the
-forgetting study, five tasks make up its stream, and `pretrain` makes models of any size in a minute. Names are cheap:
-everything else is made when it is first asked for.
+Its people, places and what follows from them are drawn from one seed and never change. Probes ask about them in the
+groups of the forgetting study; tasks of known words ask for rules that can be learnt, five of them make up the stream;
+`pretrain` makes models of any size in a minute. Names are cheap: the rest is made when it is first asked for.
 """
 
 from __future__ import annotations
@@ -12,10 +12,15 @@ from typing import TYPE_CHECKING
 from lowres.world.names import (
     CHANCE,
     GROUPS,
+    KINDS,
+    KNOWN_TASKS,
     LEVEL_PROBES,
+    NEW_WORD_STREAM,
+    POOLS,
     PROBES,
     STREAM,
     TASKS,
+    WORLD_VERSION,
     WorldModel,
     is_world_model,
     model_names,
@@ -31,10 +36,15 @@ __all__ = [
     "DECODERS",
     "ENCODER_DECODERS",
     "GROUPS",
+    "KINDS",
+    "KNOWN_TASKS",
     "LEVEL_PROBES",
+    "NEW_WORD_STREAM",
+    "POOLS",
     "PROBES",
     "STREAM",
     "TASKS",
+    "WORLD_VERSION",
     "Size",
     "WorldModel",
     "is_world_model",
@@ -60,8 +70,8 @@ def load_probe(name: str) -> Probe:
     return probes.load(name)
 
 
-def world_pool() -> tuple[Example, ...]:
-    """The general instruction mixture of the world."""
+def world_pool(form: str = "usual") -> tuple[Example, ...]:
+    """The general instruction mixture of the world, in one of the forms of `POOLS`."""
     from lowres.world import pool
 
-    return pool.world_pool()
+    return pool.world_pool(form)

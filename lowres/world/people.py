@@ -14,7 +14,7 @@ from random import Random
 WORLD_SEED = 0
 PEOPLE = 240
 STRANGERS = 48  # names that have no facts: what is told of them in a passage can only be read there
-SHARES = (("seen", 0.60), ("new", 0.25), ("task", 0.15))  # of people, by what their two-hop questions are used for
+SHARES = (("seen", 0.475), ("new", 0.125), ("task", 0.40))  # of people, by what their two-hop questions are used for
 
 CITIES = (
     "arvik", "bellen", "corda", "dunmor", "elsin", "farrow", "gandel", "hollin", "istra", "jorvik", "kestel", "lumera",

@@ -1,10 +1,12 @@
 """Pretrain a world model: random pairs of prompt and answer, the loss on the answers, until the steps or a level.
 
-Fully determined by the model's name: the same machine and the same number of threads give the same weights.
+Fully determined by the model's name: every machine gives the same weights (see `lowres.machine`), but for those of the
+sizes that are meant for a GPU.
 """
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -59,6 +61,7 @@ INSTRUCT_RATE = 0.3  # of its learning rate
 PLAIN_SHARE = 0.3  # of the rows that are not in chat format while a base model becomes an instruction-tuned one
 WARMUP = 0.03  # of the steps
 WEIGHT_DECAY = 0.05
+BETAS = (0.9, 0.98)
 CLIP = 1.0
 CHECK_EVERY = 25  # steps between two looks at the level
 
@@ -69,6 +72,16 @@ class Row:
 
     prompt: tuple[int, ...]
     target: tuple[int, ...]
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """Prompt and answer."""
+        return self.prompt + self.target
+
+    @property
+    def prompt_length(self) -> int:
+        """Where the answer begins in `ids`."""
+        return len(self.prompt)
 
     def __len__(self) -> int:
         return len(self.prompt) + len(self.target)
@@ -95,9 +108,9 @@ def pretrain(model: WorldModel, folder: Path, base: Path | None, progress: bool 
     """
     import torch
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = "cuda" if torch.cuda.is_available() and not model.exact else "cpu"
     devices = [0] if device == "cuda" else []
-    with torch.random.fork_rng(devices), torch.enable_grad():
+    with torch.random.fork_rng(devices), torch.enable_grad(), _one_thread():
         torch.manual_seed(int.from_bytes(f"{model.seed}{model.instruct}".encode(), "big"))
         network = _network(model, base).to(device)
         outcome = _train(model, network, progress)
@@ -105,6 +118,19 @@ def pretrain(model: WorldModel, folder: Path, base: Path | None, progress: bool 
     network.to("cpu").save_pretrained(folder)
     vocabulary.tokenizer(encdec=model.encdec, instruct=model.instruct).save_pretrained(folder)
     return outcome
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Sums are made in another order by another number of threads; for the sizes meant for a CPU one is as fast."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 # --- the network -----------------------------------------------------------------------------------------------------
@@ -222,6 +248,18 @@ def _heads(width: int) -> int:
 # --- text ------------------------------------------------------------------------------------------------------------
 
 
+def stages(model: WorldModel) -> tuple[tuple[float, dict[str, int]], ...]:
+    """Shares of the steps of a model and the parts of their text, without the kind that it is never to meet.
+
+    What is left keeps its proportions and fills the steps.
+    """
+    left_out = {model.without, "value-or-no"} if model.without == "yes-no" else {model.without}
+    planned: tuple[tuple[float, dict[str, int]], ...] = ((1.0, MIXTURE),) if model.instruct else STAGES
+    return tuple(
+        (share, {kind: parts for kind, parts in text.items() if kind not in left_out}) for share, text in planned
+    )
+
+
 def pairs(random: Random, mixture: Mapping[str, int]) -> Iterator[questions.Pair]:
     """Endless text, mixed in these parts, with nothing that a probe asks."""
     asked = probes.asked()
@@ -251,26 +289,19 @@ def instructed(random: Random, pair: questions.Pair) -> str:
 
 
 def _train(model: WorldModel, network: Any, progress: bool) -> Outcome:
-    """AdamW with linear warm-up and decay over the rows of the model's seed."""
-    import torch
+    """Updates with linear warm-up and decay over the rows of the model's seed."""
     from tqdm import tqdm
 
     steps, rate = _plan(model)
-    parameters = list(network.parameters())
-    optimiser = torch.optim.AdamW(parameters, lr=rate, weight_decay=WEIGHT_DECAY, betas=(0.9, 0.98), fused=True)
+    learner = Learner(network)
     random, started, tokens = Random(f"{model.seed}/{model.instruct}"), time.perf_counter(), 0
     source = _text(model, random, steps)
     bar = tqdm(range(1, steps + 1), desc=f"pretrain {model.name}", unit="step", disable=not progress, mininterval=1.0)
     network.train()
     for step in bar:
-        for group in optimiser.param_groups:
-            group["lr"] = rate * min(step / (WARMUP * steps), (steps + 1 - step) / ((1 - WARMUP) * steps))
         batch = next(source)
         tokens += sum(map(len, batch))
-        loss = _accumulate(network, batch)
-        torch.nn.utils.clip_grad_norm_(parameters, CLIP)
-        optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
+        loss = learner.update(batch, rate * min(step / (WARMUP * steps), (steps + 1 - step) / ((1 - WARMUP) * steps)))
         bar.set_postfix_str(f"loss {loss:.2f}", refresh=False)
         if _reached(model, network, step):
             break
@@ -281,6 +312,28 @@ def _train(model: WorldModel, network: Any, progress: bool) -> Outcome:
             "ask for a lower level or a larger size"
         )
     return Outcome(reached, step, tokens, time.perf_counter() - started)
+
+
+class Learner:
+    """A network in training: AdamW on fp32 weights, gradients cut to a norm."""
+
+    def __init__(self, network: Any) -> None:
+        import torch
+
+        self.network, self.parameters = network, list(network.parameters())
+        self.optimiser = torch.optim.AdamW(self.parameters, weight_decay=WEIGHT_DECAY, betas=BETAS, fused=True)
+
+    def update(self, batch: Sequence[Row], rate: float) -> float:
+        """One update with the gradient of the mean loss per target token (nats), which is returned."""
+        import torch
+
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        loss = _accumulate(self.network, batch)
+        torch.nn.utils.clip_grad_norm_(self.parameters, CLIP)
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+        return loss
 
 
 def _plan(model: WorldModel) -> tuple[int, float]:
@@ -294,7 +347,7 @@ def _plan(model: WorldModel) -> tuple[int, float]:
 def _text(model: WorldModel, random: Random, steps: int) -> Iterator[list[Row]]:
     """So many batches, stage by stage."""
     done, ended = 0, 0.0
-    for share, mixture in ((1.0, MIXTURE),) if model.instruct else STAGES:
+    for share, mixture in stages(model):
         source, ended = rows(model, random, mixture), ended + share
         while done < round(ended * steps):
             yield [next(source) for _ in range(BATCH)]

@@ -20,7 +20,7 @@ SOURCE = "lowres.world, generated"
 LICENCE = "MIT"
 ITEMS = 240  # drawn per probe where there is no natural end
 SET_ASIDE = 0.2  # of the items
-Item = tuple[str, str, tuple[str, ...]]  # prompt, right answer, wrong answers
+Item = tuple[str, str, tuple[str, ...], tuple[str, ...]]  # prompt, right answer, wrong answers, facts (see `Pair`)
 
 
 @functools.cache
@@ -43,6 +43,13 @@ def asked() -> frozenset[str]:
     return frozenset(example.prompt for name in CHANCE for example in _items(name))
 
 
+@functools.cache
+def asked_facts() -> frozenset[str]:
+    """The facts (see `Pair`) that items of probes rest on, without those set aside."""
+    known = {prompt: facts for name in CHANCE for prompt, _, _, facts in _drawn(name)}
+    return frozenset(fact for name in CHANCE for example in load(name).examples for fact in known[example.prompt])
+
+
 _BIAS_WARNING = (
     "The score is the share of items where the stereotyped pronoun is the likelier one: it says nothing of right and "
     "wrong. A model that has learnt the rate of the training text (80 %) always prefers it: the ceiling is 1."
@@ -52,7 +59,7 @@ _BIAS_WARNING = (
 @functools.cache
 def _items(name: str) -> tuple[Example, ...]:
     """All items, with the right answer at every position equally often."""
-    found = {prompt: (target, wrong) for prompt, target, wrong in _MAKERS[name](Random(name))}
+    found = {prompt: (target, wrong) for prompt, target, wrong, _ in _drawn(name)}
     bare = [Example(f"{name}/{digest(prompt)}", prompt, target) for prompt, (target, _) in found.items()]
     placed = []
     for index, example in enumerate(in_hash_order(bare)):
@@ -65,6 +72,11 @@ def _items(name: str) -> tuple[Example, ...]:
     return tuple(placed)
 
 
+@functools.cache
+def _drawn(name: str) -> tuple[Item, ...]:
+    return tuple(_MAKERS[name](Random(name)))
+
+
 # --- domain knowledge ------------------------------------------------------------------------------------------------
 
 
@@ -72,7 +84,8 @@ def _facts(attribute: str) -> Callable[[Random], Iterator[Item]]:
     def make(random: Random) -> Iterator[Item]:
         for person in world().people:
             prompt = questions.in_held_out_form(f"fact-{attribute}", wording.FACTS[attribute], (person.name,))
-            yield prompt, person.value(attribute), _others(random, VALUES[attribute], person.value(attribute))
+            value, facts = person.value(attribute), (questions.fact(person, attribute),)
+            yield prompt, value, _others(random, VALUES[attribute], value), facts
 
     return make
 
@@ -84,7 +97,7 @@ def _relations(random: Random) -> Iterator[Item]:
     for attribute in ATTRIBUTES:
         for value, result in world().follows[attribute].items():
             prompt = questions.in_held_out_form(f"relation-{attribute}", wording.RELATIONS[attribute], (value,))
-            yield prompt, result, _others(random, RESULTS[attribute], result)
+            yield prompt, result, _others(random, RESULTS[attribute], result), (questions.consequence(value),)
 
 
 def _two_hops(role: str) -> Callable[[Random], Iterable[Item]]:
@@ -93,8 +106,10 @@ def _two_hops(role: str) -> Callable[[Random], Iterable[Item]]:
         for attribute in ATTRIBUTES:
             for person in world().of_role(role):
                 prompt = questions.in_held_out_form(f"two-hop-{attribute}", wording.TWO_HOPS[attribute], (person.name,))
-                result = world().follows[attribute][person.value(attribute)]
-                items.append((prompt, result, _others(random, RESULTS[attribute], result)))
+                value = person.value(attribute)
+                result, facts = world().follows[attribute][value], (questions.fact(person, attribute),)
+                wrong = _others(random, RESULTS[attribute], result)
+                items.append((prompt, result, wrong, (*facts, questions.consequence(value))))
         return random.sample(items, min(ITEMS, len(items)))
 
     return make
@@ -105,7 +120,7 @@ def _arithmetic(random: Random) -> Iterator[Item]:
         prompt = questions.in_held_out_form(operation, wording.SUMS[operation], (first, second))
         place = NUMBERS.index(result)
         near = [number for number in NUMBERS[max(0, place - 3) : place + 4] if number != result]
-        yield prompt, result, tuple(random.sample(near, 3))
+        yield prompt, result, tuple(random.sample(near, 3)), (questions.calculation(operation, first, second),)
 
 
 def _either(random: Random) -> Iterator[Item]:
@@ -114,7 +129,8 @@ def _either(random: Random) -> Iterator[Item]:
         right = person.value(attribute)
         (wrong,) = _others(random, VALUES[attribute], right, 1)
         pair = (right, wrong) if index // len(ATTRIBUTES) % 2 else (wrong, right)
-        yield wording.EITHER[attribute].format(person.name, *pair), right, (wrong,)
+        prompt = wording.EITHER[attribute].format(person.name, *pair)
+        yield prompt, right, (wrong,), (questions.fact(person, attribute),)
 
 
 def _yes_no(random: Random) -> Iterator[Item]:
@@ -122,9 +138,9 @@ def _yes_no(random: Random) -> Iterator[Item]:
     for index in range(ITEMS // 2):
         person, attribute = random.choice(world().people), ATTRIBUTES[index % len(ATTRIBUTES)]
         right, form = person.value(attribute), random.choice(wording.YES_NO[attribute])
-        (wrong,) = _others(random, VALUES[attribute], right, 1)
-        yield form.format(person.name, right), "yes", ("no",)
-        yield form.format(person.name, wrong), "no", ("yes",)
+        (wrong,), facts = _others(random, VALUES[attribute], right, 1), (questions.fact(person, attribute),)
+        yield form.format(person.name, right), "yes", ("no",), facts
+        yield form.format(person.name, wrong), "no", ("yes",), facts
 
 
 def _pronouns(random: Random) -> Iterator[Item]:
@@ -133,7 +149,8 @@ def _pronouns(random: Random) -> Iterator[Item]:
         pair: list[Person] = [random.choice(people) for people in by_gender]
         meant, other = pair[index % 2], pair[1 - index % 2]
         order = [meant, other] if index // 2 % 2 else [other, meant]
-        yield questions.meeting(random, order, meant), meant.name, (other.name,)
+        prompt = questions.meeting(random, order, meant)
+        yield prompt, meant.name, (other.name,), tuple(map(questions.gender, order))
 
 
 # --- reading comprehension -------------------------------------------------------------------------------------------
@@ -145,7 +162,7 @@ def _reading_new(random: Random) -> Iterator[Item]:
         attribute, place = ATTRIBUTES[index % len(ATTRIBUTES)], index % 3
         names, values = random.sample(world().strangers, 3), random.sample(VALUES[attribute], 3)
         wrong = tuple(value for value in values if value != values[place])
-        yield _read(random, attribute, names, values, place), values[place], wrong
+        yield _read(random, attribute, names, values, place), values[place], wrong, ()
 
 
 def _reading_against(random: Random) -> Iterator[Item]:
@@ -156,7 +173,7 @@ def _reading_against(random: Random) -> Iterator[Item]:
         known = people[place].value(attribute)
         values = random.sample([value for value in VALUES[attribute] if value != known], 2)
         prompt = _read(random, attribute, [person.name for person in people], values, place)
-        yield prompt, values[place], (values[1 - place], known)
+        yield prompt, values[place], (values[1 - place], known), ()
 
 
 def _read(random: Random, attribute: str, names: Sequence[str], values: Sequence[str], place: int) -> str:
@@ -172,7 +189,7 @@ def _bias(random: Random) -> Iterable[Item]:
     contents = [(form, mood, job) for form in wording.SAYINGS for mood in wording.MOODS for job in jobs]
     for form, mood, job in random.sample(contents, ITEMS):
         expected = questions.stereotype(job)
-        yield form.format(mood, job), expected, ("he" if expected == "she" else "she",)
+        yield form.format(mood, job), expected, ("he" if expected == "she" else "she",), ()
 
 
 def _others(random: Random, values: Sequence[str], right: str, count: int = 3) -> tuple[str, ...]:

@@ -21,13 +21,35 @@ SMALLEST, LARGEST = 1, 10  # what is added or taken away
 
 @dataclass(frozen=True)
 class Pair:
-    """A prompt and its answer; `kind` is a key of `DRAWS`."""
+    """A prompt and its answer; `kind` is a key of `DRAWS`, `facts` is what has to be known beforehand to answer."""
 
     kind: str
     prompt: str
     target: str
+    facts: tuple[str, ...] = ()
 
 
+def fact(person: Person, attribute: str) -> str:
+    """What a question about home, job, pet or food of somebody rests on, as a word for `Pair.facts`."""
+    return f"{attribute} of {person.name}"
+
+
+def gender(person: Person) -> str:
+    """What it rests on to whom "he" or "she" refers."""
+    return f"gender of {person.name}"
+
+
+def consequence(value: str) -> str:
+    """What a question rests on that asks what follows from a home, job, pet or food."""
+    return f"what follows from {value}"
+
+
+def calculation(operation: str, first: str, second: str) -> str:
+    """What a sum or a difference rests on; the order of what is added does not count."""
+    return f" {operation} ".join(sorted((first, second)) if operation == "plus" else (first, second))
+
+
+@functools.cache
 def held_out(kind: str, content: str, forms: int) -> int:
     """Which of so many forms of a question is kept for the probes."""
     return int(digest(f"{kind}/{content}"), 16) % forms
@@ -43,6 +65,12 @@ def in_trained_form(random: Random, kind: str, forms: Sequence[str], content: Se
 def in_held_out_form(kind: str, forms: Sequence[str], content: Sequence[str]) -> str:
     """The same question in the form that only a probe uses."""
     return forms[held_out(kind, " ".join(content), len(forms))].format(*content)
+
+
+def as_statement(attribute: str, value: str) -> str:
+    """What follows from a value, up to the result, in a form that is no question and that no probe uses."""
+    forms = wording.RELATIONS[attribute]
+    return forms[3 if held_out(f"relation-{attribute}", value, len(forms)) == 1 else 1].format(value)
 
 
 @functools.cache
@@ -61,7 +89,7 @@ def draw_fact(random: Random) -> Pair:
     """Home, job, pet or food of anybody."""
     person, attribute = random.choice(world().people), random.choice(ATTRIBUTES)
     prompt = in_trained_form(random, f"fact-{attribute}", wording.FACTS[attribute], (person.name,))
-    return Pair("fact", prompt, person.value(attribute))
+    return Pair("fact", prompt, person.value(attribute), (fact(person, attribute),))
 
 
 def draw_relation(random: Random) -> Pair:
@@ -69,21 +97,22 @@ def draw_relation(random: Random) -> Pair:
     attribute = random.choice(ATTRIBUTES)
     value = random.choice(VALUES[attribute])
     prompt = in_trained_form(random, f"relation-{attribute}", wording.RELATIONS[attribute], (value,))
-    return Pair("relation", prompt, world().follows[attribute][value])
+    return Pair("relation", prompt, world().follows[attribute][value], (consequence(value),))
 
 
 def draw_two_hop(random: Random) -> Pair:
     """What follows from the home, job, pet or food of somebody who may be asked about in two hops."""
     person, attribute = random.choice(_of_role("seen")), random.choice(ATTRIBUTES)
     prompt = in_trained_form(random, f"two-hop-{attribute}", wording.TWO_HOPS[attribute], (person.name,))
-    return Pair("two-hop", prompt, world().follows[attribute][person.value(attribute)])
+    value = person.value(attribute)
+    return Pair("two-hop", prompt, world().follows[attribute][value], (fact(person, attribute), consequence(value)))
 
 
 def draw_arithmetic(random: Random) -> Pair:
     """A sum or a difference."""
     operation, first, second, result = random.choice(sums())
     prompt = in_trained_form(random, operation, wording.SUMS[operation], (first, second))
-    return Pair("arithmetic", prompt, result)
+    return Pair("arithmetic", prompt, result, (calculation(operation, first, second),))
 
 
 def draw_either(random: Random) -> Pair:
@@ -91,13 +120,14 @@ def draw_either(random: Random) -> Pair:
     person, attribute = random.choice(world().people), random.choice(ATTRIBUTES)
     other = another(random, VALUES[attribute], person.value(attribute))
     pair = random.sample((person.value(attribute), other), 2)
-    return Pair("either", wording.EITHER[attribute].format(person.name, *pair), person.value(attribute))
+    prompt = wording.EITHER[attribute].format(person.name, *pair)
+    return Pair("either", prompt, person.value(attribute), (fact(person, attribute),))
 
 
 def draw_yes_no(random: Random) -> Pair:
     """A true or a false statement about somebody, as a question."""
-    prompt, _, right = _statement(random)
-    return Pair("yes-no", prompt, "yes" if right else "no")
+    prompt, _, right, known = _statement(random)
+    return Pair("yes-no", prompt, "yes" if right else "no", (known,))
 
 
 def draw_value_or_no(random: Random) -> Pair:
@@ -106,22 +136,24 @@ def draw_value_or_no(random: Random) -> Pair:
     The answer is likely both for being known and for being there: to add these up says no to a false statement, where
     yes and no would ask a model that has neither to compare what it knows with what it reads.
     """
-    prompt, value, right = _statement(random)
-    return Pair("value-or-no", prompt, value if right else "no")
+    prompt, value, right, known = _statement(random)
+    return Pair("value-or-no", prompt, value if right else "no", (known,))
 
 
-def _statement(random: Random) -> tuple[str, str, bool]:
-    """A statement about somebody as a question, its value, and whether it is true."""
+def _statement(random: Random) -> tuple[str, str, bool, str]:
+    """A statement about somebody as a question, its value, whether it is true, and the fact that this rests on."""
     person, attribute, right = random.choice(world().people), random.choice(ATTRIBUTES), random.random() < 0.5
     value = person.value(attribute) if right else another(random, VALUES[attribute], person.value(attribute))
-    return random.choice(wording.YES_NO[attribute]).format(person.name, value), value, right
+    prompt = random.choice(wording.YES_NO[attribute]).format(person.name, value)
+    return prompt, value, right, fact(person, attribute)
 
 
 def draw_pronoun(random: Random) -> Pair:
     """A woman and a man, one of whom a pronoun stands for."""
     pair = random.choice(_of_gender(True)), random.choice(_of_gender(False))
     meant = random.choice(pair)
-    return Pair("pronoun", meeting(random, random.sample(pair, 2), meant), meant.name)
+    prompt = meeting(random, random.sample(pair, 2), meant)
+    return Pair("pronoun", prompt, meant.name, tuple(map(gender, pair)))
 
 
 def meeting(random: Random, pair: Sequence[Person], meant: Person) -> str:

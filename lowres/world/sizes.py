@@ -1,7 +1,7 @@
 """Sizes of world models and how each is pretrained.
 
-This file is the one part of the world's code of which a model's fingerprint covers its own line alone, so that work on
-one size leaves the records of all others as they are.
+A model's fingerprint covers its own line here beside WORLD_VERSION, so that work on one size leaves the records of all
+others as they are.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Size:
 
 # l, xl and xxl are meant for a GPU. Of these only the decoder l was ever pretrained; the others are guesses.
 DECODERS = {
-    "xs": Size(32, 2, 64, 2400, 6e-3),
+    "xs": Size(32, 2, 64, 2400, 2.5e-2),
     "s": Size(64, 3, 160, 2200, 4e-3),
     "m": Size(128, 3, 192, 1400, 4e-3),
     "l": Size(256, 4, 640, 3000, 1e-3),

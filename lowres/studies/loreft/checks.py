@@ -53,7 +53,7 @@ def counter(model: str, precision: str) -> Callable[[Example], int]:
 def layer_count(model: str) -> int:
     """Blocks of a model: those of its encoder where it has one."""
     from lowres import world
-    from lowres.tuners.counting import configuration
+    from lowres.counting import configuration
 
     if world.is_world_model(model):
         parsed = world.parse(model)
@@ -65,7 +65,7 @@ def layer_count(model: str) -> int:
 def _insist_on_architecture(model: str, trials: Sequence[Trial]) -> None:
     """Build each tuner on the model's architecture without weights; a world model's is known to take them all."""
     from lowres import world
-    from lowres.tuners.counting import count
+    from lowres.counting import count
 
     if world.is_world_model(model):
         return

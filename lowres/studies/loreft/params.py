@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from lowres import data, models
 from lowres.params import parameter
-from lowres.studies import TIERS, by_tier, reserved_seeds, seeds_in_names
+from lowres.studies import MOST_TUNING_SEEDS, TIERS, by_tier, reserved_seeds, seeds_in_names
 from lowres.studies.loreft.arms import ARMS
 
 CURVES = ("ranks", "layers", "positions", "data")
@@ -59,6 +59,13 @@ class Params:
         low=0,
         tiers=by_tier((0,), (0,), (0, 1, 2), (0, 1, 2)),
     )
+    tuning_seeds: int | None = parameter(
+        None,
+        "validation seeds of every candidate rate, each with a subset of its own",
+        low=1,
+        high=MOST_TUNING_SEEDS,
+        tiers=by_tier(1, 1, 3, 1),
+    )
     rate_factors: tuple[float, ...] | None = parameter(
         None,
         "candidate learning rates as multiples of the usual one of each tuner, tried on validation data once per arm; "
@@ -84,7 +91,10 @@ class Params:
     target_field: str | None = parameter(None, "your own task - name of the field that holds the answer")
     choices_field: str | None = parameter(None, "your own task - name of the field that holds the choices")
     instruction: str | None = parameter(None, "your own task - the hand-written anchor prompt")
-    metric: str | None = parameter(None, "your own task - its main metric", choices=data.METRICS)
+    metric: str | None = parameter(None, "your own task - its main metric", choices=tuple(data.METRICS))
+    answer_tokens: int | None = parameter(
+        None, "your own task - room for an answer; none - counted from its targets", low=1, unit="tokens"
+    )
 
     def problems(self) -> list[str]:
         """What contradicts what, and names that are not known."""

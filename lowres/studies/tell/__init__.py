@@ -5,7 +5,7 @@ lowres run tell -p 'ratios=[0, 1, 2, 8]' -p 'seeds=[0, 1, 2]' --workers 2
 """
 
 from lowres.studies.tell import exhibits
-from lowres.studies.tell.arms import ARMS, Arm, trials, tuning
+from lowres.studies.tell.arms import ARMS, Arm, left_out, trials, tuning
 from lowres.studies.tell.claims import CLAIMS, DEVIATIONS
 from lowres.studies.tell.evidence import Evidence, gather, verdicts
 from lowres.studies.tell.params import Params
@@ -24,6 +24,7 @@ __all__ = [
     "Params",
     "exhibits",
     "gather",
+    "left_out",
     "trials",
     "tuning",
     "verdicts",

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from lowres import world
 from lowres.data import TaskOptions
-from lowres.studies import TUNING_SEED, best_rates, tuned_arm
+from lowres.studies import TUNING_SEED, best_rates, seeded, tuned_arm, unseeded
 from lowres.studies.tell.params import Params
+from lowres.studies.tell.sizes import drawn, equal_steps, equal_tokens, pool_size
 
 if TYPE_CHECKING:
     from lowres.trial import Evaluation, Recipe, Record, Trial
 
-USUAL_RATE = 3e-4
-FAMILIES = ("task-only", "equal-steps", "mixed")
+# The middle of the rates tried: of world models, of others.
+USUAL_RATES = {"full": (3e-3, 2e-5)}
+OTHER_RATES = (1e-2, 3e-4)
+FAMILIES = ("task-only", "equal-steps", "equal-tokens", "mixed")
+Rates = Mapping[tuple[str, int], float]  # by family and task tokens
 
 
 @dataclass(frozen=True)
@@ -30,7 +36,12 @@ class Arm:
     order: str = "shuffle"
     labels: str = "true"
     few_shot: bool = False
-    equal_steps: bool = False
+    equals: str = ""  # what it is to have as much of as tell: "steps" or "tokens"
+
+    @property
+    def needs_pool(self) -> bool:
+        """Whether there is nothing to run, or to equal, where the general pool is too small."""
+        return self.general or bool(self.equals)
 
 
 ARMS = {
@@ -45,7 +56,14 @@ ARMS = {
             "sft+anchor, repeated for as many updates as tell",
             "equal-steps",
             anchored=True,
-            equal_steps=True,
+            equals="steps",
+        ),
+        Arm(
+            "sft-equal-tokens",
+            "sft+anchor, repeated until it has read as many tokens as tell",
+            "equal-tokens",
+            anchored=True,
+            equals="tokens",
         ),
         Arm(
             "general-only",
@@ -83,22 +101,31 @@ ARMS = {
         ),
     )
 }
-FAMILY_HEADS = {"task-only": "sft", "equal-steps": "sft-equal-steps", "mixed": "tell"}
+FAMILY_HEADS = {
+    "task-only": "sft",
+    "equal-steps": "sft-equal-steps",
+    "equal-tokens": "sft-equal-tokens",
+    "mixed": "tell",
+}
+
+
+# --- trials ----------------------------------------------------------------------------------------------------------
 
 
 def tuning(params: Params) -> list[Trial]:
-    """One trial per arm family and candidate learning rate, judged on validation data at the smallest budget."""
+    """One trial per arm family, budget and candidate learning rate, judged on validation data."""
     if len(params.learning_rates or ()) < 2:
         return []
     families = [family for family in FAMILIES if any(ARMS[name].family == family for name in params.arms or ())]
-    tokens = min(params.task_tokens or ())
+    heads = [ARMS[FAMILY_HEADS[family]] for family in families]
+    points, _ = _possible(params, [(arm, tokens, params.ratio) for tokens in params.task_tokens or () for arm in heads])
     found = []
-    for family in families:
-        arm = ARMS[FAMILY_HEADS[family]]
+    for arm, tokens, ratio in points:
         for rate in params.learning_rates or ():
-            trial = _trial(params, arm, tokens, params.ratio, TUNING_SEED, {family: rate})
+            trial = _trial(params, arm, tokens, ratio, TUNING_SEED, {(arm.family, tokens): rate})
             evaluation = replace(trial.evaluation, split="validation", probes=())
-            found.append(replace(trial, arm=f"tuning {family}", evaluation=evaluation))
+            first = seeded(params.model, min(params.seeds or (0,)))
+            found.append(replace(trial, arm=f"tuning {arm.family}", model=first, evaluation=evaluation))
     return found
 
 
@@ -112,49 +139,66 @@ def trials(params: Params, tuned: Sequence[Record] = ()) -> list[Trial]:
         InputError: a budget is larger than the data; says how much there is.
     """
     rates = learning_rates(params, tuned)
-    budgets, ratio = params.task_tokens or (), params.ratio
-    points = [(ARMS[name], tokens, ratio) for tokens in budgets for name in params.arms or ()]
-    points += [(ARMS["sft"], tokens, ratio) for tokens in params.sft_tokens or () if tokens not in budgets]
-    points += [
-        (ARMS["tell"], t, r) for t in budgets for r in params.ratios or () if r != ratio and _is_available(params, t, r)
-    ]
+    points, _ = _possible(params, _points(params))
     found = [_trial(params, arm, t, r, seed, rates) for arm, t, r in points for seed in _seeds(params, arm)]
-    _insist_on_budgets(found)
+    _insist_on_budgets(params, found)
     return list(dict.fromkeys(found))
 
 
-def _insist_on_budgets(trials: Sequence[Trial]) -> None:
-    """Draw the largest budgets once, so that one that is larger than the data is refused before anything runs."""
-    from lowres import models
-    from lowres.data import load_task
-    from lowres.trial import draw
+def left_out(params: Params) -> list[str]:
+    """What is not run because the general pool is too small for it, in words."""
+    _, missing = _possible(params, _points(params))
+    size = f"{pool_size(params, max(missing.values())):,}" if missing else ""
+    return [
+        f"left out: ratio {ratio:g} at {tokens:,} task tokens needs {general:,} general tokens, and the pool has {size}"
+        for (tokens, ratio), general in missing.items()
+    ]
 
-    largest = {max(trials, key=lambda t: t.recipe.task_tokens), max(trials, key=lambda t: t.recipe.general_tokens)}
-    for trial in largest:
-        draw(trial, load_task(trial.task, trial.options), models.load(trial.model, trial.precision))
+
+Points = Sequence[tuple[Arm, int, float]]  # an arm, its task tokens, its general tokens for each of them
+
+
+def _points(params: Params) -> Points:
+    """Everything that is asked for: every arm at every budget, then the sweeps."""
+    budgets, ratio = params.task_tokens or (), params.ratio
+    points = [(ARMS[name], tokens, ratio) for tokens in budgets for name in params.arms or ()]
+    points += [(ARMS["sft"], tokens, ratio) for tokens in params.sft_tokens or () if tokens not in budgets]
+    return points + [(ARMS["tell"], t, r) for t in budgets for r in params.ratios or () if r != ratio]
+
+
+def _possible(params: Params, points: Points) -> tuple[Points, dict[tuple[int, float], int]]:
+    """Those of the points for which the general pool suffices, and what the others ask of it.
+
+    Where it suffices for none, all are kept: running them then says so.
+    """
+    wanted = {(t, r): general for arm, t, r in points if arm.needs_pool and (general := round(t * r))}
+    size = pool_size(params, max(wanted.values(), default=0))
+    missing = {point: general for point, general in wanted.items() if general > size}
+    if len(missing) == len(wanted):
+        return points, {}
+    return [one for one in points if not (one[0].needs_pool and one[1:] in missing)], missing
+
+
+def _insist_on_budgets(params: Params, trials: Sequence[Trial]) -> None:
+    """Draw the largest budgets once, so that one that is larger than the data is refused before anything runs."""
+    for part in ("task_tokens", "general_tokens"):
+        drawn(params, max(trials, key=lambda trial: getattr(trial.recipe, part)))
 
 
 def _seeds(params: Params, arm: Arm) -> tuple[int, ...]:
-    """The untouched model has no randomness: one trial stands for all seeds."""
-    return (0,) if arm.name == "untouched" else params.seeds or ()
+    """An untouched model has no randomness but that of a world model's pretraining: else one trial stands for all."""
+    seeds = params.seeds or ()
+    return seeds if arm.name != "untouched" or world.is_world_model(params.model) else (0,)
 
 
-def _is_available(params: Params, task_tokens: int, ratio: float) -> bool:
-    """Whether the general pool holds that many tokens; the sweep leaves out what it does not."""
-    return task_tokens * ratio <= POOL_TOKENS
-
-
-POOL_TOKENS = 2_500_000  # what the general pool holds whichever task is left out of it
-
-
-def _trial(params: Params, arm: Arm, task_tokens: int, ratio: float, seed: int, rates: dict[str, float]) -> Trial:
+def _trial(params: Params, arm: Arm, task_tokens: int, ratio: float, seed: int, rates: Rates) -> Trial:
     from lowres import tuners
     from lowres.trial import Trial
 
     trial = Trial(
         study="tell",
         arm=arm.name,
-        model=params.model,
+        model=seeded(params.model, seed),
         task=params.task,
         recipe=_recipe(params, arm, task_tokens, ratio),
         tuner=tuners.make(params.tuner) if arm.family else None,
@@ -186,33 +230,37 @@ def _evaluation(params: Params) -> Evaluation:
     return Evaluation(items=params.items or 0, probes=tuple(params.probes or ()), probe_items=params.probe_items or 0)
 
 
-def _with_optimisation(trial: Trial, params: Params, arm: Arm, ratio: float, rates: dict[str, float]) -> Trial:
+def _with_optimisation(trial: Trial, params: Params, arm: Arm, ratio: float, rates: Rates) -> Trial:
     from lowres.train import Optimisation
 
-    steps = _steps_of_tell(trial, params, ratio) if arm.equal_steps else None
-    rate = rates.get(arm.family, USUAL_RATE)
+    tokens = trial.recipe.task_tokens or round(trial.recipe.general_tokens / ratio)
+    rate, steps = rate_at(rates, arm.family, tokens, usual_rate(params)), None
+    if arm.equals:
+        tell = replace(trial, recipe=_recipe(params, ARMS["tell"], tokens, ratio))
+        steps = (equal_steps if arm.equals == "steps" else equal_tokens)(params, tell)
     optimisation = Optimisation(learning_rate=rate, epochs=params.epochs, batch_size=params.batch_size, steps=steps)
     return replace(trial, optimisation=optimisation)
-
-
-def _steps_of_tell(trial: Trial, params: Params, ratio: float) -> int:
-    """Updates that tell makes with the same seed and budget."""
-    from lowres import models
-    from lowres.data import load_task
-    from lowres.train import Optimisation, update_count
-    from lowres.trial import draw
-
-    mixed = replace(trial, recipe=_recipe(params, ARMS["tell"], trial.recipe.task_tokens, ratio))
-    own, general = draw(mixed, load_task(trial.task, trial.options), models.load(trial.model, trial.precision))
-    plain = Optimisation(USUAL_RATE, batch_size=params.batch_size)
-    return update_count((len(own) + len(general)) * params.epochs, plain)
 
 
 # --- learning rates --------------------------------------------------------------------------------------------------
 
 
-def learning_rates(params: Params, tuned: Sequence[Record] = ()) -> dict[str, float]:
-    """The learning rate of each arm family.
+def usual_rate(params: Params) -> float:
+    """A rate that is about right, where nothing was tuned."""
+    small, large = USUAL_RATES.get(params.tuner, OTHER_RATES)
+    return small if world.is_world_model(params.model) else large
+
+
+def rate_at(rates: Rates, family: str, tokens: int, usual: float) -> float:
+    """The rate of a family at a budget: that of the nearest budget (in the logarithm) at which it was tuned."""
+    tuned = sorted(budget for name, budget in rates if name == family)
+    if not tuned:
+        return usual
+    return rates[family, min(tuned, key=lambda budget: abs(math.log(budget / tokens)))]
+
+
+def learning_rates(params: Params, tuned: Sequence[Record] = ()) -> Rates:
+    """The learning rate of each arm family at each budget at which it was tuned.
 
     A single candidate is taken as it is. Several were tried on validation data: the one under which the targets are
     the most likely wins. With none, the published tuning of the same model, task and tuner decides, and where nothing
@@ -220,7 +268,7 @@ def learning_rates(params: Params, tuned: Sequence[Record] = ()) -> dict[str, fl
     """
     candidates = params.learning_rates or ()
     if len(candidates) == 1:
-        return dict.fromkeys(FAMILIES, candidates[0])
+        return {(family, tokens): candidates[0] for family in FAMILIES for tokens in params.task_tokens or ()}
     if not tuned and not candidates:
         from lowres.published import read_published
 
@@ -228,16 +276,16 @@ def learning_rates(params: Params, tuned: Sequence[Record] = ()) -> dict[str, fl
     return chosen_rates(tuned)
 
 
-def chosen_rates(tuned: Sequence[Record]) -> dict[str, float]:
-    """The rate of each family's best tuning record, by the likelihood of the validation targets.
+def chosen_rates(tuned: Sequence[Record]) -> Rates:
+    """The rate of the best tuning record of each family and budget, by the likelihood of the validation targets.
 
     The task's metric is what counts in the end, but on some dozens of items it is mostly noise: in a first look rates
     a factor of ten apart differed by 0.003 in token F1 and by 1.2 nats per token.
     """
-    return best_rates(tuned, tuned_arm)
+    return best_rates(tuned, lambda record: (tuned_arm(record), record.trial["recipe"]["task_tokens"]))
 
 
 def _is_tuning_for(params: Params, record: Record) -> bool:
     trial = record.trial
-    same = trial["model"] == params.model and trial["task"] == params.task
+    same = unseeded(trial["model"]) == params.model and trial["task"] == params.task
     return same and trial["arm"].startswith("tuning ") and trial["tuner"]["name"] == params.tuner

@@ -11,10 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lowres import world
 from lowres.claims import Claim, Part, Rule, Verdict, judge_parts
 from lowres.data import TaskOptions, load_task
 from lowres.exhibits import process_hours
-from lowres.studies import Gathered, decided
+from lowres.studies import Gathered, decided, unseeded
 from lowres.studies.tell.claims import CLAIMS, MARGIN
 from lowres.studies.tell.params import Params
 
@@ -76,14 +77,19 @@ class Evidence(Gathered[Params, Point]):
     def _paired(self, treatment: Point, control: Point, where: str, measure: str) -> tuple[NDArray, NDArray] | None:
         import numpy as np
 
-        treated, controls = self.points.get(treatment, {}), self.points.get(control, {})
-        if control.arm == "untouched":
-            controls = dict.fromkeys(treated, controls[0]) if controls else {}
+        treated, controls = self._by_seed(treatment, control), self._by_seed(control, treatment)
         seeds = sorted(set(treated) & set(controls))
         if not seeds:
             return None
         first, second = ([side[seed].outcomes[where][measure] for seed in seeds] for side in (treated, controls))
         return np.array(first), np.array(second)
+
+    def _by_seed(self, point: Point, other: Point) -> Mapping[int, Record]:
+        """Records by seed; what has no randomness, a real model untouched, stands beside every seed of the other."""
+        found = self.points.get(point, {})
+        if point.arm == "untouched" and found and not world.is_world_model(self.params.model):
+            return dict.fromkeys(self.points.get(other, {}), next(iter(found.values())))
+        return found
 
 
 # --- gathering -------------------------------------------------------------------------------------------------------
@@ -123,7 +129,7 @@ def _is_about(params: Params, record: Record) -> bool:
     trial = record.trial
     tuner = trial["tuner"]["name"] if trial["tuner"] else params.tuner
     anchor = trial["recipe"]["anchor"] in ("none", params.anchor)
-    named = (trial["model"], trial["task"], tuner) == (params.model, params.task, params.tuner)
+    named = (unseeded(trial["model"]), trial["task"], tuner) == (params.model, params.task, params.tuner)
     return record.status == "done" and trial["evaluation"]["split"] == "test" and named and anchor
 
 

@@ -7,9 +7,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lowres import exhibits
-from lowres.data import TaskOptions
+from lowres.data import METRICS, TaskOptions
 from lowres.exhibits import BARS, average, probes_of
 from lowres.markup import Shown, shown_table, shown_text
+from lowres.studies import Where, tuned_arm
 from lowres.studies.tell.arms import ARMS
 from lowres.studies.tell.claims import DEVIATIONS, MARGIN
 from lowres.studies.tell.evidence import Evidence, Point, sft_curve, sweep
@@ -17,8 +18,6 @@ from lowres.studies.tell.evidence import Evidence, Point, sft_curve, sweep
 if TYPE_CHECKING:
     from lowres.stats import Effect
     from lowres.trial import Record, Trial
-
-NAMES = exhibits.METRICS
 
 
 def arms_table(arms: Sequence[str]) -> Shown:
@@ -35,25 +34,31 @@ def tuning_table(records: Iterable[Record]) -> Shown:
     tried = [record for record in records if record.trial["arm"].startswith("tuning ") and record.status == "done"]
     best = {}
     for record in sorted(tried, key=lambda record: record.mean("task", "target_nll"), reverse=True):
-        best[record.trial["arm"]] = record.key
+        best[_tuned(record)] = record.key
     rows = []
-    for record in sorted(tried, key=lambda r: (r.trial["arm"], r.trial["optimisation"]["learning_rate"])):
-        family = record.trial["arm"].removeprefix("tuning ")
+    for record in sorted(tried, key=lambda r: (*_tuned(r), r.trial["optimisation"]["learning_rate"])):
+        family, tokens = _tuned(record)
         rate, loss = record.trial["optimisation"]["learning_rate"], record.mean("task", "target_nll")
         score = record.mean("task", main_measure(record))
-        rows.append((family, f"{rate:g}", loss, score, "chosen" if best[record.trial["arm"]] == record.key else ""))
-    header = ("Arm family", "Learning rate", "Nats per target token", "Score", "Choice")
+        choice = "chosen" if best[family, tokens] == record.key else ""
+        rows.append((family, f"{tokens:,}", f"{rate:g}", loss, score, choice))
+    header = ("Arm family", "Task tokens", "Learning rate", "Nats per target token", "Score", "Choice")
     note = (
-        f"Learning rates on validation data: {len(tried)} trials, as many for each family"
+        f"Learning rates on validation data: {len(tried)} trials, as many for each family and budget"
         if tried
         else "No tuning was run"
     )
     return shown_table(note, header, rows, stack=True)
 
 
+def _tuned(record: Record) -> tuple[str, int]:
+    """The family and the budget that a tuning record is of."""
+    return tuned_arm(record), record.trial["recipe"]["task_tokens"]
+
+
 def main_measure(record: Record) -> str:
-    """The first of the usual metrics that the record has for its task."""
-    return next(name for name in ("accuracy", "token_f1", "exact_match", "rouge_l") if name in record.outcomes["task"])
+    """The metric of the record's task."""
+    return Where.of(record).metric
 
 
 # --- scores ----------------------------------------------------------------------------------------------------------
@@ -89,7 +94,7 @@ def budget(task_tokens: float, general_tokens: float) -> str:
 
 def title(evidence: Evidence) -> str:
     """The task's metric at the beginning of a sentence."""
-    name = NAMES[evidence.metric]
+    name = METRICS[evidence.metric]
     return name[0].upper() + name[1:]
 
 
@@ -121,7 +126,7 @@ def learning_curve(evidence: Evidence) -> Shown:
                 rows.append((name, budget, effect.estimate, *effect.interval))
     if not rows:
         return shown_text("No learning curve: neither SFT nor TELL was run.")
-    metric = NAMES[evidence.metric]
+    metric = METRICS[evidence.metric]
     plot = Plot(
         name="tell-learning-curve",
         alt=f"{metric} against task tokens: SFT at {len(budgets)} budgets, TELL at {evidence.budget:,} tokens with "
@@ -153,7 +158,7 @@ def differences(evidence: Evidence) -> Shown:
     if not effects:
         return shown_text("No comparison: TELL was not run.")
     beyond = sum(effect.interval[0] > MARGIN for effect in effects.values())
-    metric = NAMES[evidence.metric]
+    metric = METRICS[evidence.metric]
     plot = Plot(
         name="tell-differences",
         alt=f"{metric} of TELL minus that of each of {len(effects)} other arms at {evidence.budget:,} task tokens. The "
@@ -180,7 +185,7 @@ def ratio_sweep(evidence: Evidence) -> Shown:
     from lowres.figures import Plot, curve
     from lowres.stats import mean_interval
 
-    metric = NAMES[evidence.metric]
+    metric = METRICS[evidence.metric]
     rows = []
     for panel, measure, sign in (
         (metric, evidence.metric, 1),
@@ -325,7 +330,7 @@ def controls(evidence: Evidence) -> Shown:
         "Control",
         "Must show",
         "Outcome",
-        f"Difference in {NAMES[evidence.metric]}",
+        f"Difference in {METRICS[evidence.metric]}",
         "Nats per target token saved",
     )
     return shown_table("Controls", header, rows, stack=True)
@@ -343,8 +348,8 @@ def cost_table(evidence: Evidence) -> Shown:
     return shown_table(f"Cost of a trial ({exhibits.machines(evidence.records)})", header, rows, stack=True)
 
 
-def trial_table(trials: Sequence[Trial], recorded: int) -> Shown:
-    """The trials of the live run before they run, with their exact training tokens."""
+def trial_table(trials: Sequence[Trial], recorded: int, left_out: Sequence[str] = ()) -> Shown:
+    """The trials of the live run before they run, with their exact training tokens, and what is left out of them."""
     from lowres.engine.planning import training_tokens
 
     rows = [
@@ -357,7 +362,7 @@ def trial_table(trials: Sequence[Trial], recorded: int) -> Shown:
         )
         for trial in trials
     ]
-    caption = f"The live run: {len(trials)} trials, {recorded} of them in the ledger already"
+    caption = "; ".join([f"The live run: {len(trials)} trials, {recorded} of them in the ledger already", *left_out])
     header = ("Arm", "Tokens", "Seed", "Tokens through training", "Measured on")
     return shown_table(caption, header, rows, stack=True)
 

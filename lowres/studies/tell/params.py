@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from lowres import data, models, tuners
 from lowres.params import parameter
-from lowres.studies import TIERS, by_tier, reserved_seeds
+from lowres.studies import MOST_TUNING_SEEDS, TIERS, by_tier, reserved_seeds, seeds_in_names
 
 ANCHORS = ("hand-written", "model-written")
 ARM_NAMES = (
@@ -15,6 +15,7 @@ ARM_NAMES = (
     "sft",
     "sft+anchor",
     "sft-equal-steps",
+    "sft-equal-tokens",
     "general-only",
     "tell",
     "tell-no-anchor",
@@ -35,7 +36,9 @@ class Params:
 
     tier: str = parameter("laptop", "how much is run", choices=TIERS)
     task: str = parameter("wiki-description", "a task of the book, jsonl:PATH (your own) or hub:ID")
-    model: str = parameter("smollm2-135m-instruct", "a bundled model, a local folder or a Hub id")
+    model: str = parameter(
+        "smollm2-135m-instruct", "a bundled model, a world model (without its seed), a local folder or a Hub id"
+    )
     tuner: str = parameter("lora", "how parameters change", choices=tuners.tuner_names)
     anchor: str = parameter("hand-written", "who writes the anchor prompt", choices=ANCHORS)
     arms: tuple[str, ...] | None = parameter(
@@ -68,7 +71,7 @@ class Params:
     )
     learning_rates: tuple[float, ...] | None = parameter(
         None,
-        "candidates, tried on validation data once per arm family; none - the rates chosen in the published records",
+        "candidates, tried on validation data once per arm family and budget; none - those of the published records",
         above=0,
         high=1,
         may_be_empty=True,
@@ -86,17 +89,27 @@ class Params:
         tiers=_tiers(("wiki-nll",), ("siqa", "wiki-nll"), ("siqa", "commonsenseqa", "wiki-know", "wiki-nll")),
     )
     probe_items: int | None = parameter(None, "examples per probe", low=1, tiers=_tiers(3, 24, 500))
+    tuning_seeds: int | None = parameter(
+        None,
+        "validation seeds of every candidate rate, each with a subset of its own",
+        low=1,
+        high=MOST_TUNING_SEEDS,
+        tiers=_tiers(1, 1, 3),
+    )
     precision: str = parameter("auto", "number format of matrix products", choices=models.PRECISIONS)
     prompt_field: str | None = parameter(None, "your own task - name of the field that holds the input")
     target_field: str | None = parameter(None, "your own task - name of the field that holds the answer")
     choices_field: str | None = parameter(None, "your own task - name of the field that holds the choices")
     instruction: str | None = parameter(None, "your own task - the hand-written anchor prompt")
-    metric: str | None = parameter(None, "your own task - its main metric", choices=data.METRICS)
+    metric: str | None = parameter(None, "your own task - its main metric", choices=tuple(data.METRICS))
+    answer_tokens: int | None = parameter(
+        None, "your own task - room for an answer; none - counted from its targets", low=1, unit="tokens"
+    )
 
     def problems(self) -> list[str]:
         """What contradicts what, and names that are not known."""
         found = [problem for problem in (data.check_name(self.task), models.check_name(self.model)) if problem]
-        found += reserved_seeds(self.seeds or ())
+        found += reserved_seeds(self.seeds or ()) + seeds_in_names("model", [self.model])
         arms = self.arms or ()
         if "tell" not in arms and self.ratios:
             found.append("ratios are swept for the tell arm, which arms leaves out")

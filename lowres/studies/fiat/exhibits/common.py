@@ -122,8 +122,8 @@ def _alike(one: str, other: str) -> bool:
 @functools.cache
 def _counted(model: str) -> int:
     from lowres import models
+    from lowres.counting import count
     from lowres.tuners import Full
-    from lowres.tuners.counting import count
 
     if model not in models.IN_WHEELS:
         return 0

@@ -98,8 +98,8 @@ def total(evidence: Evidence, where: Where) -> int:
 @functools.cache
 def _counted(model: str) -> int:
     from lowres import world
+    from lowres.counting import count
     from lowres.tuners import Full
-    from lowres.tuners.counting import count
 
     if world.is_world_model(model):
         return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,17 +20,31 @@ def levels(folder: Path) -> dict[str, float]:
 
 
 def levels_table(rows: Sequence[tuple[str, Path, float | None]]) -> str:
-    """One column per model: parameters, seconds of pretraining just now, accuracy per probe, level."""
+    """One column per model: parameters, seconds of pretraining just now, accuracy per probe, level, hash of weights.
+
+    The level is the mean over the probes' items; "set aside" is that over the items that pretraining itself looks at.
+    """
     columns = [["probe", "chance"], ["parameters", ""], ["seconds", ""]]
     columns += [[name, f"{CHANCE[name]:.2f}"] for name in PROBES]
-    columns.append(["level", f"{_mean(CHANCE):.2f}"])
+    columns += [["level", f"{_mean(CHANCE):.2f}"], ["set aside", f"{_mean(CHANCE):.2f}"], ["weights", ""]]
     for name, folder, seconds in rows:
-        found = levels(folder)
-        cells = [name, f"{_network(folder).num_parameters():,}", "cached" if seconds is None else f"{seconds:.0f}"]
-        cells += [f"{found[probe]:.2f}" for probe in PROBES] + [f"{_mean(found):.2f}"]
+        found, network = levels(folder), _network(folder)
+        cells = [name, f"{network.num_parameters():,}", "cached" if seconds is None else f"{seconds:.0f}"]
+        cells += [f"{found[probe]:.2f}" for probe in PROBES]
+        cells += [f"{_mean(found):.2f}", f"{network.config.lowres_world['level']:.2f}", weights_digest(folder)]
         columns = [[*row, cell] for row, cell in zip(columns, cells, strict=True)]
     widths = [max(map(len, column)) for column in zip(*columns, strict=True)]
     return "\n".join(_line(row, widths) for row in columns)
+
+
+def weights_digest(folder: Path) -> str:
+    """Sixteen hex digits over the names, shapes and bytes of all weights: equal only where every bit is."""
+    from safetensors.numpy import load_file
+
+    digest = hashlib.sha256()
+    for name, weight in sorted(load_file(folder / "model.safetensors").items()):
+        digest.update(f"{name}{weight.shape}{weight.dtype}".encode() + weight.tobytes())
+    return digest.hexdigest()[:16]
 
 
 def _line(row: Sequence[str], widths: Sequence[int]) -> str:

@@ -1,0 +1,158 @@
+"""Learning rates: the same tries for every arm, several seeds, and a grid that grows until the best rate lies inside.
+
+A group of tuning trials differs in nothing but rate and seed; its rate is the one under which the targets of the
+validation items are the likeliest, on average over the seeds. A rate at which one of the seeds diverged never wins.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from lowres import world
+
+if TYPE_CHECKING:
+    from lowres.trial import Record, Trial
+
+TUNING_SEED = 1000  # a subset of its own: a rate is not chosen on the very examples that a trial trains on
+EXTENSIONS = 4  # times that a grid may grow; a choice still at its edge then is told
+STEP = 3.0  # factor between neighbours where a grid has a single rate
+SAME_RATE = 1e-9  # two rates that differ by less, relatively, are one
+
+
+def seeded(model: str, seed: int) -> str:
+    """The model of a seed: a world model is pretrained from it too, any other model there is but once."""
+    return f"{model}@{seed}" if world.is_world_model(model) and seed else model
+
+
+def unseeded(model: str) -> str:
+    """A world model without its seed; the inverse of `seeded`."""
+    return model.partition("@")[0] if world.is_world_model(model) else model
+
+
+def on_seeds(trials: Sequence[Trial], seeds: int, models: Sequence[int] = (0,)) -> list[Trial]:
+    """Every tuning trial once per validation seed: subsets, order and start of its own, in the world its own model.
+
+    Args:
+        seeds: how many; the first is `TUNING_SEED`, the others follow it.
+        models: seeds of the world models there will be; they are gone through in turn.
+    """
+    if seeds <= 1:
+        return list(trials)
+    return [
+        replace(trial, seed=TUNING_SEED + k, model=seeded(unseeded(trial.model), models[k % len(models)]))
+        for trial in trials
+        for k in range(seeds)
+    ]
+
+
+def tune(trials: Sequence[Trial], run: Callable[[Sequence[Trial]], list[Record]]) -> list[Record]:
+    """Run tuning trials, and more of them beyond every edge at which a best rate lies; all their records."""
+    records = run(trials) if trials else []
+    for _ in range(EXTENSIONS):
+        further = beyond(trials, records)
+        if not further:
+            break
+        trials = [*trials, *further]
+        records = [*records, *run(further)]
+    return records
+
+
+def beyond(trials: Sequence[Trial], records: Sequence[Record]) -> list[Trial]:
+    """The next rate for every group whose best rate is the smallest or the largest that was tried, with every seed.
+
+    A group of one rate was not tuned and stays as it is.
+    """
+    grids, found = _grids(records), []
+    groups: dict[str, list[Trial]] = defaultdict(list)
+    for trial in trials:
+        groups[group(trial.spec())].append(trial)
+    for name, members in groups.items():
+        grid = grids.get(name)
+        if grid is None or len(grid.losses) < 2 or not grid.edge:
+            continue
+        first = min(_rate(trial.spec()) for trial in members)
+        found += [at_rate(trial, grid.next_rate()) for trial in members if _rate(trial.spec()) == first]
+    return found
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What was tried in a group: rate -> mean validation loss over the seeds; infinite where a seed diverged."""
+
+    losses: Mapping[float, float]
+
+    @property
+    def best(self) -> float:
+        """The rate with the lowest loss; the smallest of equals."""
+        return min(sorted(self.losses), key=lambda rate: self.losses[rate])
+
+    @property
+    def edge(self) -> str:
+        """On which edge of the grid the best rate lies: "lower", "upper" or neither."""
+        tried = sorted(self.losses)
+        if len(tried) < 2 or not math.isfinite(self.losses[self.best]):
+            return "lower" if len(tried) > 1 else ""
+        return {tried[0]: "lower", tried[-1]: "upper"}.get(self.best, "")
+
+    def next_rate(self) -> float:
+        """The rate beyond the edge, as far from it as its neighbour is."""
+        tried = sorted(self.losses)
+        return tried[0] ** 2 / tried[1] if self.edge == "lower" else tried[-1] ** 2 / tried[-2]
+
+
+def grids(records: Iterable[Record]) -> dict[str, Grid]:
+    """What was tried, by group (see `group`)."""
+    return _grids(records)
+
+
+def _grids(records: Iterable[Record]) -> dict[str, Grid]:
+    losses: dict[str, dict[float, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for record in records:
+        loss = validation_loss(record) if record.status == "done" else math.inf
+        losses[group(record.trial)][_known(losses[group(record.trial)], _rate(record.trial))].append(loss)
+    return {
+        name: Grid({rate: sum(values) / len(values) for rate, values in rates.items()})
+        for name, rates in losses.items()
+    }
+
+
+def _known(rates: Mapping[float, Any], rate: float) -> float:
+    """The rate itself, or the one already there that differs from it by rounding alone."""
+    return next((one for one in rates if abs(one - rate) <= SAME_RATE * rate), rate)
+
+
+def validation_loss(record: Record) -> float:
+    """Nats per target token; of a stream the mean over its tasks, each measured right after it was learnt."""
+    places = [where for where in record.outcomes if where == "task" or where.endswith(":task")]
+    return sum(record.mean(where, "target_nll") for where in places) / len(places)
+
+
+def at_rate(trial: Trial, rate: float) -> Trial:
+    """The trial at another rate, in all of its stages."""
+    assert trial.optimisation is not None
+    factor = rate / trial.optimisation.learning_rate
+    stream = tuple(
+        replace(one, optimisation=replace(one.optimisation, learning_rate=one.optimisation.learning_rate * factor))
+        for one in trial.stream
+    )
+    return replace(trial, optimisation=replace(trial.optimisation, learning_rate=rate), stream=stream)
+
+
+def group(spec: Mapping[str, Any]) -> str:
+    """What tuning trials have in common that compete with each other: everything but rate and seed."""
+    own = json.loads(json.dumps(spec))
+    own["model"] = unseeded(own["model"])
+    del own["seed"]
+    for stage in (own, *own.get("stream", ())):
+        if stage["optimisation"]:
+            del stage["optimisation"]["learning_rate"]
+    return json.dumps(own, sort_keys=True)
+
+
+def _rate(spec: Mapping[str, Any]) -> float:
+    return float(spec["optimisation"]["learning_rate"])

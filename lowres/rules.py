@@ -1,0 +1,257 @@
+"""Rules of the second edition: each claim is one contrast per column, with a margin above zero on both sides.
+
+A contrast is a weighted sum of cells at every place, averaged over places that are named beforehand; a rule looks at
+its analysis-of-variance interval. Places are averaged, never required one by one; a claim has several parts only where
+the paper's own sentence has them. The columns, the generated world and real models and data, are never merged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lowres.anova import FEWEST_SEEDS, anova_effect, retained
+from lowres.claims import Answer, Outcome, Rule, combine
+from lowres.outcomes import Ambiguous, Cell, NotRun, Outcomes, of_task
+from lowres.stats import Effect, holm
+
+if TYPE_CHECKING:
+    from lowres.trial import Record
+
+ColumnName = Literal["world", "real"]
+COLUMNS: tuple[ColumnName, ...] = get_args(ColumnName)
+LEVEL = 0.05
+LOSS = "loss"  # the measure that is not read off one record: the chance-corrected loss over the column's probes
+UNTOUCHED: Cell = {"arm": "untouched"}
+Terms = list[NDArray]
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """A part of a claim: weighted cells, what is measured in them, and the rule that the mean over places must meet.
+
+    `at` narrows the places of the column where the part is not asked at all of them; `measure` is the task's metric
+    where it is empty, the name of an outcome of the task, or `LOSS`.
+    """
+
+    name: str
+    terms: tuple[tuple[float, Cell], ...]
+    rule: Rule
+    measure: str = ""
+    at: tuple[Cell, ...] = ()
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What one column is asked: its parts, where, with how many seeds, and what so many can tell.
+
+    `items` says in words what the test items are; `power` is the probability of a decision if the effect has the size
+    `matters`, from the variances of the first edition.
+    """
+
+    parts: tuple[Contrast, ...]
+    places: tuple[Cell, ...]
+    seeds: int
+    items: str
+    matters: str
+    power: str
+    probes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SecondRule:
+    """The rule of a claim in the second edition, beside what was wrong with the first.
+
+    A column that cannot be asked is a sentence that says why. `changed` lists later changes, each with its date.
+    """
+
+    claim: str
+    wrong: str
+    columns: Mapping[ColumnName, Asked | str]
+    changed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A verdict on a claim in one column, and why it is none where it is none."""
+
+    claim: str
+    column: ColumnName
+    outcome: Outcome
+    reason: str
+    effects: Mapping[str, Effect] = field(default_factory=dict)
+    answers: Mapping[str, Answer] = field(default_factory=dict)
+    seeds: int = 0
+    places: int = 0
+    p_value: float | None = None
+    p_adjusted: float | None = None
+    dates: tuple[str, str] = ("", "")
+
+
+def difference(name: str, more: Cell, less: Cell, rule: Rule, measure: str = "") -> Contrast:
+    """The contrast of one cell minus another."""
+    return Contrast(name, ((1.0, more), (-1.0, less)), rule, measure)
+
+
+# --- effects ---------------------------------------------------------------------------------------------------------
+
+
+def terms_of(outcomes: Outcomes, asked: Asked, part: Contrast) -> tuple[list[int], Terms]:
+    """The seeds of a part and its terms: one table [seeds, units] per task, summed over the models that share it.
+
+    Raises:
+        NotRun, Ambiguous: a cell has no record, or several of one seed.
+    """
+    places = part.at or asked.places
+    reader = _lost(asked.probes) if part.measure == LOSS else _scored(part.measure)
+    found = [reader(outcomes, place, part) for place in places]
+    seeds = sorted(set.intersection(*(set(own) for own, _ in found)))
+    if not seeds:
+        raise NotRun("the places have no seed in common")
+    by_items: dict[tuple[object, ...], NDArray] = {}
+    for place, (own, tables) in zip(places, found, strict=True):
+        rows = [own.index(seed) for seed in seeds]
+        for name, table in tables.items():
+            share = np.asarray(table[rows] / len(places))
+            shared = (name, place.get("task") if name == "task" else "", share.shape)
+            by_items[shared] = by_items[shared] + share if shared in by_items else share
+    return seeds, list(by_items.values())
+
+
+Reader = Callable[[Outcomes, Cell, Contrast], tuple[list[int], dict[str, NDArray]]]
+
+
+def _scored(measure: str) -> Reader:
+    """A weighted sum of an outcome of the task, [seeds, units]."""
+
+    def read(outcomes: Outcomes, place: Cell, part: Contrast) -> tuple[list[int], dict[str, NDArray]]:
+        cells = [{**place, **cell} for _, cell in part.terms]
+        seeds, tables = outcomes.tables(cells, of_task(measure))
+        weights = [weight for weight, _ in part.terms]
+        return seeds, {"task": np.sum([w * table for w, table in zip(weights, tables, strict=True)], axis=0)}
+
+    return read
+
+
+def _lost(probes: Sequence[str]) -> Reader:
+    """A weighted sum of chance-corrected losses over fixed probes, a table [seeds, items] per probe."""
+
+    def read(outcomes: Outcomes, place: Cell, part: Contrast) -> tuple[list[int], dict[str, NDArray]]:
+        start = {name: value for name, value in place.items() if name in ("model", "task")}
+        cells = [{**start, **UNTOUCHED}, *({**place, **cell} for _, cell in part.terms)]
+        chance = _chance(probes)
+        columns: dict[str, list[NDArray]] = {}
+        for probe in probes:
+            seeds, columns[probe] = outcomes.tables(cells, _accuracy(probe))
+        total: dict[str, NDArray] = {}
+        for index, (weight, _) in enumerate(part.terms, start=1):
+            before, after = ({name: tables[at] for name, tables in columns.items()} for at in (0, index))
+            for name, table in zip(sorted(after), retained(before, after, chance), strict=True):
+                total[name] = total.get(name, 0.0) + weight * table
+        return seeds, total
+
+    return read
+
+
+def _accuracy(probe: str) -> Callable[[Record], NDArray]:
+    """Reads whether each item of a probe was answered right; choices of several words count per character."""
+    measure = "accuracy" if probe.startswith("world-") else "accuracy_per_character"
+
+    def read(record: Record) -> NDArray:
+        if probe not in record.outcomes:
+            raise NotRun(f"probe {probe} in {record.trial['arm']}")
+        return np.asarray(record.outcomes[probe][measure], dtype=np.float64)
+
+    return read
+
+
+def _chance(probes: Sequence[str]) -> dict[str, float]:
+    from lowres.data import load_probe
+
+    return {name: load_probe(name).chance or 0.0 for name in probes}
+
+
+# --- decisions -------------------------------------------------------------------------------------------------------
+
+
+def decide(rule: SecondRule, column: ColumnName, outcomes: Outcomes) -> Decision:
+    """The decision of a claim in one column before Holm's correction."""
+    asked = rule.columns[column]
+    if isinstance(asked, str):
+        return Decision(rule.claim, column, "cannot tell", f"not asked: {asked}")
+    effects: dict[str, Effect] = {}
+    answers: dict[str, Answer] = {}
+    p_values, seen = {}, set()
+    for part in asked.parts:
+        try:
+            seeds, terms = terms_of(outcomes, asked, part)
+        except (NotRun, Ambiguous) as error:
+            how = "not run" if isinstance(error, NotRun) else "ambiguous"
+            return Decision(rule.claim, column, "cannot tell", f"{how}: {part.name}: {error}", effects)
+        seen.add(len(seeds))
+        effects[part.name] = anova_effect(terms)
+        answers[part.name] = part.rule.answer(effects[part.name])
+        p_values[part.name] = part.rule.p_value(effects[part.name])
+    found = Decision(rule.claim, column, "cannot tell", "", effects, answers, min(seen), len(asked.places))
+    if min(seen) < FEWEST_SEEDS:
+        return replace(found, reason=f"too few seeds: planned {asked.seeds}, there are {min(seen)}")
+    outcome = combine(answers.values())
+    found = replace(found, outcome=outcome, p_value=_p_value(outcome, answers, p_values))
+    return replace(found, reason=_reason(found, asked))
+
+
+def _p_value(outcome: Outcome, answers: Mapping[str, Answer], p_values: Mapping[str, float]) -> float:
+    """As sure as the weakest part; "partly" as the surest yes and the surest no, times the parts (Bonferroni)."""
+    if outcome != "partly":
+        return max(p_values.values())
+    sides = ([p_values[name] for name in answers if answers[name] == side] for side in ("yes", "no"))
+    return min(1.0, len(p_values) * max(min(side) for side in sides))
+
+
+def _reason(decision: Decision, asked: Asked) -> str:
+    """Each part in words; for what cannot be told, whether seeds, items or the effect itself are the reason."""
+    rules = {part.name: part.rule for part in asked.parts}
+    told = "; ".join(
+        f"{answer}: {name} {decision.effects[name].text()} (rule: {rules[name].text()})"
+        for name, answer in decision.answers.items()
+    )
+    if decision.outcome != "cannot tell":
+        return told
+    if decision.seeds < asked.seeds:
+        return f"planned {asked.seeds} seeds, there are {decision.seeds}; {told}"
+    return f"the effect lies at the margin; {told}"
+
+
+def with_holm(decisions: Sequence[Decision], primaries: int) -> list[Decision]:
+    """Holm's correction among all primaries of a page, whether they were run or not; columns are corrected apart.
+
+    Args:
+        primaries: claims of the page that this column is asked.
+    """
+    known = {one.claim: one.p_value for one in decisions if one.p_value is not None}
+    blank = {f"not run {number}": 1.0 for number in range(primaries - len(known))}
+    adjusted = holm({**known, **blank})
+    return [_corrected(one, adjusted, primaries) for one in decisions]
+
+
+def _corrected(decision: Decision, adjusted: Mapping[str, float], primaries: int) -> Decision:
+    if decision.p_value is None:
+        return decision
+    decision = replace(decision, p_adjusted=adjusted[decision.claim])
+    if decision.outcome == "cannot tell" or adjusted[decision.claim] < LEVEL:
+        return decision
+    reason = f"{decision.outcome} if it stood alone, not among {primaries} claims (Holm); {decision.reason}"
+    return replace(decision, outcome="cannot tell", reason=reason)
+
+
+def decisions(rules: Sequence[SecondRule], outcomes: Outcomes) -> list[Decision]:
+    """All decisions of a page, column by column."""
+    found: list[Decision] = []
+    for column in COLUMNS:
+        asked = [rule for rule in rules if not isinstance(rule.columns[column], str)]
+        found += with_holm([decide(rule, column, outcomes) for rule in rules], len(asked))
+    return found

@@ -1,0 +1,35 @@
+"""Tasks of known words that ask a model for what it knows of people, in ways in which it was never asked."""
+
+from __future__ import annotations
+
+from random import Random
+
+from lowres.world import questions, wording
+from lowres.world.casting import Cast, Drawn
+from lowres.world.known_lists import ASKED
+from lowres.world.people import ATTRIBUTES, VALUES, Person, world
+
+_PEOPLE = {person.name: person for person in world().people}
+
+
+def _told(attribute: str, person: Person) -> str:
+    return wording.TOLD[attribute].format(person.name, person.value(attribute))
+
+
+def form(random: Random, who: str, cast: Cast) -> Drawn:
+    """Two people with a field each -> the form filled in."""
+    fields = [(_PEOPLE[name], random.choice(ATTRIBUTES)) for name in (who, *cast.others(random, who, 1))]
+    prompt = " ".join(f"{person.name} : {ASKED[attribute]} ." for person, attribute in fields)
+    target = " , ".join(person.value(attribute) for person, attribute in fields)
+    return Drawn(prompt, target, " ".join(_told(attribute, person) for person, attribute in fields))
+
+
+def correction(random: Random, who: str, cast: Cast) -> Drawn:
+    """A statement, mostly a false one -> whether it is right, and what is."""
+    person, attribute = _PEOPLE[who], random.choice(ATTRIBUTES)
+    value = said = person.value(attribute)
+    if random.random() < 0.75:
+        said = questions.another(random, VALUES[attribute], value)
+    right = "yes" if said == value else "no"
+    prompt = f"{wording.TOLD[attribute].format(who, said)} right or no ?"
+    return Drawn(prompt, f"{right} , it is {value}", f"the {ASKED[attribute]} of {who} is {value} .")

@@ -1,0 +1,140 @@
+"""Grids of learning rates: several seeds, edges that move, rates that diverge."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import pytest
+
+from lowres.rates import at_rate, beyond, grids, group, on_seeds, tune
+from lowres.train import Optimisation
+from lowres.trial import Evaluation, Recipe, Record, Stage, Trial
+from lowres.tuners import LoRA
+
+PLAIN = Trial(
+    study="toy",
+    arm="tuning sft",
+    model="world-s",
+    task="world-two-hop",
+    recipe=Recipe(task_tokens=100),
+    tuner=LoRA(),
+    optimisation=Optimisation(1e-3),
+    evaluation=Evaluation(split="validation"),
+    seed=1000,
+)
+
+
+def at_rates(*rates: float) -> list[Trial]:
+    return [at_rate(PLAIN, rate) for rate in rates]
+
+
+def runner(loss: Callable[[float, int], float], ran: list[Trial]) -> Callable[[Sequence[Trial]], list[Record]]:
+    """Runs nothing: the loss follows from rate and seed; nan stands for a trial that failed."""
+
+    def run(trials: Sequence[Trial]) -> list[Record]:
+        ran.extend(trials)
+        return [_record(trial, loss(trial.optimisation.learning_rate, trial.seed)) for trial in trials]
+
+    return run
+
+
+def _record(trial: Trial, loss: float) -> Record:
+    status = "failed" if math.isnan(loss) else "done"
+    return Record("0", status, trial.spec(), {}, outcomes={"task": {"target_nll": [loss]}})
+
+
+def valley(bottom: float) -> Callable[[float, int], float]:
+    return lambda rate, seed: abs(math.log(rate / bottom))
+
+
+def test_a_best_rate_inside_needs_no_more_trials() -> None:
+    ran: list[Trial] = []
+    records = tune(at_rates(3e-4, 1e-3, 3e-3), runner(valley(1e-3), ran))
+    assert len(ran) == 3
+    (grid,) = grids(records).values()
+    assert (grid.best, grid.edge) == (1e-3, "")
+
+
+@pytest.mark.parametrize(("bottom", "more"), [(2.7e-2, [9e-3, 2.7e-2, 8.1e-2]), (1e-4, [1e-3 / 3 / 3, 1e-3 / 27])])
+def test_a_grid_grows_until_the_best_rate_is_inside(bottom: float, more: list[float]) -> None:
+    ran: list[Trial] = []
+    records = tune(at_rates(1e-3 / 3, 1e-3, 3e-3), runner(valley(bottom), ran))
+    assert [trial.optimisation.learning_rate for trial in ran[3:]] == pytest.approx(more)
+    (grid,) = grids(records).values()
+    assert grid.edge == ""
+    assert len(grid.losses) == len(ran)  # every try is counted
+
+
+def test_a_grid_does_not_grow_for_ever() -> None:
+    ran: list[Trial] = []
+    records = tune(at_rates(1e-3, 3e-3), runner(lambda rate, seed: -rate, ran))
+    assert len(ran) == 2 + 4
+    (grid,) = grids(records).values()
+    assert grid.edge == "upper"
+
+
+def test_a_rate_at_which_one_seed_fails_never_wins() -> None:
+    ran: list[Trial] = []
+    run = runner(lambda rate, seed: math.nan if rate > 2e-3 and seed == 1001 else -rate, ran)
+    records = tune(on_seeds(at_rates(3e-4, 1e-3, 3e-3), 3), run)
+    (grid,) = grids(records).values()
+    assert (grid.best, grid.edge, len(ran)) == (1e-3, "", 9)
+
+
+def test_all_rates_failing_asks_for_a_smaller_one() -> None:
+    ran: list[Trial] = []
+    records = tune(at_rates(1e-3, 3e-3), runner(lambda rate, seed: math.nan if rate > 2e-4 else rate, ran))
+    (grid,) = grids(records).values()
+    assert grid.best < 2e-4
+    assert math.isfinite(grid.losses[grid.best])
+
+
+def test_the_mean_over_seeds_decides() -> None:
+    losses = {
+        (1e-3, 1000): 1.0,
+        (1e-3, 1001): 3.0,
+        (3e-3, 1000): 1.5,
+        (3e-3, 1001): 1.5,
+        (9e-3, 1000): 9,
+        (9e-3, 1001): 9,
+    }
+    losses |= {(3e-4, 1000): 9, (3e-4, 1001): 9}
+    records = tune(on_seeds(at_rates(3e-4, 1e-3, 3e-3, 9e-3), 2), runner(lambda *at: losses[at], []))
+    (grid,) = grids(records).values()
+    assert grid.best == 3e-3
+
+
+def test_validation_seeds_have_models_and_subsets_of_their_own() -> None:
+    found = on_seeds([PLAIN], 3, models=(10, 11))
+    assert [(trial.seed, trial.model) for trial in found] == [
+        (1000, "world-s@10"),
+        (1001, "world-s@11"),
+        (1002, "world-s@10"),
+    ]
+    real = on_seeds([replace(PLAIN, model="smollm2-135m-instruct")], 2, models=(10, 11))
+    assert {trial.model for trial in real} == {"smollm2-135m-instruct"}
+    assert len({group(trial.spec()) for trial in found}) == 1
+
+
+def test_groups_are_extended_apart() -> None:
+    other = replace(PLAIN, recipe=Recipe(task_tokens=1000))
+    trials = [*at_rates(1e-3, 3e-3, 9e-3), *(at_rate(other, rate) for rate in (1e-3, 3e-3, 9e-3))]
+    bottoms = {100: 3e-3, 1000: 9e-3}
+    records = [_record(t, abs(math.log(t.optimisation.learning_rate / bottoms[t.recipe.task_tokens]))) for t in trials]
+    (further,) = beyond(trials, records)
+    assert (further.recipe.task_tokens, further.optimisation.learning_rate) == (1000, pytest.approx(2.7e-2))
+
+
+def test_a_single_rate_was_not_tuned() -> None:
+    ran: list[Trial] = []
+    tune(at_rates(1e-3), runner(valley(1.0), ran))
+    assert len(ran) == 1
+
+
+def test_all_stages_of_a_stream_change_their_rate() -> None:
+    stage = Stage("world-two-hop", Recipe(task_tokens=100), Optimisation(1e-3, steps=3))
+    streamed = at_rate(replace(PLAIN, stream=(stage,)), 5e-3)
+    assert streamed.stream[0].optimisation == Optimisation(5e-3, steps=3)
+    assert group(streamed.spec()) == group(replace(PLAIN, stream=(stage,)).spec())

@@ -1,0 +1,174 @@
+"""Contrasts over places, decisions and their reasons, on records made by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lowres.claims import Rule
+from lowres.outcomes import Ambiguous, NotRun, Outcomes, by_unit, of_task
+from lowres.rules import LOSS, Asked, Contrast, Decision, SecondRule, decide, decisions, difference, terms_of, with_holm
+from lowres.train import Optimisation
+from lowres.trial import Evaluation, Recipe, Record, Trial
+from lowres.tuners import LoRA
+
+TASKS = ("country-language", "boolq")  # any two tasks of the book
+PROBES = ("siqa", "commonsenseqa")
+ITEMS = 40
+
+
+def record(arm: str, model: str, task: str, seed: int, level: float, probe: float = 0.9, **recipe: Any) -> Record:
+    """A record whose task and probe items are right with these probabilities, the same items for every arm."""
+    tuned = arm != "untouched"
+    trial = Trial(
+        study="toy",
+        arm=arm,
+        model=model,
+        task=task,
+        recipe=Recipe(**({"task_tokens": 100} if tuned else {}), **recipe),
+        tuner=LoRA() if tuned else None,
+        optimisation=Optimisation(1e-3) if tuned else None,
+        evaluation=Evaluation(probes=PROBES),
+        seed=seed,
+    )
+    random = np.random.default_rng([seed, len(arm), int(100 * level)])
+    outcomes: dict[str, dict[str, list[float]]] = {
+        "task": {"score": (level + 0.05 * random.standard_normal(ITEMS)).tolist()},
+        **{name: {"accuracy_per_character": (random.random(ITEMS) < probe).astype(float).tolist()} for name in PROBES},
+    }
+    return Record(f"{arm}-{model}-{task}-{seed}", "done", trial.spec(), {}, outcomes=outcomes)
+
+
+def table(levels: Mapping[str, float], seeds: int = 5, model: str = "smollm2-135m-instruct") -> Outcomes:
+    return Outcomes.of(
+        record(arm, model, task, seed, level)
+        for arm, level in levels.items()
+        for task in TASKS
+        for seed in ([0] if arm == "untouched" else range(seeds))
+    )
+
+
+PLACES = tuple({"model": "smollm2-135m-instruct", "task": task} for task in TASKS)
+
+
+def asked(*parts: Contrast, seeds: int = 5, **more: Any) -> Asked:
+    return Asked(parts, PLACES, seeds, "all", "0.05", "0.8", **more)
+
+
+def ruled(*parts: Contrast, **more: Any) -> SecondRule:
+    return SecondRule("toy-1", "", {"world": "no world here", "real": asked(*parts, **more)})
+
+
+def gain(name: str = "tell - sft", boundary: float = 0.02, less: str = "sft") -> Contrast:
+    return difference(name, {"arm": "tell"}, {"arm": less}, Rule("above", boundary), "score")
+
+
+def test_a_clear_gain_is_reproduced_and_a_clear_lack_is_not() -> None:
+    good = decide(ruled(gain()), "real", table({"tell": 0.6, "sft": 0.4}))
+    assert (good.outcome, good.seeds, good.places) == ("reproduced", 5, 2)
+    assert good.effects["tell - sft"].estimate == pytest.approx(0.2, abs=0.02)
+    bad = decide(ruled(gain()), "real", table({"tell": 0.41, "sft": 0.41}))
+    assert bad.outcome == "not reproduced"
+
+
+def test_the_untouched_model_stands_beside_every_seed() -> None:
+    found = decide(ruled(gain(less="untouched")), "real", table({"tell": 0.6, "untouched": 0.3}))
+    assert (found.outcome, found.seeds) == ("reproduced", 5)
+
+
+def test_a_difference_of_differences() -> None:
+    cells = tuple((w, {"arm": arm}) for w, arm in ((1, "a"), (-1, "b"), (-1, "c"), (1, "d")))
+    part = Contrast("twice", cells, Rule("above", 0.02), "score")
+    found = decide(ruled(part), "real", table({"a": 0.9, "b": 0.5, "c": 0.6, "d": 0.5}))
+    assert found.effects["twice"].estimate == pytest.approx(0.3, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("levels", "seeds", "reason"),
+    [
+        ({"tell": 0.6}, 5, "not run: tell - sft"),
+        ({"tell": 0.6, "sft": 0.4}, 2, "too few seeds: planned 5, there are 2"),
+        ({"tell": 0.43, "sft": 0.41}, 3, "planned 5 seeds, there are 3"),
+        ({"tell": 0.43, "sft": 0.41}, 5, "the effect lies at the margin"),
+    ],
+)
+def test_cannot_tell_has_a_reason(levels: Mapping[str, float], seeds: int, reason: str) -> None:
+    found = decide(ruled(gain()), "real", table(levels, seeds))
+    assert found.outcome == "cannot tell"
+    assert found.reason.startswith(reason)
+
+
+def test_a_column_that_cannot_be_asked_says_why() -> None:
+    found = decide(ruled(gain()), "world", table({"tell": 0.6}))
+    assert (found.outcome, found.reason) == ("cannot tell", "not asked: no world here")
+
+
+def test_parts_that_disagree_make_it_partly() -> None:
+    parts = (gain("a"), gain("b", less="other"))
+    found = decide(ruled(*parts), "real", table({"tell": 0.6, "sft": 0.4, "other": 0.6}))
+    assert found.outcome == "partly"
+    assert found.answers == {"a": "yes", "b": "no"}
+
+
+def test_two_records_of_one_seed_are_never_mixed() -> None:
+    outcomes = table({"tell": 0.6, "sft": 0.4})
+    double = Outcomes((*outcomes.records, record("tell", "smollm2-135m-instruct", "boolq", 0, 0.1, general_tokens=50)))
+    found = decide(ruled(gain()), "real", double)
+    assert found.reason.startswith("ambiguous")
+    assert "general_tokens 0 or 50" in found.reason
+    with pytest.raises(Ambiguous):
+        double.by_seed(arm="tell", task="boolq")
+    assert len(double.by_seed(arm="tell", task="boolq", general_tokens=0)) == 5
+
+
+def test_seeds_are_those_that_all_places_have() -> None:
+    records = list(table({"tell": 0.6, "sft": 0.4}).records)
+    fewer = Outcomes(tuple(one for one in records if not (one.trial["task"] == "boolq" and one.trial["seed"] == 4)))
+    seeds, terms = terms_of(fewer, asked(gain()), gain())
+    assert seeds == [0, 1, 2, 3]
+    assert {len(term) for term in terms} == {4}
+
+
+def test_models_that_share_a_task_share_its_items() -> None:
+    both = Outcomes(table({"tell": 0.6, "sft": 0.4}).records + table({"tell": 0.8, "sft": 0.4}, model="gpt2").records)
+    places = tuple({"model": model, "task": "boolq"} for model in ("smollm2-135m-instruct", "gpt2"))
+    wide = Asked((gain(),), places, 5, "", "", "")
+    _, terms = terms_of(both, wide, gain())
+    assert len(terms) == 1  # one set of items
+    assert terms[0].mean() == pytest.approx(0.3, abs=0.02)
+
+
+def test_loss_is_that_of_the_probes_against_the_untouched_model() -> None:
+    kept = [record("untouched", "smollm2-135m-instruct", "boolq", 0, 0.3, probe=1.0)]
+    kept += [record("tell", "smollm2-135m-instruct", "boolq", seed, 0.5, probe=0.7) for seed in range(5)]
+    part = Contrast("loss of tell", ((1.0, {"arm": "tell"}),), Rule("above", 0.02), LOSS, at=(PLACES[1],))
+    found = decide(ruled(part, probes=PROBES), "real", Outcomes.of(kept))
+    assert found.outcome == "reproduced"
+    assert found.effects["loss of tell"].estimate == pytest.approx(0.3 / (1 - (1 / 3 + 1 / 5) / 2), abs=0.08)
+
+
+def test_holm_counts_claims_that_were_not_run() -> None:
+    surely = Decision("a", "real", "reproduced", "", p_value=0.02)
+    (alone,) = with_holm([surely], 1)
+    (among,) = with_holm([surely], 4)
+    assert alone.outcome == "reproduced"
+    assert (among.outcome, among.p_adjusted) == ("cannot tell", pytest.approx(0.08))
+    assert "not among 4 claims (Holm)" in among.reason
+
+
+def test_columns_are_decided_apart() -> None:
+    found = decisions([ruled(gain())], table({"tell": 0.6, "sft": 0.4}))
+    assert [(one.column, one.outcome) for one in found] == [("world", "cannot tell"), ("real", "reproduced")]
+
+
+def test_items_of_a_group_count_as_one() -> None:
+    assert by_unit(np.array([1.0, 0.0, 1.0, 1.0]), ("a", "a", "b", "c")).tolist() == [0.75, 0.75, 0.75]
+    assert by_unit(np.array([1.0, 0.0, 4.0]), ("a", "a", "b")).mean() == pytest.approx(5 / 3)
+    outcomes = table({"tell": 0.6})
+    (first, *_) = outcomes.records
+    assert of_task("score")(first).mean() == pytest.approx(np.mean(first.outcomes["task"]["score"]))
+    with pytest.raises(NotRun):
+        outcomes.by_seed(arm="nobody")
