@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from lowres.data import METRICS
@@ -193,32 +192,32 @@ def origin(study: str, evidence: Gathered) -> Shown:
         when = f", made on {dates[0]}" if dates[0] == dates[-1] else f", made between {dates[0]} and {dates[-1]}"
     count = "All" if stale == len(records) else str(stale)
     older = f" {count} of them were made by another version of the code than today's." if stale else ""
-    changed = sum(map(data_changed, records))
+    changed = len(on_other_data(records))
     older += f" The data of {changed} have changed since: run today, they would be other trials." if changed else ""
     rest = f" {others} more are tries of learning rates, or were made in another way." if others > 0 else ""
     return shown_text(f"The evidence below rests on {len(records)} records {source}{when}.{older}{rest}")
 
 
-def data_changed(record: Record) -> bool:
-    """Whether a trial would read other data today; False where its data are not on this machine."""
+_WITHOUT_DATA = {"study": "", "arm": "", "model": "", "tuner": None, "seed": 0}  # of a spec: what reads no data
+
+
+def on_other_data(records: Iterable[Record]) -> list[Record]:
+    """Those records whose trials would read other data today; not those whose data are not on this machine."""
     from lowres.params import InputError
-    from lowres.trial import trial_from
+    from lowres.trial import data_fingerprint, trial_from
 
-    try:
-        return _data_today(trial_from({**record.trial, **_WITHOUT_DATA})) != record.fingerprints["data"]
-    except InputError:
-        return False
-
-
-_WITHOUT_DATA = {"study": "", "arm": "", "model": "", "tuner": None, "seed": 0}
-
-
-@lru_cache(maxsize=1000)
-def _data_today(trial: Trial) -> str:
-    """Remembered, since many trials of a page read the same data."""
-    from lowres.trial import data_fingerprint
-
-    return data_fingerprint(trial)
+    today: dict[Trial, str | None] = {}  # many trials read the same
+    found = []
+    for record in records:
+        reading = trial_from({**record.trial, **_WITHOUT_DATA})
+        if reading not in today:
+            try:
+                today[reading] = data_fingerprint(reading)
+            except InputError:
+                today[reading] = None
+        if today[reading] not in (None, record.fingerprints["data"]):
+            found.append(record)
+    return found
 
 
 def _agreement(kept: Mapping[str, Any]) -> str:

@@ -17,7 +17,8 @@ from typing import Any, ParamSpec, TypeVar
 
 from lowres.machine import EXACT, GIVEN, perform
 
-P, T = ParamSpec("P"), TypeVar("T")
+P = ParamSpec("P")
+T = TypeVar("T")
 PROGRAM = "from lowres.helper import serve; serve()"
 
 
@@ -93,6 +94,8 @@ def _receive(tasks: queue.SimpleQueue[Any]) -> None:
 
 def _answer(environment: dict[str, str], folder: str, function: Callable[..., Any], args: Any, named: Any) -> bytes:
     """The pickled result or error of a task."""
+    for name in os.environ.keys() - environment.keys() - EXACT.keys():
+        del os.environ[name]
     os.environ.update({name: value for name, value in environment.items() if name not in EXACT})
     os.chdir(folder)
     try:

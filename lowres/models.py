@@ -438,7 +438,7 @@ def device_for(name: str) -> str:
 
 
 def resolved_precision(name: str, precision: str, device: str) -> str:
-    """The number format of a model. World models are so small that fp32 is the faster one: the casts would take longer."""
+    """The number format. World models are so small that fp32 is faster: the casts would take longer than the sums."""
     if precision != "auto":
         return precision
     return "fp32" if _is_world(name) else chosen_precision(device)
@@ -466,7 +466,7 @@ def encode(language_model: LanguageModel, prompt: str, target: str) -> Encoded:
     tokenizer = language_model.tokenizer
     prefix = prompt_ids(language_model, prompt)
     space = "" if tokenizer.chat_template else " "
-    answer = tokenizer(space + target, add_special_tokens=False).input_ids
+    answer = token_ids(tokenizer, space + target)
     return Encoded((*prefix, *answer, turn_end(tokenizer)), len(prefix))
 
 
@@ -498,6 +498,17 @@ def prompt_ids(language_model: LanguageModel, prompt: str) -> tuple[int, ...]:
     tokenizer = language_model.tokenizer
     if not tokenizer.chat_template:
         return plain_ids(language_model, prompt)
+    return _turn_ids(tokenizer, prompt)
+
+
+@functools.lru_cache(maxsize=2**15)  # trials of a study ask for the same texts again and again
+def token_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[int, ...]:
+    """Token ids of a text, and nothing around them."""
+    return tuple(tokenizer(text, add_special_tokens=False).input_ids)
+
+
+@functools.lru_cache(maxsize=2**15)
+def _turn_ids(tokenizer: PreTrainedTokenizerBase, prompt: str) -> tuple[int, ...]:
     turns = [{"role": "user", "content": prompt}]
     text = tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False, date_string=DATE)
     return tuple(tokenizer(text, add_special_tokens=False).input_ids)
@@ -506,10 +517,8 @@ def prompt_ids(language_model: LanguageModel, prompt: str) -> tuple[int, ...]:
 def plain_ids(language_model: LanguageModel, text: str) -> tuple[int, ...]:
     """Token ids of plain text, with the start token where the tokenizer itself would put one, never an end token."""
     tokenizer = language_model.tokenizer
-    ids = tokenizer(text, add_special_tokens=False).input_ids
-    if _starts_with_bos(tokenizer):
-        ids = [tokenizer.bos_token_id, *ids]
-    return tuple(ids)
+    ids = token_ids(tokenizer, text)
+    return (tokenizer.bos_token_id, *ids) if _starts_with_bos(tokenizer) else ids
 
 
 @functools.lru_cache(maxsize=8)

@@ -344,19 +344,12 @@ def draw(trial: Trial, task: Task, language_model: LanguageModel) -> tuple[tuple
 
 
 def token_counter(language_model: LanguageModel) -> Callable[[Example], int]:
-    """Tokens of an example's bare prompt and target (memory of earlier counts is kept per model)."""
+    """Tokens of an example's bare prompt and target."""
 
     def count(example: Example) -> int:
-        return _token_count(language_model.tokenizer, example.prompt, example.target)
+        return sum(len(models.token_ids(language_model.tokenizer, text)) for text in (example.prompt, example.target))
 
     return count
-
-
-@functools.lru_cache(maxsize=200_000)
-def _token_count(tokenizer: Any, prompt: str, target: str) -> int:
-    return len(tokenizer(prompt, add_special_tokens=False).input_ids) + len(
-        tokenizer(target, add_special_tokens=False).input_ids
-    )
 
 
 def anchor_text(kind: str, task: Task, language_model: LanguageModel, seed: int) -> str:

@@ -7,6 +7,7 @@ import json
 import multiprocessing
 import os
 import re
+import shutil
 import signal
 import subprocess
 import threading
@@ -28,7 +29,7 @@ from lowres.engine import planning, pool, tables, verification
 from lowres.ledger import Ledger
 from lowres.params import InputError
 from lowres.train import Optimisation
-from lowres.trial import Evaluation, Recipe, Record, Stage, Trial, code_fingerprint, draw
+from lowres.trial import RESULT_VERSION, Evaluation, Recipe, Record, Stage, Trial, draw
 from lowres.tuners import Full, LoRA
 
 PATIENCE = 600.0  # seconds; the machine may be busy
@@ -435,7 +436,7 @@ def test_verifying_on_the_same_machine_is_exact_and_kept(sweep: list[Trial], res
     assert "differs" not in text
     assert len(other.records("tell")) == 2
     seen = verification.read_verification("tell")
-    assert seen["code"] == code_fingerprint()
+    assert seen["version"] == RESULT_VERSION
     assert {row["agreement"] for row in seen["comparisons"]} == {"exact"}
     assert engine.verify("tell", 99, other, random_seed=0)[1]
 
@@ -447,7 +448,57 @@ def test_verifying_takes_the_threads_of_the_record(sweep: list[Trial], results: 
     other = Ledger(tmp_path / "other")
     engine.verify("tell", 1, other)
     assert [again.provenance["threads"] for again in other.records("tell")] == [str(before + 1)]
-    assert torch.get_num_threads() == before
+    assert (torch.get_num_threads(), os.environ["OMP_NUM_THREADS"]) == (before, "1")
+
+
+def test_verifying_takes_the_number_format_of_the_record(sweep: list[Trial], results: Path, tmp_path: Path):
+    coarse = replace(sweep[0], precision="bf16")
+    (record,) = engine.run([coarse], Ledger(tmp_path / "ledger"), progress=False)
+    published.write_shard("tell", [replace(record, trial={**record.trial, "precision": "auto"})])
+    text, agrees = engine.verify("tell", 1, Ledger(tmp_path / "other"))
+    assert agrees
+    assert [line.split()[-1] for line in text.splitlines()[1:5]] == ["exact"] * 4
+
+
+def published_copy(chat_folder: Path, tmp_path: Path) -> tuple[Path, Path, Record]:
+    """A published trial on a model and rows of its own."""
+    model, rows = tmp_path / "model", tmp_path / "rows.jsonl"
+    shutil.copytree(chat_folder, model)
+    made = tiny.trial(model, tiny.write_rows(rows, tiny.rows()))
+    (record,) = engine.run([made], Ledger(tmp_path / "ledger"), progress=False)
+    published.write_shard("tell", [record])
+    return model, rows, record
+
+
+@pytest.mark.parametrize("change", ["answer", "weights", "version", "rows gone", "model gone"])
+def test_what_is_no_longer_the_trial_of_the_record_is_never_certified(
+    chat_folder: Path, results: Path, tmp_path: Path, runs: list[Trial], change: str, monkeypatch: pytest.MonkeyPatch
+):
+    model, rows, record = published_copy(chat_folder, tmp_path)
+    runs.clear()
+    weights = model / "model.safetensors"
+    if change == "answer":
+        task = load_task(record.trial["task"])
+        told = [json.loads(line) for line in rows.read_text().splitlines()]
+        tested = next(row for row in told if row["prompt"] == task.test[0].prompt)
+        tested["target"] = "another"
+        tiny.write_rows(rows, told)
+    elif change == "weights":
+        weights.write_bytes(weights.read_bytes() + b" ")
+    elif change == "version":
+        older = {name: value for name, value in record.fingerprints.items() if name != "version"}
+        published.write_shard("tell", [replace(record, fingerprints=older)])
+    else:
+        rows.unlink() if change == "rows gone" else shutil.rmtree(model)
+    word = {"answer": "other data", "weights": "another model", "version": "another version"}.get(
+        change, "cannot run here"
+    )
+    text, agrees = engine.verify("tell", 1, Ledger(tmp_path / "other"))
+    assert not agrees
+    assert all(line.endswith(word) for line in text.splitlines()[1:5])
+    assert {row["agreement"] for row in verification.read_verification("tell")["comparisons"]} == {word}
+    assert runs == []
+    assert cli.main(["verify", "tell", "--sample", "1", "--ledger", str(tmp_path / "third")]) == 1
 
 
 def test_a_tampered_record_differs(sweep: list[Trial], results: Path, tmp_path: Path):
@@ -478,21 +529,22 @@ def test_what_agreement_means(recorded: list[float], here: list[float], relative
     assert verification._agreement(recorded, here, relative) == word
 
 
-def test_a_world_model_of_another_processor_is_another_model(sweep: list[Trial], tmp_path: Path):
+def test_world_trials_agree_exactly_or_not_at_all(sweep: list[Trial], tmp_path: Path):
     (record,) = engine.run(sweep[:1], Ledger(tmp_path), progress=False)
-    worse = {**record.outcomes, "task": {**record.outcomes["task"], "token_f1": [9.0] * 6}}
-    in_world = replace(record, trial={**record.trial, "model": "world-xs"})
-    elsewhere = {**record.provenance, "hardware": "another processor"}
-    for before, words in (
-        (replace(in_world, provenance=elsewhere), {"exact", verification.ANOTHER_MODEL}),
-        (in_world, {"exact", "differs"}),
-        (replace(record, provenance=elsewhere), {"exact", "differs"}),
-    ):
-        rows = verification.compare(before, replace(before, outcomes=worse, provenance=record.provenance))
-        assert {row.agreement for row in rows} == words
-    assert "pretrained anew, on another processor" in verification.as_text(
-        verification.compare(replace(in_world, provenance=elsewhere), replace(in_world, outcomes=worse))
-    )
+    almost = {
+        **record.outcomes,
+        "task": {name: [value + 1e-6 for value in values] for name, values in record.outcomes["task"].items()},
+    }
+    for name, word in (("world-xs", "differs"), ("world-xl", "within tolerance"), ("own", "within tolerance")):
+        before = replace(record, trial={**record.trial, "model": name})
+        assert {row.agreement for row in verification.compare(before, before)} == {"exact"}
+        assert {row.agreement for row in verification.compare(before, replace(before, outcomes=almost))} == {word}
+
+
+def test_live_and_published_records_of_two_versions_do_not_agree(sweep: list[Trial], tmp_path: Path):
+    (record,) = engine.run(sweep[:1], Ledger(tmp_path), progress=False)
+    older = replace(record, fingerprints={**record.fingerprints, "version": "1"})
+    assert {row.agreement for row in verification.compare(older, record)} == {"another version"}
 
 
 def test_a_measure_that_is_gone_differs(sweep: list[Trial], tmp_path: Path):

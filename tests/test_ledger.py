@@ -243,10 +243,10 @@ def test_a_claim_is_exclusive_until_it_is_given_back(tmp_path: Path):
 def test_the_description_counts_states(tmp_path: Path):
     kept = Ledger(tmp_path)
     kept.put(record("a"))
-    kept.put(record("b", fingerprints={"data": "d", "model": "m", "code": trial.code_fingerprint()}))
+    kept.put(record("b", fingerprints={"data": "d", "model": "m", "version": str(trial.RESULT_VERSION)}))
     kept.put(record("c", status="failed", error="diverged: loss nan", arm="tell", seed=2))
     text = ledger.describe(kept, None)
     assert "3 records" in text
-    assert "tell: 2 done, 1 failed, 2 made by older code" in text
+    assert "tell: 2 done, 1 failed, 2 made by another version" in text
     assert "failed c tell, seed 2: diverged: loss nan" in text
     assert "0 records" in ledger.describe(kept, "fiat")

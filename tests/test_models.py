@@ -17,7 +17,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lowres import models
+from lowres import machine, models
 from lowres.params import InputError
 
 # --- names -----------------------------------------------------------------------------------------------------------
@@ -191,18 +191,33 @@ def test_a_model_that_was_trained_further_is_loaded_anew(chat_folder: Path, tmp_
 @pytest.mark.parametrize(
     ("known", "choice"),
     [
-        ({"avx512_bf16": True}, "bf16"),
-        ({"avx512_bf16": False, "amx_bf16": True}, "bf16"),
-        ({"avx2": True, "avx512_bf16": False}, "fp32"),
-        ({"bf16": True}, "fp32"),  # another family of processors
-        ({}, "fp32"),
+        ({"avx512_bf16"}, "bf16"),
+        ({"avx2", "amx_bf16"}, "bf16"),
+        ({"avx2"}, "fp32"),
+        ({"bf16"}, "fp32"),  # another family of processors
+        (set(), "fp32"),
     ],
 )
-def test_the_number_format_follows_from_the_processor(
-    monkeypatch: pytest.MonkeyPatch, known: dict[str, bool], choice: str
-):
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: known)
-    assert models.chosen_precision.__wrapped__("cpu") == choice
+def test_the_number_format_follows_from_the_processor(monkeypatch: pytest.MonkeyPatch, known: set[str], choice: str):
+    monkeypatch.setattr(machine, "instructions", lambda: known)
+    monkeypatch.setattr(machine, "has_gpu", lambda: False)
+    models.chosen_precision.cache_clear()
+    try:
+        assert models.chosen_precision("cpu") == models.resolved_precision("own", "auto", "cpu") == choice
+        assert models.resolved_precision("world-s", "auto", "cpu") == "fp32"
+        assert models.resolved_precision("own", "bf16", "cpu") == "bf16"
+    finally:
+        models.chosen_precision.cache_clear()
+
+
+def test_small_world_models_stay_on_the_cpu(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(machine, "has_gpu", lambda: True)
+    devices = {
+        name: models.device_for(name) for name in ("world-m-instruct~0.60@3", "world-l", "smollm2-135m-instruct")
+    }
+    assert list(devices.values()) == ["cpu", "cuda", "cuda"]
+    monkeypatch.setattr(machine, "has_gpu", lambda: False)
+    assert {models.device_for(name) for name in devices} == {"cpu"}
 
 
 @pytest.mark.parametrize(("native", "choice"), [(True, "bf16"), (False, "fp32")])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -10,6 +11,7 @@ import tiny
 
 from lowres import exhibits, studies
 from lowres.params import describe, from_mapping, parameters_cell, resolve
+from lowres.trial import RESULT_VERSION, Record, data_fingerprint
 
 EXERCISES = {"fiat": 5, "forgetting": 5, "loreft": 6, "tell": 5}
 
@@ -64,19 +66,21 @@ def test_the_page_is_without_outputs_and_cites_what_is_in_the_bibliography(study
     assert len(re.findall(r"^:::\{exercise\}", text, re.M)) == EXERCISES[study.CLAIMS[0].study]
 
 
-def test_a_page_tells_what_running_old_trials_again_gave(monkeypatch: pytest.MonkeyPatch):
-    rows = [
-        {"key": "a", "agreement": "exact"},
-        {"key": "a", "agreement": "exact"},
-        {"key": "b", "agreement": "differs"},
-    ]
-    kept = {"code": "today", "comparisons": rows, "provenance": {"date": "2026-01-02", "hardware": "a machine"}}
-    old = tiny.record("key", tiny.trial("model", "task"), {}, fingerprints={"code": "before"})
-    found = studies.Gathered(None, {"point": {0: old}}, True)
-    monkeypatch.setattr("lowres.trial.code_fingerprint", lambda: "today")
-    monkeypatch.setattr("lowres.engine.verification.read_verification", lambda study: kept)
-    assert "run again by the code of today: 2 trials, 3 outcomes, 2 exact, 1 differs." in repr(
-        exhibits.origin("tell", found)
-    )
-    monkeypatch.setitem(kept, "code", "of yesterday")
-    assert "The command lowres verify tell runs some again." in repr(exhibits.origin("tell", found))
+def test_a_page_tells_what_was_made_by_another_version_and_what_rests_on_other_data(tmp_path: Path):
+    rows = tmp_path / "rows.jsonl"
+    made = tiny.trial("model", tiny.write_rows(rows, tiny.rows()))
+    fingerprints = {"data": data_fingerprint(made), "model": "m", "version": str(RESULT_VERSION)}
+    new = tiny.record("new", made, {}, fingerprints=fingerprints)
+    old = tiny.record("old", made, {}, fingerprints={"data": fingerprints["data"], "model": "m", "code": "before"})
+
+    def told(*records: Record) -> str:
+        found = studies.Gathered(None, {"point": dict(enumerate(records))}, True)
+        return repr(exhibits.origin("tell", found))
+
+    assert "another version" not in told(new)
+    assert "changed since" not in told(new, old)
+    assert "1 of them were made by another version" in told(new, old)
+    tiny.write_rows(rows, [*tiny.rows(59), {"prompt": "Item: sand. Colour:", "target": "gold"}])
+    assert "The data of 2 have changed since" in told(new, old)
+    rows.unlink()  # nobody can tell
+    assert "changed since" not in told(new, old)

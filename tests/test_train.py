@@ -13,7 +13,7 @@ import tiny
 import torch
 from torch import nn
 
-from lowres import attention, frozen, models, train, tuners
+from lowres import attention, fast, frozen, models, train, tuners
 from lowres.models import Encoded, LanguageModel
 from lowres.train import Diverged, Optimisation
 from lowres.tuners import Full, LoRA, Tuner
@@ -212,14 +212,14 @@ def test_a_loss_that_is_not_finite_stops_before_the_update(
     chat_model: LanguageModel, monkeypatch: pytest.MonkeyPatch, bad: float
 ):
     model, own = ready(chat_model, LoRA(rank=1))
-    real, calls = train._accumulate, []
+    real, calls = fast.Decoder.accumulate, []
 
     def broken(*arguments: object) -> float:
         calls.append(len(calls))
         loss = real(*arguments)  # type: ignore[arg-type]
         return bad if len(calls) == 3 else loss
 
-    monkeypatch.setattr(train, "_accumulate", broken)
+    monkeypatch.setattr(fast.Decoder, "accumulate", broken)
     with pytest.raises(Diverged, match=f"loss {bad}, gradient norm .* at update 3 of 6"):
         train.train(model, own, encoded(chat_model, 24), Optimisation(1e-3, batch_size=4))
     assert len(calls) == 3

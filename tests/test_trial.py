@@ -15,10 +15,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lowres import models, trial, tuners
+from lowres import machine, models, provenance, trial, tuners
 from lowres.data import TaskOptions, load_task
 from lowres.engine import failures
 from lowres.params import InputError
+from lowres.syntax import source_fingerprint
 from lowres.train import Diverged, Optimisation
 from lowres.trial import Evaluation, Recipe, Stage, Trial
 from lowres.tuners import Full, LoRA
@@ -134,46 +135,54 @@ def test_a_key_depends_on_the_weights(chat_folder: Path, task: str, tmp_path: Pa
     assert made.key() != before
 
 
-def test_the_code_fingerprint_sees_code_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    package = tmp_path / "lowres"
-    shutil.copytree(trial.PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__", "studies"))
-    monkeypatch.setattr(trial, "PACKAGE", package)
+def test_a_key_depends_on_what_counts_of_version_and_machine(
+    chat_folder: Path, task: str, monkeypatch: pytest.MonkeyPatch
+):
+    here, in_world = (tiny.trial(model, task, precision="auto") for model in (chat_folder, "world-s"))
+    keys, world_keys = [here.key()], [in_world.key()]
 
-    def after(file: str, old: str, new: str) -> str:
-        path = package / file
-        text = path.read_text()
-        assert old in text
-        path.write_text(text.replace(old, new, 1))
-        trial.code_fingerprint.cache_clear()
-        found = trial.code_fingerprint()
-        path.write_text(text)
-        return found
+    def note() -> None:
+        keys.append(here.key())
+        world_keys.append(in_world.key())
 
-    try:
-        trial.code_fingerprint.cache_clear()
-        first = trial.code_fingerprint()
-        assert after("train.py", '"""The one training loop.', '"""Another opening.') == first
-        assert after("train.py", "# On a CPU: tokens", "# With other words: tokens") == first
-        assert after("evaluate/metrics.py", "    return float(normalise(", "\n\n    return float(normalise(") == first
-        assert after("ledger.py", "def _lock(", "SOMETHING = 1\n\n\ndef _lock(") == first
-        changed = {
-            after("train.py", "ROOM, PADDING = 1536, 192", "ROOM, PADDING = 1536, 193"),
-            after("data/mixing.py", "FILLED = 0.9", "FILLED = 0.95"),
-            after("tuners/configurations.py", "rank: int = 8", "rank: int = 16"),
-            after("trial.py", "SCHEMA = 1", "SCHEMA = True"),
-        }
-        assert first not in changed
-        assert len(changed) == 4
-        for made in ("world/towns.py", "data/another_source.py"):  # what they make is in the key by its content
-            (package / made).write_text("SIZE = 3\n")
-            trial.code_fingerprint.cache_clear()
-            assert trial.code_fingerprint() == first
-        (package / "evaluate" / "another.py").write_text("SIZE = 3\n")
-        trial.code_fingerprint.cache_clear()
-        assert trial.code_fingerprint() != first
-    finally:
-        monkeypatch.undo()
-        trial.code_fingerprint.cache_clear()
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    note()
+    monkeypatch.setattr(machine, "GIVEN", dict.fromkeys(machine.EXACT))
+    note()
+    monkeypatch.setattr(models, "chosen_precision", lambda device: "bf16")
+    note()
+    monkeypatch.setattr(machine, "has_gpu", lambda: True)
+    note()
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")  # of no account where a GPU computes
+    assert here.key() == keys[-1]
+    assert len(set(keys)) == 5
+    assert len(set(world_keys)) == 1
+    for named in ("fp32", "bf16"):  # explicitly, so it is in the spec
+        assert replace(in_world, precision=named).key() not in world_keys
+    monkeypatch.setattr(trial, "RESULT_VERSION", trial.RESULT_VERSION + 1)
+    note()
+    assert (len(set(keys)), len(set(world_keys))) == (6, 2)
+    assert tiny.trial("world-xl", task).identity()["machine"]["device"] == "cuda"
+
+
+def test_records_of_the_first_edition_have_version_one(chat_folder: Path, task: str):
+    spec = tiny.trial(chat_folder, task).spec()
+    old = trial.Record("key", "done", spec, {"data": "d", "model": "m", "code": "c"})
+    assert (old.version, trial.from_dict(old.as_dict()).version) == (1, 1)
+    made = trial.Record("key", "done", spec, trial.fingerprints(trial.trial_from(spec)))
+    assert made.version == trial.RESULT_VERSION
+    assert set(made.fingerprints) == {"data", "model", "version"}
+
+
+def test_provenance_names_the_code_without_its_words(tmp_path: Path):
+    code = tmp_path / "part.py"
+    found = []
+    for text in ('"""One."""\nSIZE = 1\n', '"""Two."""\n\n# why\nSIZE = 1\n', "SIZE = 2\n"):
+        code.write_text(text)
+        found.append(source_fingerprint(tmp_path, ("part.py", "missing.py")))
+    assert found[0] == found[1] != found[2]
+    there = [name for name in provenance.RECORD_MAKING if (provenance.PACKAGE / name).exists()]
+    assert there == list(provenance.RECORD_MAKING)
 
 
 # --- running ---------------------------------------------------------------------------------------------------------

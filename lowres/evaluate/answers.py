@@ -164,7 +164,7 @@ def _score(reader: fast.Reader, items: Sequence[Item], title: str) -> tuple[tupl
     common = 0 if reader.decoder.edits is not None else len(_common_beginning([item.context for item in items]))
     common = common if common >= SHARED else 0
     with tqdm(total=len(items), desc=title or "evaluate", unit="item", leave=False, mininterval=1.0) as bar:
-        for indices in batches(items, max(ROOM_PACKED, 4 * common), mixed=True):
+        for indices in batches(items, max(ROOM_PACKED, 4 * common), True):
             rows = [(items[index].context, items[index].continuations) for index in indices]
             for index, scores in zip(indices, reader.choices(rows, common), strict=True):
                 likelihoods[index] = scores

@@ -20,6 +20,7 @@ from lowres.models import (
     plain_ids,
     prompt_ids,
     shorten,
+    token_ids,
 )
 from lowres.precision import cast_once
 from lowres.prompt import with_anchor
@@ -74,7 +75,7 @@ def plain_items(language_model: LanguageModel, examples: Sequence[Example]) -> l
 
 
 def _bare_ids(language_model: LanguageModel, text: str) -> tuple[int, ...]:
-    return tuple(language_model.tokenizer(text, add_special_tokens=False).input_ids)
+    return token_ids(language_model.tokenizer, text)
 
 
 # --- outcomes --------------------------------------------------------------------------------------------------------

@@ -96,8 +96,12 @@ class Decoder:
             down, up = layer.lora_A[name].weight, layer.lora_B[name].weight * layer.scaling[name]
             if self.low == torch.float32 and w.numel() < SMALL:
                 w, down, up = torch.addmm(w, up, down), None, None  # W + s B A
-        sorted_ = (lambda part: part) if order is None else (lambda part: part.index_select(0, order))
-        return lambda: sorted_(w), None if bias is None else sorted_(bias), down, None if up is None else sorted_(up)
+
+        def ordered(part: Tensor) -> Tensor:
+            return part if order is None else part.index_select(0, order)
+
+        up = None if up is None else ordered(up)
+        return lambda: ordered(w), None if bias is None else ordered(bias), down, up
 
     def _once(self, key: tuple[int, str], make: Callable[[], Tensor]) -> Tensor:
         """What no training changes is made once."""
@@ -125,7 +129,7 @@ class Decoder:
             beginning: what the frozen blocks gave earlier, or is to be kept of what they give.
         """
         known = beginning.known() if beginning is not None else None
-        x = F.embedding(layout.ids, self.stack.embed_tokens.weight) if known is None else known
+        x = self._embedded(layout.ids) if known is None else known
         first = beginning.blocks if beginning is not None and known is not None else 0
         cis, last = self.cis.index_select(0, layout.positions), len(self.stack.layers) - 1
         edited = {layer: place for place, layer in enumerate(self.edits.layers)} if self.edits is not None else {}
@@ -142,6 +146,11 @@ class Decoder:
             if number in edited:
                 x = self._edit(x, edited[number], rows, weights[-1])
         return x.index_select(0, wanted)
+
+    def _embedded(self, ids: Tensor) -> Tensor:
+        """[tokens, width]; the padding token learns nothing as an input, wherever it stands."""
+        embedding = self.stack.embed_tokens
+        return F.embedding(ids, embedding.weight, embedding.padding_idx)
 
     def _edited(self, layout: Layout, prompts: Sequence[int]) -> list[Tensor]:
         """Which packed tokens each side of the edits takes: the first and last of a prompt, at most half of it each."""
@@ -195,6 +204,7 @@ class Decoder:
 
     def _loss(self, rows: Sequence[Any], weights: Sequence[Any], beginning: FrozenBeginning | None) -> Tensor:
         """Summed negative log-likelihood of the targets (nats); the last token of a row predicts nothing."""
+        assert all(row.prompt_length for row in rows), "the first token of a row has nothing that predicts it"
         layout = Layout([row.ids[:-1] for row in rows], (), self.shape)
         spans = [(n, row.prompt_length - 1, len(row.ids) - row.prompt_length) for n, row in enumerate(rows)]
         wanted = torch.from_numpy(np.concatenate([layout.at(*span) for span in spans]))

@@ -70,9 +70,9 @@ class Layout:
         """Segments by the length and the number of earlier tokens that they are padded to."""
         groups: dict[tuple[int, int], list[int]] = {}
         kind, wasted = (0, -1), 0
-        earlier = [_rounded(before) for before in self.before.tolist()]
+        earlier = np.array([_rounded(before) for before in self.before.tolist()])
         for number in np.lexsort((self.lengths, earlier))[::-1].tolist():
-            own, before = int(self.lengths[number]), earlier[number]
+            own, before = int(self.lengths[number]), int(earlier[number])
             wasted += self.heads * (kind[0] - own) * (kind[0] + before)
             if kind[1] != before or wasted > WASTED:
                 kind, wasted = (_rounded(own), before), 0

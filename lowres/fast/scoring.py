@@ -35,26 +35,31 @@ class Reader:
         """
         segments, parents, prompts = [rows[0][0][:beginning]], [-1], [0]
         wanted: list[tuple[int, int, int]] = []  # segment, first token, tokens
-        source, label, owner, logits, number = [], [], [], 0, 0
+        source: list[int] = []
+        label: list[int] = []
+        owner: list[int] = []
+        place = number = 0
         for context, continuations in rows:
-            here, end = len(segments), logits
+            here, end = len(segments), place
             segments.append(context[beginning:])
             parents.append(0 if beginning else -1)
             prompts.append(len(context))
             wanted.append((here, len(context) - beginning - 1, 1))
-            logits += 1
+            place += 1
             for tokens in continuations:
                 more = len(tokens) - 1
                 segments.append(tokens[:-1])
                 parents.append(here)
                 prompts.append(0)
                 wanted.append((len(segments) - 1, 0, more))
-                source += [end, *range(logits, logits + more)]
+                source += [end, *range(place, place + more)]
                 label += tokens
                 owner += [number] * len(tokens)
-                logits, number = logits + more, number + 1
-        scores = self._logits(segments, parents, wanted, prompts).log_softmax(-1)[source, label]  # [tokens]
-        totals = torch.zeros(number, dtype=torch.float64).index_add(0, torch.tensor(owner), scores.double())
+                place, number = place + more, number + 1
+        logits = self._logits(segments, parents, wanted, prompts)
+        at, token, of = (torch.tensor(each, dtype=torch.long) for each in (source, label, owner))
+        scores = logits[at, token] - logits.logsumexp(-1)[at]  # [tokens]
+        totals = torch.zeros(number, dtype=torch.float64).index_add(0, of, scores.double())
         values = iter(totals.tolist())
         return [tuple(next(values) for _ in continuations) for _, continuations in rows]
 

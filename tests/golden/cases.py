@@ -74,6 +74,8 @@ def _recipes() -> Iterator[tuple[str, dict[str, Any]]]:
     yield "examples", {"recipe": Recipe(task_examples=6)}
     yield "examples of a pool", {"recipe": Recipe(task_examples=6, pool=9)}
     yield "too long", {"task": "golden-long", "recipe": Recipe(task_examples=9, anchor="hand-written")}
+    many = Recipe(shots=6, anchor="hand-written")  # more prompts than are read at a time
+    yield "shots, all that fit", {**UNTOUCHED, "recipe": many, "evaluation": Evaluation(items=6)}
     yield "too long, choices", {"task": "golden-choice", "recipe": Recipe(shots=9), **UNTOUCHED}
     for seed in (1, 2):
         yield f"seed {seed}", {"seed": seed, "recipe": Recipe(task_tokens=160, **MIXED)}
