@@ -1,6 +1,7 @@
-"""The records on disk: one JSON file per trial, named by its key, written by rename; and the published parquet files.
+"""The records on disk: one JSON file per trial, named by its key (sixteen hex digits), written by rename.
 
-A record that cannot be read, or whose checksum does not fit, is moved to `quarantine/` and named; the rest is used.
+A record that cannot be read, or whose checksum does not fit, is named and not used; when its trial was run again it
+lies in `quarantine/`. Files of other names are not the ledger's and stay as they are.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import tempfile
 import warnings
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import IO
 
@@ -31,7 +34,7 @@ class Ledger:
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = Path(folder) if folder else ledger_folder()
-        self.quarantined: list[str] = []
+        self.damaged: list[str] = []  # keys whose file was found to be no record
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -40,48 +43,60 @@ class Ledger:
             raise InputError(f"the ledger {self.folder} is not writable. Set LOWRES_LEDGER to a folder that is.")
 
     def get(self, key: str) -> Record | None:
-        """The record of a key, or None; a corrupted one is quarantined."""
+        """The record of a key, or None; a damaged one is named, and stays until another is put in its place."""
         path = self.folder / f"{key}.json"
         try:
-            text = path.read_text(encoding="utf-8")
+            record = parse(path.read_text(encoding="utf-8"), key)
+            self.damaged = [each for each in self.damaged if each != key]  # another process has made it anew
+            return record
         except FileNotFoundError:
             return None
         except OSError as error:
             raise InputError(f"cannot read {path}: {error.strerror}") from error
-        except UnicodeDecodeError as error:
-            return self._quarantine(path, str(error))
-        try:
-            return parse(text, key)
-        except ValueError as error:
-            return self._quarantine(path, str(error))
-
-    def _quarantine(self, path: Path, reason: str) -> Record | None:
-        """Move a file out of the way and name it; returns None, for there is no record."""
-        place = self.folder / "quarantine"
-        place.mkdir(exist_ok=True)
-        with contextlib.suppress(FileNotFoundError):  # another process may have moved it already
-            path.rename(place / path.name)
-        self.quarantined.append(path.stem)
-        warnings.warn(f"record {path.name} is corrupted ({reason}); moved to {place}", stacklevel=3)
-        return None
+        except (ValueError, RecursionError) as error:  # not UTF-8, not JSON, not a record
+            if key not in self.damaged:
+                self.damaged.append(key)
+                told = f"record {path.name} is corrupted ({error}); it is not used, and `lowres run` makes it anew"
+                warnings.warn(told, stacklevel=2)
+            return None
 
     def put(self, record: Record) -> None:
-        """Write a record: whole or not at all.
+        """Write a record: whole or not at all. A damaged one in its place goes to `quarantine/`.
 
         Raises:
             InputError: the disk is full or the folder not writable; nothing half-written stays behind.
         """
+        if record.key in self.damaged:
+            self._quarantine(self.folder / f"{record.key}.json")
+            self.damaged.remove(record.key)
         write_atomically(self.folder / f"{record.key}.json", serialise(record).encode())
+
+    def _quarantine(self, path: Path) -> None:
+        """Move a file out of the way, under a name that none has there."""
+        place, number = self.folder / "quarantine", 1
+        try:
+            place.mkdir(exist_ok=True)
+            while (free := place / f"{path.stem}-{number}.json").exists():
+                number += 1
+            with contextlib.suppress(FileNotFoundError):  # another process may have moved it already
+                path.rename(free)
+        except OSError as error:
+            raise InputError(f"cannot move {path} to {place}: {error.strerror}") from error
 
     def records(self, study: str | None = None) -> list[Record]:
         """All readable records, of one study if named, in the order of their keys."""
-        found = (self.get(path.stem) for path in sorted(self.folder.glob("*.json")))
+        found = (self.get(key) for key in self._keys(".json"))
         return [record for record in found if record and study in (None, record.trial["study"])]
+
+    def _keys(self, ending: str) -> list[str]:
+        """Keys that have a file with an ending; whatever else lies in the folder is not ours."""
+        names = (path.name.removesuffix(ending) for path in sorted(self.folder.glob(f"*{ending}")))
+        return [name for name in names if re.fullmatch("[0-9a-f]{16}", name)]
 
     @contextlib.contextmanager
     def claim(self, key: str) -> Iterator[bool]:
         """Try to be the only process on a trial; yields whether it worked. The system frees the lock of the dead."""
-        with (self.folder / f"{key}.lock").open("a+") as handle:
+        with self._lock_of(key).open("a+") as handle:
             taken = _lock(handle)
             if taken:
                 handle.truncate(0)
@@ -91,7 +106,18 @@ class Ledger:
 
     def claimed_by(self, process: int) -> list[str]:
         """Keys that a process was the last to claim, to say what a killed one was at."""
-        return [path.stem for path in self.folder.glob("*.lock") if path.read_text().strip() == str(process)]
+        return [key for key in self._keys(".lock") if self._lock_of(key).read_text().strip() == str(process)]
+
+    def is_claimed(self, key: str) -> bool:
+        """Whether a process is at a trial right now."""
+        try:
+            with self._lock_of(key).open() as handle:
+                return not _lock(handle)
+        except FileNotFoundError:
+            return False
+
+    def _lock_of(self, key: str) -> Path:
+        return self.folder / f"{key}.lock"
 
 
 def _lock(handle: IO[str]) -> bool:
@@ -131,17 +157,22 @@ def serialise(record: Record) -> str:
 
 
 def parse(text: str, key: str) -> Record:
-    """The inverse of `serialise`, for the record of a key.
+    """The inverse of `serialise`, for the record of a key; fields of a later version of the package are passed over.
 
     Raises:
-        ValueError: not JSON, fields missing, the checksum does not fit the body, or it is the record of another key.
+        ValueError: not JSON, fields missing or of another kind, the checksum does not fit the body, or it is the record
+            of another key.
     """
     values = json.loads(text)
-    if not isinstance(values, dict) or set(values) != {"checksum", "record"}:
+    if not isinstance(values, dict) or set(values) != {"checksum", "record"} or not isinstance(values["record"], dict):
         raise ValueError("not a record")
     if _checksum(json.dumps(values["record"], sort_keys=True, ensure_ascii=False)) != values["checksum"]:
         raise ValueError("the checksum does not fit")
-    record = from_dict(values["record"])
+    kinds = {field.name: str(field.type).startswith("dict") for field in fields(Record)}
+    body = {name: value for name, value in values["record"].items() if name in kinds}
+    if wrong := [name for name, value in body.items() if isinstance(value, dict) != kinds[name]]:
+        raise ValueError(f"not a record: {', '.join(wrong)}")
+    record = from_dict(body)
     if record.key != key:
         raise ValueError(f"it holds the record of {record.key}")
     return record
@@ -171,5 +202,6 @@ def describe(ledger: Ledger, study: str | None) -> str:
                     f"    failed {record.key} {record.trial['arm']}, seed {record.trial['seed']}: {record.error}"
                 )
     quarantine = sorted(path.name for path in (ledger.folder / "quarantine").glob("*.json"))
+    lines += [f"  corrupted: {key}.json" for key in ledger.damaged]
     lines += [f"  quarantined: {name}" for name in quarantine]
     return "\n".join(lines)

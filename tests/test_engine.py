@@ -346,7 +346,7 @@ def test_an_interrupt_ends_the_command_at_once_and_keeps_what_is_finished(
     assert "Traceback" not in told
     kept = Ledger(tmp_path)
     assert 1 <= len(kept.records()) < 6
-    assert kept.quarantined == []
+    assert kept.damaged == []
     assert {record.status for record in kept.records()} == {"done"}
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 

@@ -30,6 +30,9 @@ SPEC: dict[str, Any] = {
 }
 
 
+A, B, C, D = (letter * 16 for letter in "abcd")
+
+
 def record(key: str = "0123456789abcdef", **changes: Any) -> Record:
     spec = SPEC | {name: changes.pop(name) for name in list(changes) if name in SPEC}
     made = Record(
@@ -78,11 +81,11 @@ def test_putting_again_replaces(tmp_path: Path):
 
 def test_records_are_those_of_a_study_in_the_order_of_their_keys(tmp_path: Path):
     kept = Ledger(tmp_path)
-    made = [record(key, study=study) for key, study in (("c", "tell"), ("a", "fiat"), ("b", "tell"))]
+    made = [record(key, study=study) for key, study in ((C, "tell"), (A, "fiat"), (B, "tell"))]
     for one in made:
         kept.put(one)
-    assert [one.key for one in kept.records("tell")] == ["b", "c"]
-    assert [one.key for one in kept.records()] == ["a", "b", "c"]
+    assert [one.key for one in kept.records("tell")] == [B, C]
+    assert [one.key for one in kept.records()] == [A, B, C]
     assert kept.records("loreft") == []
 
 
@@ -104,46 +107,105 @@ def without_status(path: Path) -> None:
     path.write_text(json.dumps({"checksum": ledger._checksum(text), "record": body}))
 
 
+def rewritten(path: Path, **changes: Any) -> None:
+    """A record with other fields and a checksum that fits them."""
+    body = json.loads(path.read_text())["record"] | changes
+    text = json.dumps(body, sort_keys=True, ensure_ascii=False)
+    path.write_text(json.dumps({"checksum": ledger._checksum(text), "record": body}))
+
+
 DAMAGE = {
     "empty": lambda path: path.write_text(""),
     "cut short": lambda path: path.write_text(path.read_text()[:-20]),
     "not JSON": lambda path: path.write_text("half a"),
     "another thing": lambda path: path.write_text("[1, 2]"),
-    "no checksum": lambda path: path.write_text(json.dumps({"record": record("b").as_dict()})),
+    "no record": lambda path: path.write_text('{"checksum": "", "record": 1}'),
+    "no checksum": lambda path: path.write_text(json.dumps({"record": record(B).as_dict()})),
     "tampered": lambda path: changed(path, outcomes={"task": {"token_f1": [1.0]}}),
     "a field missing": without_status,
-    "a field too many": lambda path: changed(path, mood="good"),
+    "a field of another kind": lambda path: rewritten(path, outcomes=None),
+    "too deep": lambda path: path.write_text("[" * 100_000),
     "not text": lambda path: path.write_bytes(b"\xff\xfe\x00"),
-    "another's": lambda path: path.write_text(ledger.serialise(record("z"))),
+    "another's": lambda path: path.write_text(ledger.serialise(record(D))),
 }
 
 
 @pytest.mark.parametrize("kind", DAMAGE)
-def test_a_damaged_record_is_quarantined_and_named_and_the_rest_is_used(tmp_path: Path, kind: str):
+def test_a_damaged_record_is_named_and_the_rest_is_used_and_nothing_moves(tmp_path: Path, kind: str):
     kept = Ledger(tmp_path)
-    for key in "abc":
+    for key in (A, B, C):
         kept.put(record(key))
-    DAMAGE[kind](tmp_path / "b.json")
-    with pytest.warns(UserWarning, match=r"record b\.json is corrupted .*; moved to .*quarantine"):
-        found = kept.records()
-    assert [one.key for one in found] == ["a", "c"]
-    assert kept.quarantined == ["b"]
-    assert names(tmp_path) == ["a.json", "c.json", "quarantine/b.json"]
-    assert "quarantined: b.json" in ledger.describe(kept, "tell")
+    DAMAGE[kind](tmp_path / f"{B}.json")
+    damaged = (tmp_path / f"{B}.json").read_bytes()
+    with pytest.warns(UserWarning, match=rf"record {B}\.json is corrupted .*; it is not used") as told:
+        found = [*kept.records(), *kept.records()]
+    assert len(told) == 1
+    assert [one.key for one in found] == [A, C, A, C]
+    assert kept.get(B) is None
+    assert f"corrupted: {B}.json" in ledger.describe(kept, "tell")
+    assert names(tmp_path) == [f"{key}.json" for key in (A, B, C)]
+    kept.put(record(B))
+    assert len(kept.records()) == 3
+    assert (tmp_path / "quarantine" / f"{B}-1.json").read_bytes() == damaged
+    assert f"quarantined: {B}-1.json" in ledger.describe(kept, "tell")
+    assert "corrupted" not in ledger.describe(kept, "tell")
+
+
+def test_a_quarantined_file_is_never_overwritten(tmp_path: Path):
+    kept = Ledger(tmp_path)
+    for text in ("first", "second"):
+        (tmp_path / f"{A}.json").write_text(text)
+        with pytest.warns(UserWarning, match="corrupted"):
+            kept.get(A)
+        kept.put(record(A))
+    assert names(tmp_path) == [f"{A}.json", f"quarantine/{A}-1.json", f"quarantine/{A}-2.json"]
+    assert [(tmp_path / "quarantine" / f"{A}-{n}.json").read_text() for n in (1, 2)] == ["first", "second"]
+
+
+def test_a_file_in_place_of_the_quarantine_is_named(tmp_path: Path):
+    (tmp_path / "quarantine").write_text("mine")
+    (tmp_path / f"{A}.json").write_text("")
+    kept = Ledger(tmp_path)
+    with pytest.warns(UserWarning, match="corrupted"):
+        kept.get(A)
+    with pytest.raises(InputError, match=r"cannot move .*quarantine: File exists"):
+        kept.put(record(A))
+    assert names(tmp_path) == [f"{A}.json", "quarantine"]
+
+
+FOREIGN = ("package.json", "yarn.lock", "0123.json", f"{A.upper()}.json", f"{A}0.json", "notes.txt")
+
+
+def test_files_of_others_are_left_alone(tmp_path: Path):
+    for name in FOREIGN:
+        (tmp_path / name).write_bytes(b"\xff not ours")
+    kept = Ledger(tmp_path)
+    kept.put(record(A))
+    with kept.claim(A), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert [one.key for one in kept.records()] == [A]
+        assert kept.claimed_by(os.getpid()) == [A]
+        ledger.describe(kept, None)
+    assert names(tmp_path) == sorted([*FOREIGN, f"{A}.json", f"{A}.lock"])
+    assert {(tmp_path / name).read_bytes() for name in FOREIGN} == {b"\xff not ours"}
+
+
+def test_a_record_of_a_later_version_of_the_package_is_no_damage(tmp_path: Path):
+    kept = Ledger(tmp_path)
+    kept.put(record(A))
+    rewritten(tmp_path / f"{A}.json", mood="good", schema=9)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert kept.get("b") is None
-    kept.put(record("b"))
-    assert len(kept.records()) == 3
+        assert kept.get(A) == replace(record(A), schema=9)
 
 
 def test_a_file_that_cannot_be_read_is_not_called_corrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     kept = Ledger(tmp_path)
-    kept.put(record("a"))
+    kept.put(record(A))
     monkeypatch.setattr(Path, "read_text", fail(errno.EIO))
     with pytest.raises(InputError, match=r"cannot read .*a\.json: Input/output error"):
-        kept.get("a")
-    assert names(tmp_path) == ["a.json"]
+        kept.get(A)
+    assert names(tmp_path) == [f"{A}.json"]
 
 
 # --- writing ---------------------------------------------------------------------------------------------------------
@@ -208,7 +270,7 @@ def test_the_default_folder_can_be_set(tmp_path: Path, monkeypatch: pytest.Monke
 def write_many(folder: Path, error: str) -> None:
     kept = Ledger(folder)
     for _ in range(15):
-        for key in "abcd":
+        for key in (A, B, C, D):
             kept.put(record(key, error=error * 5000))
             assert kept.get(key)
 
@@ -225,28 +287,31 @@ def test_two_processes_writing_the_same_records_never_spoil_one(tmp_path: Path):
     assert [writer.exitcode for writer in writers] == [0, 0]
     kept = Ledger(tmp_path)
     assert {one.error[0] for one in kept.records()} <= {"x", "y"}
-    assert names(tmp_path) == ["a.json", "b.json", "c.json", "d.json"]
+    assert names(tmp_path) == [f"{key}.json" for key in (A, B, C, D)]
 
 
 def test_a_claim_is_exclusive_until_it_is_given_back(tmp_path: Path):
     one, other = Ledger(tmp_path), Ledger(tmp_path)
-    with one.claim("a") as mine:
+    assert not one.is_claimed(A)
+    with one.claim(A) as mine:
         assert mine
-        with other.claim("a") as theirs, other.claim("b") as free:
+        assert other.is_claimed(A)
+        with other.claim(A) as theirs, other.claim(B) as free:
             assert (theirs, free) == (False, True)
-    with other.claim("a") as mine:
+    assert not other.is_claimed(A)
+    with other.claim(A) as mine:
         assert mine
-    assert sorted(one.claimed_by(os.getpid())) == ["a", "b"]
+    assert sorted(one.claimed_by(os.getpid())) == [A, B]
     assert one.claimed_by(1) == []
 
 
 def test_the_description_counts_states(tmp_path: Path):
     kept = Ledger(tmp_path)
-    kept.put(record("a"))
-    kept.put(record("b", fingerprints={"data": "d", "model": "m", "version": str(trial.RESULT_VERSION)}))
-    kept.put(record("c", status="failed", error="diverged: loss nan", arm="tell", seed=2))
+    kept.put(record(A))
+    kept.put(record(B, fingerprints={"data": "d", "model": "m", "version": str(trial.RESULT_VERSION)}))
+    kept.put(record(C, status="failed", error="diverged: loss nan", arm="tell", seed=2))
     text = ledger.describe(kept, None)
     assert "3 records" in text
     assert "tell: 2 done, 1 failed, 2 made by another version" in text
-    assert "failed c tell, seed 2: diverged: loss nan" in text
+    assert f"failed {C} tell, seed 2: diverged: loss nan" in text
     assert "0 records" in ledger.describe(kept, "fiat")

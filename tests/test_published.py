@@ -165,10 +165,18 @@ def keys(study: str = "tell") -> list[str]:
     return [one.key for one in published.read_published(study)]
 
 
-def ledger_of(folder: Path, *records: Record) -> Ledger:
-    kept = Ledger(folder)
-    for one in records:
-        kept.put(one)
+class Held(Ledger):
+    """A ledger of records that may have any key."""
+
+    held: tuple[Record, ...] = ()
+
+    def records(self, study: str | None = None) -> list[Record]:
+        return [one for one in self.held if study in (None, one.trial["study"])]
+
+
+def ledger_of(folder: Path, *records: Record) -> Held:
+    kept = Held(folder)
+    kept.held = records
     return kept
 
 
@@ -181,7 +189,7 @@ def test_publishing_adds_a_shard_and_touches_no_other(results: Path, tmp_path: P
     assert published.read_published("tell") == [record("a"), record("b", seed=1)]
     before = first.read_bytes()
     assert published.publish(kept, "tell") is None
-    kept.put(record("c", seed=2))
+    kept.held = (*kept.held, record("c", seed=2))
     second = published.publish(kept, "tell")
     assert second == results / "tell" / "2026-11-30-2.parquet"
     assert [one.key for one in shards.from_bytes(second.read_bytes())] == ["c"]
