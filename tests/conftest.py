@@ -79,12 +79,11 @@ def general_pool(monkeypatch: pytest.MonkeyPatch) -> tuple[Any, ...]:
 @pytest.fixture
 def results(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A folder of published records of its own."""
-    from lowres import ledger, places
+    from lowres import places
     from lowres.data import rationales
-    from lowres.engine import verification
 
     folder = tmp_path / "results"
-    for module in (places, ledger, verification, rationales):
+    for module in (places, rationales):
         monkeypatch.setattr(module, "RESULTS", folder)
     return folder
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import tiny
 
-from lowres import engine, ledger, models, studies, trial, world
+from lowres import engine, models, published, studies, trial, world
 from lowres.data import TaskOptions, load_task, pool
 from lowres.ledger import Ledger
 from lowres.params import InputError, from_mapping, from_strings, resolve
@@ -349,7 +349,7 @@ def test_without_candidates_the_published_tuning_of_the_same_model_task_and_tune
     other_tuner = [replace(one, tuner=trial.tuners.Full(), optimisation=Optimisation(0.4)) for one in made]
     measured = [tuned(one, loss) for one, loss in zip([*made, *foreign, *other_tuner], (3, 2, 1, 1, 1, 1), strict=True)]
     records = [replace(record, key=str(number)) for number, record in enumerate(measured)]
-    ledger.write_published("tell", records)
+    published.write_shard("tell", records)
     assert arms.learning_rates(params(given, learning_rates=[], arms=["sft"])) == {("task-only", 120): 2e-2}
     assert arms.learning_rates(params(given, learning_rates=[0.1]))["task-only", 120] == 0.1
 

@@ -258,7 +258,7 @@ def learning_rates(params: Params, tuned: Sequence[Record] = ()) -> dict[tuple[s
     usual rate.
     """
     if not tuned and not params.rate_factors:
-        from lowres.ledger import read_published
+        from lowres.published import read_published
 
         tuned = [r for r in read_published("fiat") if r.trial["task"] == params.task]
         alike = {unseeded(name or "") for name in (params.tau, params.base)}

@@ -318,7 +318,7 @@ def learning_rates(params: Params, tuned: Sequence[Record] = ()) -> dict[str, fl
     if len(factors) == 1:
         return {name: factors[0] * usual_rate(model, arm.tuner) for name, arm in ARMS.items() if arm.tuner}
     if not tuned and not factors:
-        from lowres.ledger import read_published
+        from lowres.published import read_published
 
         tuned = [record for record in read_published("loreft") if is_about(record, model, params.task or "")]
     return chosen_rates(record for record in tuned if record.trial["arm"].startswith("tuning "))

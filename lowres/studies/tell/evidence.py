@@ -98,7 +98,7 @@ class Evidence(Gathered[Params, Point]):
 
 def gather(params: Params, live: Sequence[Record]) -> Evidence:
     """The evidence for this model, task and tuner: published records if there are any, else the live ones."""
-    from lowres.ledger import read_published
+    from lowres.published import read_published
 
     stored = [record for record in read_published("tell") if _is_about(params, record)]
     chosen = _largest_grid(stored) or [record for record in live if _is_about(params, record)]
