@@ -68,9 +68,10 @@ def choice_task(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture
 def general_pool(monkeypatch: pytest.MonkeyPatch) -> tuple[Any, ...]:
     """Eighty lines instead of the general pool, which takes seconds to read."""
-    from lowres import trial
+    from lowres import material, trial
 
-    monkeypatch.setattr(trial, "general_pool", lambda exclude_task="": tiny.pool())
+    for module in (trial, material):
+        monkeypatch.setattr(module, "general_pool", lambda exclude_task="": tiny.pool())
     return tiny.pool()
 
 

@@ -19,9 +19,9 @@ from lowres import claims, data, models, places, studies, trial, tuners
 from lowres.claims import Verdict
 from lowres.data.examples import digest
 from lowres.data.fiat_tasks import language_of
-from lowres.evaluate import with_anchor
 from lowres.ledger import Ledger
 from lowres.params import InputError, from_mapping, resolve
+from lowres.prompt import with_anchor
 from lowres.rationales import Request
 from lowres.stats import average_precision
 from lowres.studies import fiat

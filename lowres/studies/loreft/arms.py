@@ -278,8 +278,8 @@ def _options(params: Params, setting: Setting) -> dict[str, Any]:
 def _updates(trial: Trial, params: Params, share: float) -> int:
     """A share of the updates that the usual number of epochs makes."""
     from lowres.data import load_task, take_tokens
+    from lowres.data.mixing import derived_seed
     from lowres.studies.loreft.checks import counter
-    from lowres.trial import derived_seed
 
     train, tokens, seed = (
         load_task(trial.task, trial.options).train,

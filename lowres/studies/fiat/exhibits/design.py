@@ -106,7 +106,7 @@ def _lines(text: str) -> Html:
 
 def prompt_of(task: str, instruction: str, example: Example, arm: str, text: str) -> str:
     """The whole prompt of an arm that has the rationale as input or none: anchor, input, rationale."""
-    from lowres.evaluate import with_anchor
+    from lowres.prompt import with_anchor
 
     letters = ARMS[arm].factors
     found = rationales.with_reasoning(task, example, text) if "C" in letters else example
