@@ -523,7 +523,7 @@ def decoder_start(language_model: LanguageModel) -> tuple[int, ...]:
     if start is None:
         start = _first_set((*named, language_model.tokenizer), "bos_token_id")
     assert start is not None, language_model.name  # looked at when the model was loaded
-    forced = _first_set(named, "forced_bos_token_id")
+    forced = _first_set(named[:1], "forced_bos_token_id")  # where the library takes it to, whatever file it stands in
     return (start,) if forced is None else (start, forced)
 
 

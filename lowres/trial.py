@@ -90,6 +90,10 @@ class Evaluation:
     probe_items: int = 100
     recovery: bool = False
 
+    def wanted(self) -> str:
+        """How many items of the task are measured, in words."""
+        return "all" if self.items is None else f"{self.items:,}"
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -184,6 +188,10 @@ class Record:
         """Mean of an outcome over its items."""
         values = self.outcomes[where][measure]
         return sum(values) / len(values)
+
+    def items(self) -> int:
+        """How many items of the task were measured after the last stage (0: none)."""
+        return len(next(iter(self.outcomes.get("task", {}).values()), []))
 
     def as_dict(self) -> dict[str, Any]:
         """The record as plain values."""

@@ -241,9 +241,7 @@ def _trial(params: Params, setting: Setting, seed: int, rate: float) -> Trial:
     from lowres.trial import Evaluation, Recipe, Trial
 
     arm = ARMS[setting.arm]
-    evaluation = Evaluation(
-        items=params.items or 0, probes=tuple(params.probes or ()), probe_items=params.probe_items or 0
-    )
+    evaluation = Evaluation(items=params.items, probes=tuple(params.probes or ()), probe_items=params.probe_items or 0)
     trial = Trial(
         study="loreft",
         arm=arm.name,
