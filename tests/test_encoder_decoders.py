@@ -1,4 +1,4 @@
-"""Encoder-decoders read, score, generate and train as they were pretrained: end tokens, languages, forced first tokens."""
+"""Encoder-decoders read, score, generate and train as they were pretrained, forced first tokens included."""
 
 from __future__ import annotations
 
