@@ -1,8 +1,8 @@
 """What ten examples bring back: a measure of its own, for telling knowledge that is gone from a form that is lost.
 
 A probe on which a tuned model scores low may have lost what is asked, or only the habit of answering in that form. In
-the second case very little brings it back ("spurious forgetting", Zheng et al. 2025, arXiv 2501.13453; they train
-further on old tasks). Here: after the last evaluation of a trial, for each probe on its own,
+the second case very little brings it back ("spurious forgetting", Zheng et al. 2025, arXiv 2501.13453, who restore old
+tasks by training on ten instances). Here: after the last evaluation of a trial, for each probe on its own,
 
 1. the tuned model as it was evaluated (adapters merged where they can be) is trained in full, all parameters, on
    `SHOWN` items of the probe, in the form in which the probe is scored: its right choice behind its prompt, or a text;
