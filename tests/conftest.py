@@ -69,9 +69,9 @@ def choice_task(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture
 def general_pool(monkeypatch: pytest.MonkeyPatch) -> tuple[Any, ...]:
     """Eighty lines instead of the general pool, which takes seconds to read."""
-    from lowres import data, trial
+    from lowres import data, material
 
-    for module in (data, trial):
+    for module in (data, material):
         monkeypatch.setattr(module, "general_pool", lambda exclude_task="", form="usual": tiny.pool())
     return tiny.pool()
 

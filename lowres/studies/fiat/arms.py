@@ -226,7 +226,7 @@ def _trial(params: Params, setting: Setting, seed: int, rate: float, model_seed:
         ),
         tuner=tuners.make(arm.tuner) if arm.tuned else None,
         optimisation=optimisation if arm.tuned else None,
-        evaluation=Evaluation(items=params.items or 0),
+        evaluation=Evaluation(items=params.items),
         seed=seed,
         options=TaskOptions.of(params),
     )

@@ -216,7 +216,7 @@ def _optimisation(params: Params, arm: Arm, rate: float) -> Optimisation:
 def _evaluation(params: Params, model: str) -> Evaluation:
     from lowres.trial import Evaluation
 
-    return Evaluation(items=params.items or 0, probes=probes_of(params, model), probe_items=params.probe_items or 0)
+    return Evaluation(items=params.items, probes=probes_of(params, model), probe_items=params.probe_items or 0)
 
 
 # --- budgets ---------------------------------------------------------------------------------------------------------

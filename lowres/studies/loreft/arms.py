@@ -241,9 +241,7 @@ def _trial(params: Params, setting: Setting, seed: int, rate: float) -> Trial:
     from lowres.trial import Evaluation, Recipe, Trial
 
     arm = ARMS[setting.arm]
-    evaluation = Evaluation(
-        items=params.items or 0, probes=tuple(params.probes or ()), probe_items=params.probe_items or 0
-    )
+    evaluation = Evaluation(items=params.items, probes=tuple(params.probes or ()), probe_items=params.probe_items or 0)
     trial = Trial(
         study="loreft",
         arm=arm.name,
@@ -278,8 +276,8 @@ def _options(params: Params, setting: Setting) -> dict[str, Any]:
 def _updates(trial: Trial, params: Params, share: float) -> int:
     """A share of the updates that the usual number of epochs makes."""
     from lowres.data import load_task, take_tokens
+    from lowres.data.mixing import derived_seed
     from lowres.studies.loreft.checks import counter
-    from lowres.trial import derived_seed
 
     train, tokens, seed = (
         load_task(trial.task, trial.options).train,

@@ -227,7 +227,7 @@ def _recipe(params: Params, arm: Arm, task_tokens: int, ratio: float) -> Recipe:
 def _evaluation(params: Params) -> Evaluation:
     from lowres.trial import Evaluation
 
-    return Evaluation(items=params.items or 0, probes=tuple(params.probes or ()), probe_items=params.probe_items or 0)
+    return Evaluation(items=params.items, probes=tuple(params.probes or ()), probe_items=params.probe_items or 0)
 
 
 def _with_optimisation(trial: Trial, params: Params, arm: Arm, ratio: float, rates: Rates) -> Trial:

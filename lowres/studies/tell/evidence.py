@@ -164,7 +164,7 @@ def scale(evidence: Evidence) -> str:
     tell = evidence.points.get(evidence.at("tell"), {})
     example = next(iter(tell.values()), None)
     entries = f" ({example.counts['task_examples']} examples)" if example else ""
-    items = example.trial["evaluation"]["items"] if example else evidence.params.items
+    items = example.items() if example else evidence.params.items
     return (
         f"{evidence.params.model}, {evidence.params.task}, {evidence.budget:,} task tokens{entries}, "
         f"{evidence.params.ratio:g} general tokens for each, {len(tell)} {'seed' if len(tell) == 1 else 'seeds'}, "

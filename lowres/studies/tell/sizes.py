@@ -34,7 +34,8 @@ def drawn(params: Params, trial: Trial) -> tuple[Sequence[Example], Sequence[Exa
         InputError: a budget is larger than the data; says how much there is.
     """
     from lowres.data import TaskOptions, general_pool, load_task, take_tokens
-    from lowres.trial import derived_seed, draw
+    from lowres.data.mixing import derived_seed
+    from lowres.trial import draw
 
     task = load_task(params.task, TaskOptions.of(params))
     if not world.is_world_model(params.model):
