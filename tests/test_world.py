@@ -72,9 +72,8 @@ def test_every_word_is_one_token_and_the_tokenizer_agrees_with_the_training_rows
     assert 600 <= len(WORDS) <= 900
     assert len(tokenizer) == len(WORDS)
     texts = [pair.prompt for kind in questions.DRAWS for pair in drawn(kind, 50)]
-    texts += [
-        f"{example.prompt}\n{example.target}" for name in world.TASKS for example in task_and_examples(name)[1][:400]
-    ]
+    some = (example for name in world.TASKS for example in task_and_examples(name)[1][:400])
+    texts += [f"{example.prompt}\n{example.target}" for example in some]
     texts += [f"{data.load_task(name).instruction}\n\nis it so ?" for name in world.TASKS]
     for text in texts:
         assert tuple(tokenizer(text, add_special_tokens=False).input_ids) == vocabulary.encode(text)

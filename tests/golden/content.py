@@ -171,7 +171,7 @@ def in_place(folder: Path) -> Iterator[None]:
             patch.setitem(probes.PROBES, probe.name, lambda probe=probe: probe)
         for name, module in list(sys.modules.items()):
             if name.startswith("lowres.") and getattr(module, "general_pool", None) is real_pool:
-                patch.setattr(module, "general_pool", lambda exclude_task="", form="usual": tiny.pool())
+                patch.setattr(module, "general_pool", lambda *_, **__: tiny.pool())
         patch.setenv("LOWRES_LEDGER", str(folder / "ledger"))
         patch.setenv("OMP_NUM_THREADS", os.environ.get("OMP_NUM_THREADS", "1"))
         _rationales(folder / "ledger" / "rationales")
