@@ -170,7 +170,8 @@ def build(root: Path = ROOT) -> Path:
 
 def fingerprint(study: str, notebook: str, resolved: Mapping[str, object], root: Path) -> str:
     """Hash over all that an executed copy depends on: notebook, package, published records, versions, parameters."""
-    files = [root / notebook, *PACKAGE.rglob("*.py"), *root.glob(f"results/{study}[.-]*"), root / "constraints.txt"]
+    results = [*root.glob(f"results/{study}/*"), *root.glob(f"results/exploratory/{study}[.-]*")]
+    files = [root / notebook, *PACKAGE.rglob("*.py"), *results, root / "constraints.txt"]
     digest = hashlib.sha256(json.dumps([resolved, sys.version_info[:2]], sort_keys=True).encode())
     for path in sorted(files):
         if path.is_file():

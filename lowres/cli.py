@@ -138,9 +138,11 @@ def _ledger(options: argparse.Namespace) -> int:
 
 def _publish(options: argparse.Namespace) -> int:
     _checked(options, _named_study)
-    from lowres import ledger
+    from lowres import published
+    from lowres.ledger import Ledger
 
-    print(f"published: {ledger.publish(ledger.Ledger(options.ledger), options.study)}")
+    shard = published.publish(Ledger(options.ledger), options.study)
+    print(f"published: {shard}" if shard else "nothing new: all that the ledger holds is published")
     return OK
 
 

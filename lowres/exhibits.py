@@ -109,7 +109,7 @@ def cost_cells(records: Sequence[Record]) -> tuple[object, ...]:
 
 def usual_seconds(study: str, group: Callable[[Record], Hashable]) -> dict[Hashable, int]:
     """Seconds that a published trial took, on average over each group."""
-    from lowres.ledger import read_published
+    from lowres.published import read_published
 
     found: dict[Hashable, list[float]] = defaultdict(list)
     for record in read_published(study):
@@ -175,14 +175,15 @@ class Control:
 
 def origin(study: str, evidence: Gathered) -> Shown:
     """One sentence on where the evidence of a page comes from."""
-    from lowres.ledger import is_stale, read_published
+    from lowres.ledger import is_stale
+    from lowres.published import edition, read_published
 
     records = evidence.records
     others = len(read_published(study)) - len(records)
     stale = sum(map(is_stale, records))
     dates = sorted(record.provenance["date"][:10] for record in records)
     source = (
-        f"published in results/{study}.parquet"
+        f"published in results/ ({edition(study)})"
         if evidence.published
         else "of the live run above: nothing is published for these parameters"
     )
@@ -261,7 +262,7 @@ NOT_PUBLISHED = "None of the live trials has been published, so there is nothing
 
 def _published_twins(study: str, live: Sequence[Record]) -> list[tuple[Record, Record]]:
     """Each finished live record behind the published one of the same trial."""
-    from lowres.ledger import read_published, trial_name
+    from lowres.published import read_published, trial_name
 
     stored = {trial_name(record): record for record in read_published(study)}
     return [(stored[trial_name(r)], r) for r in live if r.status == "done" and trial_name(r) in stored]

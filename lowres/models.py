@@ -26,7 +26,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lowres import machine, world
+from lowres import checkpoints, machine, world
 from lowres.params import InputError
 
 if TYPE_CHECKING:
@@ -329,8 +329,9 @@ def _convert(name: str, folder: Path) -> None:
 
     bundled = IN_WHEELS[name]
     with _whole_file(name) as path, contextlib.redirect_stderr(io.StringIO()):
-        model = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name)
+        model, report = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, output_loading_info=True)
         tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+    checkpoints.insist_on_weights(name, model, report)
     # The weights are plain tensors now; left in place, these marks make libraries refuse to train the model.
     model.hf_quantizer, model.is_quantized, model.quantization_method = None, False, None
     model.config.__dict__.pop("quantization_config", None)
@@ -371,7 +372,7 @@ def load(name: str, precision: str = "auto", device: str = "auto") -> LanguageMo
             every machine).
 
     Raises:
-        InputError: unknown name, missing files, unknown precision.
+        InputError: unknown name, missing files, weights that are missing or not numbers, unknown precision.
     """
     if precision not in PRECISIONS:
         raise InputError(f"unknown precision {precision!r}; allowed: {', '.join(PRECISIONS)}")
@@ -382,18 +383,8 @@ def load(name: str, precision: str = "auto", device: str = "auto") -> LanguageMo
 @functools.lru_cache(maxsize=1)
 def _load(name: str, identity: str, device: str, autocast: bool) -> LanguageModel:
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
-    from transformers.utils import logging
 
-    folder = folder_of(name)
-    logging.disable_progress_bar()
-    try:
-        seq2seq = AutoConfig.from_pretrained(folder).is_encoder_decoder
-        kind = AutoModelForSeq2SeqLM if seq2seq else AutoModelForCausalLM
-        model = kind.from_pretrained(folder, dtype=torch.float32)
-        tokenizer = AutoTokenizer.from_pretrained(folder)
-    except (OSError, ValueError) as error:
-        raise InputError(f"model {name!r} could not be loaded from {folder}: {str(error).splitlines()[0]}") from error
+    model, tokenizer = checkpoints.read(name, folder_of(name))
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     # Where memory is not the question, frozen weights stay fp32 on a CPU: merging an adapter into bf16 would round it.
@@ -515,15 +506,65 @@ def _turn_ids(tokenizer: PreTrainedTokenizerBase, prompt: str) -> tuple[int, ...
 
 
 def plain_ids(language_model: LanguageModel, text: str) -> tuple[int, ...]:
-    """Token ids of plain text, with the start token where the tokenizer itself would put one, never an end token."""
+    """Token ids of plain text as the model was pretrained to read it.
+
+    A decoder gets the start token where the tokenizer itself would put one, and never an end token: the text goes on.
+    An encoder reads a whole text, so it gets all that the tokenizer puts around one: an end token in most (T5, BART,
+    Marian), a language in some (mBART), nothing in the world's.
+    """
     tokenizer = language_model.tokenizer
     ids = token_ids(tokenizer, text)
-    return (tokenizer.bos_token_id, *ids) if _starts_with_bos(tokenizer) else ids
+    if is_encoder_decoder(language_model):
+        before, behind = frame(tokenizer)
+        return (*before, *ids, *behind)
+    start = tokenizer.bos_token_id
+    return (start, *ids) if start is not None and frame(tokenizer)[0][:1] == (start,) else ids
 
 
 @functools.lru_cache(maxsize=8)
-def _starts_with_bos(tokenizer: PreTrainedTokenizerBase) -> bool:
-    return tokenizer.bos_token_id is not None and tokenizer("a").input_ids[0] == tokenizer.bos_token_id
+def frame(tokenizer: PreTrainedTokenizerBase) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """What the tokenizer puts before and behind a text: start and end tokens, a language."""
+    whole, bare = tuple(tokenizer("a").input_ids), tuple(tokenizer("a", add_special_tokens=False).input_ids)
+    first = next((at for at in range(len(whole)) if whole[at : at + len(bare)] == bare), 0)
+    return whole[:first], whole[first + len(bare) :]
+
+
+def is_encoder_decoder(language_model: LanguageModel) -> bool:
+    """Whether prompts are read by an encoder and continued by a decoder."""
+    return bool(getattr(language_model.model.config, "is_encoder_decoder", False))
+
+
+def decoder_start(language_model: LanguageModel) -> tuple[int, ...]:
+    """What a decoder behind an encoder is given to begin with: its start token, and a first token that is forced.
+
+    `generate()` forces the latter (`forced_bos_token_id`: the target language of mBART, the start token of BART's
+    summarisers), so it is no choice of the model's: training and scoring take it as given too.
+    """
+    named = (getattr(language_model.model, "generation_config", None), language_model.model.config)
+    start = _first_set(named, "decoder_start_token_id")
+    if start is None:
+        start = _first_set((*named, language_model.tokenizer), "bos_token_id")
+    assert start is not None, language_model.name  # looked at when the model was loaded
+    forced = _first_set(named[:1], "forced_bos_token_id")  # where the library takes it to, whatever file it stands in
+    return (start,) if forced is None else (start, forced)
+
+
+def _first_set(places: Sequence[Any], name: str) -> int | None:
+    found = (getattr(place, name, None) for place in places)
+    return next((int(value[0] if isinstance(value, list) else value) for value in found if value is not None), None)
+
+
+def prompt_room(language_model: LanguageModel, answer: int) -> int:
+    """Tokens that a prompt may have so that an answer of `answer` tokens fits the context.
+
+    An encoder's input and a decoder's answer have a context each.
+    """
+    return language_model.context - (0 if is_encoder_decoder(language_model) else answer)
+
+
+def fits(language_model: LanguageModel, prompt: int, target: int) -> bool:
+    """Whether a prompt and a target of that many tokens fit the context."""
+    return target <= language_model.context and prompt <= prompt_room(language_model, target)
 
 
 def shorten(language_model: LanguageModel, prompt: str, room: int) -> str:

@@ -102,7 +102,15 @@ def _scoreboard(root: Path) -> str:
     from lowres.claims import scoreboard_markdown
 
     titles = {name: study.TITLE for name, study in _every_study().items()}
-    return str(scoreboard_markdown(root / VERDICTS, titles=titles))
+    return f"{scoreboard_markdown(root / VERDICTS, titles=titles)}\n\n{_editions(titles)}"
+
+
+def _editions(titles: Mapping[str, str]) -> str:
+    """One line on which records the verdicts of each study rest on."""
+    from lowres.published import edition
+
+    rest = (f"{title}: {edition(name) or 'nothing is published'}" for name, title in titles.items())
+    return f"What the verdicts rest on. {'; '.join(rest)}."
 
 
 def _deviations(_: Path) -> str:

@@ -26,7 +26,7 @@ from tqdm import tqdm
 from lowres import fast
 from lowres.attention import short_attention
 from lowres.frozen import FrozenBeginning
-from lowres.models import Encoded, LanguageModel, inner_model, logits_only_at, precision_context
+from lowres.models import Encoded, LanguageModel, decoder_start, inner_model, logits_only_at, precision_context
 from lowres.precision import cast_once
 from lowres.tuners import prompt_at
 
@@ -235,17 +235,22 @@ def _joined(rows: Sequence[Encoded], language_model: LanguageModel) -> Tensors:
 
 
 def _separate(rows: Sequence[Encoded], language_model: LanguageModel) -> Tensors:
-    """What an encoder-decoder reads: the prompt in the encoder [batch, length], the target shifted in the decoder."""
-    length, longest = max(row.prompt_length for row in rows), max(len(row.target) for row in rows)
+    """What an encoder-decoder reads: the prompt in the encoder [batch, length], the target shifted in the decoder.
+
+    The decoder's row begins with what it is given (one token, two where a first one is forced), which carries no loss.
+    """
+    start = decoder_start(language_model)
+    before = len(start) - 1
+    length, longest = max(row.prompt_length for row in rows), before + max(len(row.target) for row in rows)
     padding = int(language_model.tokenizer.pad_token_id)
     ids, shifted = torch.full((len(rows), length), padding), torch.full((len(rows), longest), padding)
     prompt, positions = torch.zeros_like(ids, dtype=torch.bool), torch.zeros_like(shifted, dtype=torch.bool)
-    shifted[:, 0] = int(language_model.model.config.decoder_start_token_id)
+    shifted[:, : before + 1] = torch.tensor(start)
     for index, row in enumerate(rows):
         ids[index, : row.prompt_length] = torch.tensor(row.ids[: row.prompt_length])
         prompt[index, : row.prompt_length] = True
-        shifted[index, 1 : len(row.target)] = torch.tensor(row.target[:-1])
-        positions[index, : len(row.target)] = True
+        shifted[index, before + 1 : before + len(row.target)] = torch.tensor(row.target[:-1])
+        positions[index, before : before + len(row.target)] = True
     labels = torch.tensor([token for row in rows for token in row.target])
     device = language_model.device
     inputs = {"input_ids": ids, "attention_mask": prompt.long(), "decoder_input_ids": shifted}

@@ -8,30 +8,32 @@ of data and model, RESULT_VERSION, and what of the machine counts. World models 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import json
-import math
 import resource
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from lowres import machine, models, tuners
+from lowres import machine, models, recovery, tuners
 from lowres.data import Example, Probe, Task, TaskOptions, general_pool, load_probe, load_task, rationales
-from lowres.data.mixing import mix, random_labels, take_examples, take_tokens
+from lowres.data.mixing import derived_seed
+from lowres.material import ANCHORS as ANCHORS
+from lowres.material import anchor_text, reason, rows, solved
+from lowres.material import draw as draw  # looked for here
+from lowres.material import token_counter as token_counter
 from lowres.models import Encoded, LanguageModel
-from lowres.params import InputError
-from lowres.prompt import with_anchor
+from lowres.prompt import clipped_anchor, insist_on_room
 from lowres.provenance import provenance
 from lowres.room import answer_room
 from lowres.train import NO_TRAINING, Optimisation, TrainingLog, train
 from lowres.tuners import Tuner
 
 RESULT_VERSION = 2  # raised whenever some trial gives another result than before, which the golden trials tell
-ANCHORS = ("none", "hand-written", "model-written")
 ADDED_LATER = ("task_examples", "pool", "rationale", "rationales", "general")  # of a recipe: not in a spec at defaults
 SCHEMA = 1
 
@@ -62,12 +64,21 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What is measured after training: the first `items` of a split of the task, the first `probe_items` of probes."""
+    """What is measured after training: the first `items` of a split of the task, the first `probe_items` of probes.
+
+    `items` None: all that there are; 0: the task is not measured. With `recovery` each probe is asked again after ten
+    examples in its form (see `lowres.recovery`).
+    """
 
     split: str = "test"
-    items: int = 100
+    items: int | None = None
     probes: tuple[str, ...] = ()
     probe_items: int = 100
+    recovery: bool = False
+
+    def wanted(self) -> str:
+        """How many items of the task are measured, in words."""
+        return "all" if self.items is None else f"{self.items:,}"
 
 
 @dataclass(frozen=True)
@@ -116,6 +127,8 @@ class Trial:
                 del recipe[name]
         if not self.stream:
             del spec["stream"]
+        if not self.evaluation.recovery:
+            del spec["evaluation"]["recovery"]
         return dict(spec)
 
     def identity(self) -> dict[str, Any]:
@@ -141,9 +154,9 @@ class Record:
     """What a trial left.
 
     `fingerprints` are those of data and model, and the version of the results; records of the first edition have in its
-    place that of their code. `outcomes[where][measure]` holds one number per item, `where` being "task" or a probe's
-    name; `curves` one number per update; `cost` seconds, tokens, bytes; `counts` what was drawn, dropped or cut;
-    `texts` generated answers.
+    place that of their code. `outcomes[where][measure]` holds one number per item, `where` being "task", a probe's
+    name, or "recovery:" and a probe's name; `curves` one number per update; `cost` seconds, tokens, bytes; `counts`
+    what was drawn, left out, dropped or cut; `texts` generated answers.
     """
 
     key: str
@@ -169,6 +182,10 @@ class Record:
         values = self.outcomes[where][measure]
         return sum(values) / len(values)
 
+    def items(self) -> int:
+        """How many items of the task were measured after the last stage (0: none)."""
+        return len(next(iter(self.outcomes.get("task", {}).values()), []))
+
     def as_dict(self) -> dict[str, Any]:
         """The record as plain values."""
         return asdict(self)
@@ -179,11 +196,6 @@ class Record:
 
 def _hash(value: object) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def derived_seed(seed: int, purpose: str) -> int:
-    """An independent seed for one purpose ("subset", "shuffle", "initialisation", ...)."""
-    return int.from_bytes(hashlib.sha256(f"{seed}/{purpose}".encode()).digest()[:4], "big")
 
 
 def data_fingerprint(trial: Trial) -> str:
@@ -254,21 +266,11 @@ def _run(trial: Trial, device: str) -> Record:
     pristine = models.load(trial.model, trial.precision, device)
     if pristine.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
-    subject, log, found = Subject.of(trial, pristine), NO_TRAINING, Findings()
-    stages = trial.stages()
+    subject, found, stages = Subject.of(trial, pristine), Findings(), trial.stages()
     for number, stage in enumerate(stages, start=1):
-        task = load_task(stage.task, stage.options)
-        anchor = anchor_text(stage.recipe.anchor, task, pristine, stage.seed)
-        prefix = "" if number == len(stages) else f"{number}:"
-        if subject.tuned is not None:
-            more, counts = _tune(stage, subject, anchor, task)
-            log = log + more
-            found.counts.update({prefix + name: count for name, count in counts.items()})
-        evaluating = time.perf_counter()
-        model = subject.to_evaluate(last=number == len(stages))
-        _evaluate(stage, subject.language_model, model, anchor + shots_text(stage, task), prefix, found)
-        found.seconds += time.perf_counter() - evaluating
-        found.texts[prefix + "anchor"] = [anchor]
+        last = number == len(stages)
+        _run_stage(stage, subject, "" if last else f"{number}:", found)
+    log = found.log
     seconds = {"seconds": time.perf_counter() - started, "evaluation_seconds": found.seconds}
     return Record(
         key=key,
@@ -291,6 +293,7 @@ class Findings:
     outcomes: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     texts: dict[str, list[str]] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
+    log: TrainingLog = NO_TRAINING
     seconds: float = 0.0
 
 
@@ -299,15 +302,16 @@ class Subject:
     """The model that a trial works on: a copy made trainable, or the shared pristine one where nothing is tuned."""
 
     language_model: LanguageModel
+    pristine: LanguageModel
     tuned: Any = None
 
     @classmethod
     def of(cls, trial: Trial, pristine: LanguageModel) -> Subject:
         """A subject for a trial, its new parameters initialised from the trial's seed."""
         if trial.tuner is None or trial.optimisation is None:
-            return cls(pristine)
+            return cls(pristine, pristine)
         own = models.fresh(pristine)
-        return cls(own, tuners.apply(trial.tuner, own, derived_seed(trial.seed, "initialisation")))
+        return cls(own, pristine, tuners.apply(trial.tuner, own, derived_seed(trial.seed, "initialisation")))
 
     def to_evaluate(self, last: bool) -> Any:
         """The model as it is now; after the last stage with its adapters merged, which ends its training."""
@@ -322,204 +326,90 @@ def fingerprints(trial: Trial) -> dict[str, str]:
     return {name: identity[name] for name in ("data", "model", "version")}
 
 
-def draw(trial: Trial, task: Task, language_model: LanguageModel) -> tuple[tuple[Example, ...], tuple[Example, ...]]:
-    """The task examples and the general examples of a trial; arms that share a seed share their task examples."""
-    recipe, count = trial.recipe, token_counter(language_model)
-    pool, what = rationales.pool_of(task, recipe.pool), f"task {task.name!r}"
-    subset = derived_seed(trial.seed, "subset")
-    chosen: tuple[Example, ...] = ()
-    if recipe.task_examples:
-        chosen = take_examples(pool, recipe.task_examples, subset, what)
-    elif recipe.task_tokens:
-        chosen = take_tokens(pool, recipe.task_tokens, count, subset, what)
-    if recipe.labels == "random":
-        chosen = random_labels(chosen, derived_seed(trial.seed, "labels"))
-    general: tuple[Example, ...] = ()
-    if recipe.general_tokens:
-        pool = general_pool(trial.task, recipe.general)
-        general = take_tokens(
-            pool, recipe.general_tokens, count, derived_seed(trial.seed, "general"), "the general pool"
-        )
-    return chosen, general
+def _run_stage(stage: Trial, subject: Subject, prefix: str, found: Findings) -> None:
+    """Train on one stage and measure; what belongs to it stands under `prefix` ("" for the last)."""
+    task = load_task(stage.task, stage.options)
+    anchor = _anchor(stage, task, subject.pristine, prefix, found)
+    if subject.tuned is not None:
+        log, counts = _tune(stage, subject, anchor, task)
+        found.log = found.log + log
+        found.counts.update({prefix + name: count for name, count in counts.items()})
+    evaluating, own, plan = time.perf_counter(), subject.language_model, stage.evaluation
+    model = subject.to_evaluate(last=not prefix)
+    _evaluate(stage, subject, model, anchor, prefix, found)
+    if plan.recovery and not prefix:
+        with _seeded(stage, own):
+            probes = [load_probe(name) for name in plan.probes]
+            found.outcomes.update(recovery.recovered(model, own, probes, plan.probe_items))
+    found.seconds += time.perf_counter() - evaluating
 
 
-def token_counter(language_model: LanguageModel) -> Callable[[Example], int]:
-    """Tokens of an example's bare prompt and target."""
-
-    def count(example: Example) -> int:
-        return sum(len(models.token_ids(language_model.tokenizer, text)) for text in (example.prompt, example.target))
-
-    return count
-
-
-def anchor_text(kind: str, task: Task, language_model: LanguageModel, seed: int) -> str:
-    """The constant text before every task input: none, the task's instruction, or one that the model writes itself."""
-    if kind == "none":
-        return ""
-    if kind == "hand-written":
-        return task.instruction
-    if kind != "model-written":
-        raise InputError(f"unknown anchor {kind!r}; allowed: {', '.join(ANCHORS)}")
-    from lowres.evaluate import Item, answer
-
-    shown = "\n\n".join(f"Input: {e.prompt}\nOutput: {e.target}" for e in _examples_shown(task, 3, seed))
-    request = f"{shown}\n\nWrite one clear instruction that tells how to produce the output from the input."
-    room = language_model.context - 80
-    item = Item(models.prompt_ids(language_model, models.shorten(language_model, request, room)), (), ())
-    return answer(language_model.model, language_model, [item], max_new_tokens=64).texts[0]
-
-
-def shots_text(trial: Trial, task: Task) -> str:
-    """Solved training examples to stand between anchor and input, for in-context learning."""
-    if not trial.recipe.shots:
-        return ""
-    chosen = _examples_shown(task, trial.recipe.shots, trial.seed)
-    return "\n\n" + "\n\n".join(f"{example.prompt} {example.target}" for example in chosen)
-
-
-def _examples_shown(task: Task, count: int, seed: int) -> Sequence[Example]:
-    """Training examples in a random order that depends on the seed; short ones, so that several fit a prompt."""
-    import numpy as np
-
-    short = sorted(task.train, key=lambda example: len(example.prompt))[: max(count, len(task.train) // 2)]
-    order = np.random.default_rng(derived_seed(seed, "shots")).permutation(len(short))[:count]
-    return [short[index] for index in order]
+def _anchor(trial: Trial, task: Task, pristine: LanguageModel, prefix: str, found: Findings) -> str:
+    """The anchor of a stage, cut where it is too long for the context."""
+    whole = anchor_text(trial.recipe.anchor, task, pristine, trial.seed)
+    room = answer_room(task, pristine)
+    insist_on_room(pristine, room, f"task {task.name!r}")
+    anchor = clipped_anchor(pristine, whole, room)
+    found.texts[prefix + "anchor"] = [anchor]
+    found.counts[prefix + "cut_anchors"] = int(anchor != whole)
+    return anchor
 
 
 def _tune(trial: Trial, subject: Subject, anchor: str, task: Task) -> tuple[TrainingLog, dict[str, int]]:
-    """Train the subject on one stage; returns the log, and what was drawn and dropped."""
-    assert trial.optimisation is not None
-    language_model = subject.language_model
-    count = token_counter(language_model)
-    task_part, general_part = draw(trial, task, language_model)
-    rows, reworded = reason(trial, task, task_part, language_model, anchor)
-    sequence, dropped = [], 0
-    for example, is_task in _unrolled(trial, rows, general_part):
-        prompt = with_anchor(anchor, example.prompt) if is_task else example.prompt
-        row = models.encode(language_model, prompt, example.target)
-        if len(row.ids) <= language_model.context:
-            sequence.append(row)
-        else:
-            dropped += 1
-    if not sequence:
-        raise InputError(f"arm {trial.arm!r}: no training example fits the context of {language_model.context} tokens")
-    counts = {
-        "task_examples": len(task_part),
-        "task_tokens": sum(map(count, task_part)),
-        "general_examples": len(general_part),
-        "general_tokens": sum(map(count, general_part)),
-        "dropped_too_long": dropped,
-        **{f"training_{name}": count for name, count in reworded.items()},
-    }
+    """Train the subject on one stage; returns the log, and what was drawn, left out and dropped."""
+    sequence, counts = rows(trial, task, subject.language_model, anchor)
     counts["trained_parameters"] = sum(p.numel() for p in subject.tuned.parameters() if p.requires_grad)
     return _train(subject, sequence, trial), counts
 
 
-def reason(
-    trial: Trial,
-    task: Task,
-    examples: Sequence[Example],
-    language_model: LanguageModel,
-    anchor: str,
-    training: bool = True,
-) -> tuple[Sequence[Example], dict[str, int]]:
-    """Examples with their reasoning in the prompt, or, when it is to be distilled, with rows that have it as target.
-
-    Returns:
-        The examples; and how many rationales were empty, and how many were cut to fit the context. What is cut is the
-        beginning of a rationale, never the input.
-    """
-    recipe = trial.recipe
-    if recipe.rationale in ("none", *rationales.AS_PREDICTION):
-        return examples, {}
-    written = rationales.load(recipe.rationales, examples)
-    if recipe.rationale == "target":
-        pairs = zip(examples, written, strict=True)
-        more = [rationales.to_explain(task.name, *pair) for pair in pairs if pair[1].text] if training else []
-        return (*examples, *more), {"empty_rationales": sum(not one.text for one in written)}
-    offset = 1 + derived_seed(trial.seed, "wrong rationale") % 1000
-    found, cut = [], 0
-    texts = rationales.reasoning(recipe.rationale, written, examples, offset)
-    for example, text in zip(examples, texts, strict=True):
-        fitting = _fitting(task, example, text, language_model, anchor)
-        cut += fitting != text
-        found.append(rationales.with_reasoning(task.name, example, fitting))
-    return found, {"empty_rationales": sum(not text for text in texts), "cut_rationales": cut}
-
-
-def _fitting(task: Task, example: Example, text: str, language_model: LanguageModel, anchor: str) -> str:
-    """As much of the end of a rationale as the context holds beside anchor, input and answer."""
-    tokenizer, answer = language_model.tokenizer, 1 + len(language_model.tokenizer(example.target).input_ids)
-    room = language_model.context - max(answer_room(task, language_model), answer)
-    while text:
-        whole = with_anchor(anchor, rationales.with_reasoning(task.name, example, text).prompt)
-        surplus = len(models.prompt_ids(language_model, whole)) - room
-        if surplus <= 0:
-            return text
-        ids = tokenizer(text, add_special_tokens=False).input_ids
-        text = str(tokenizer.decode(ids[surplus:])).strip("\ufffd ") if surplus < len(ids) else ""
-    return text
-
-
 def _train(subject: Subject, sequence: Sequence[Encoded], trial: Trial) -> TrainingLog:
+    assert trial.optimisation is not None
+    with _seeded(trial, subject.language_model):
+        title = f"{trial.arm}, seed {trial.seed}"
+        return train(subject.tuned, subject.language_model, sequence, trial.optimisation, title)
+
+
+@contextlib.contextmanager
+def _seeded(trial: Trial, language_model: LanguageModel) -> Iterator[None]:
+    """What is drawn at random inside follows from the trial's seed and from nothing that was drawn before."""
     import torch
 
-    assert trial.optimisation is not None
-    own = subject.language_model
-    devices = [own.device] if own.device.type == "cuda" else []
+    devices = [language_model.device] if language_model.device.type == "cuda" else []
     with torch.random.fork_rng(devices):
         torch.manual_seed(derived_seed(trial.seed, "dropout"))
-        return train(subject.tuned, own, sequence, trial.optimisation, f"{trial.arm}, seed {trial.seed}")
+        yield
 
 
-def _unrolled(
-    trial: Trial, task_part: Sequence[Example], general_part: Sequence[Example]
-) -> list[tuple[Example, bool]]:
-    """All epochs in order. Shuffled anew each epoch; a staged order keeps all of one kind before all of the other."""
-    assert trial.optimisation is not None
-    optimisation, shuffle = trial.optimisation, derived_seed(trial.seed, "shuffle")
-    size = max(1, len(task_part) + len(general_part))
-    epochs = optimisation.epochs
-    if optimisation.steps:
-        epochs = math.ceil(optimisation.steps * optimisation.batch_size / size)
-    if trial.recipe.order != "shuffle":
-        return list(mix(list(task_part) * epochs, list(general_part) * epochs, trial.recipe.order, shuffle))
-    return [pair for epoch in range(epochs) for pair in mix(task_part, general_part, "shuffle", shuffle + epoch)]
-
-
-def _evaluate(
-    trial: Trial, language_model: LanguageModel, model: Any, anchor: str, prefix: str, found: Findings
-) -> None:
+def _evaluate(trial: Trial, subject: Subject, model: Any, anchor: str, prefix: str, found: Findings) -> None:
     """Measure a model after a stage: its task, then the probes."""
     from lowres import fast
 
-    with fast.unchanged(model, language_model.autocast):
-        _measure(trial, language_model, model, anchor, prefix, found)
+    with fast.unchanged(model, subject.language_model.autocast):
+        _measure(trial, subject, model, anchor, prefix, found)
 
 
-def _measure(
-    trial: Trial, language_model: LanguageModel, model: Any, anchor: str, prefix: str, found: Findings
-) -> None:
-    from lowres.evaluate import CUT_ANSWER, evaluate_probe, evaluate_task, judge
+def _measure(trial: Trial, subject: Subject, model: Any, anchor: str, prefix: str, found: Findings) -> None:
+    from lowres.evaluate import CUT_ANSWER, divergence, evaluate_probe, judge, right_ones, task_items, task_outcomes
 
-    plan, task = trial.evaluation, load_task(trial.task, trial.options)
-    if plan.items and trial.recipe.rationale in rationales.AS_PREDICTION:
-        predicted = _evaluated(trial, task)
-        found.texts[prefix + "task"] = rationales.predictions(
-            trial.recipe.rationale, trial.recipe.rationales, predicted
-        )
-        found.outcomes[prefix + "task"] = judge(predicted, found.texts[prefix + "task"], task.metric)
-    elif plan.items:
-        examples, reworded = reason(trial, task, _evaluated(trial, task), language_model, anchor, training=False)
-        room = answer_room(task, language_model)
-        outcomes, texts, cut = evaluate_task(model, language_model, examples, anchor, room, task.metric)
+    plan, task, own = trial.evaluation, load_task(trial.task, trial.options), subject.language_model
+    examples, place = _evaluated(trial, task), prefix + "task"
+    found.counts[prefix + "items"] = len(examples)
+    if examples and trial.recipe.rationale in rationales.AS_PREDICTION:
+        texts = rationales.predictions(trial.recipe.rationale, trial.recipe.rationales, examples)
+        found.outcomes[place], found.texts[place] = judge(examples, texts, task.metric), texts
+    elif examples:
+        asked, reworded = reason(trial, task, examples, own, anchor, training=False)
+        room = answer_room(task, own)
+        items, fitted = task_items(own, asked, anchor, room, solved(trial, task))
+        outcomes, found.texts[place] = task_outcomes(model, own, asked, items, room, task.metric)
+        outcomes["kl"] = divergence(subject.pristine, model, own, items, right_ones(asked))
         reworded = {**reworded, "cut_answers": round(sum(outcomes.pop(CUT_ANSWER, [])))}
-        found.outcomes[prefix + "task"], found.texts[prefix + "task"] = outcomes, texts
-        found.counts.update({prefix + name: count for name, count in {**reworded, "cut_prompts": cut}.items()})
-        read = (len(models.prompt_ids(language_model, with_anchor(anchor, example.prompt))) for example in examples)
-        found.counts[prefix + "prompt_tokens"] = sum(read)
+        found.outcomes[place] = outcomes
+        found.counts.update({prefix + name: count for name, count in {**reworded, **fitted}.items()})
     for name in plan.probes:
-        found.outcomes[prefix + name] = evaluate_probe(model, language_model, load_probe(name), plan.probe_items)
+        probe = load_probe(name)
+        count = recovery.measured(probe, plan.probe_items) if plan.recovery else plan.probe_items
+        found.outcomes[prefix + name] = evaluate_probe(model, own, probe, count)
 
 
 # --- cost ------------------------------------------------------------------------------------------------------------

@@ -69,9 +69,9 @@ def choice_task(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture
 def general_pool(monkeypatch: pytest.MonkeyPatch) -> tuple[Any, ...]:
     """Eighty lines instead of the general pool, which takes seconds to read."""
-    from lowres import data, trial
+    from lowres import data, material
 
-    for module in (data, trial):
+    for module in (data, material):
         monkeypatch.setattr(module, "general_pool", lambda exclude_task="", form="usual": tiny.pool())
     return tiny.pool()
 
@@ -79,12 +79,11 @@ def general_pool(monkeypatch: pytest.MonkeyPatch) -> tuple[Any, ...]:
 @pytest.fixture
 def results(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A folder of published records of its own."""
-    from lowres import ledger, places
+    from lowres import places
     from lowres.data import rationales
-    from lowres.engine import verification
 
     folder = tmp_path / "results"
-    for module in (places, ledger, verification, rationales):
+    for module in (places, rationales):
         monkeypatch.setattr(module, "RESULTS", folder)
     return folder
 

@@ -141,6 +141,9 @@ def alive(process: int) -> bool:
         return subprocess.run(["ps", "-p", str(process)], capture_output=True, check=False).returncode == 0
 
 
+PUBLISHED = ("results/toy/2026-11-30-1.parquet", "results/toy/verified.json", "results/exploratory/toy.parquet")
+
+
 def test_whatever_a_copy_depends_on_changes_its_fingerprint(toy):
     def now(**resolved: object) -> str:
         return book.fingerprint("toy", NOTEBOOK, {"tier": "smoke", **resolved}, toy)
@@ -148,12 +151,12 @@ def test_whatever_a_copy_depends_on_changes_its_fingerprint(toy):
     seen = [now(), now(seeds=[1])]
     write_notebook(toy, "1")
     seen.append(now())
-    for changed in ("package/helper.py", "results/toy.parquet", "results/toy-verified.json", "constraints.txt"):
-        (toy / changed).parent.mkdir(exist_ok=True)
+    for changed in ("package/helper.py", *PUBLISHED, "constraints.txt"):
+        (toy / changed).parent.mkdir(parents=True, exist_ok=True)
         (toy / changed).write_text("new")
         seen.append(now())
     assert len(set(seen)) == len(seen)
-    (toy / "results/toys.parquet").write_text("another study's")
+    (toy / "results/exploratory/toys.parquet").write_text("another study's")
     (toy / "README.md").write_text("no input")
     assert now() == seen[-1]
 

@@ -48,6 +48,7 @@ class World:
         self.records = [SimpleNamespace(key="a", status="done", error="")]
         self.error: BaseException | None = None
         self.agree = self.healthy = True
+        self.shard: Path | None = Path("results/tell/2026-11-30-1.parquet")
 
     def note(self, *call: object) -> None:
         self.calls.append(call)
@@ -82,8 +83,8 @@ class World:
             "ledger": {
                 "Ledger": lambda folder=None: f"ledger {folder}",
                 "describe": lambda ledger, study: f"{ledger}, study {study}",
-                "publish": lambda ledger, study: Path(f"results/{study}.parquet"),
             },
+            "published": {"publish": lambda ledger, study: self.shard},
             "book": {"make": self.make, "BookError": BookError},
             "doctor": {"examine": lambda: ("all versions", self.healthy)},
         }
@@ -135,8 +136,11 @@ def test_plan_and_the_ledger_commands_use_the_named_ledger(world: World, capsys:
         f"plan of {[Params('laptop', (4,))] * 3} ledger there",
         "ledger there, study None",
         "ledger None, study tell",
-        "published: results/tell.parquet",
+        "published: results/tell/2026-11-30-1.parquet",
     ]
+    world.shard = None
+    assert cli.main(["publish", "tell"]) == 0
+    assert capsys.readouterr().out == "nothing new: all that the ledger holds is published\n"
 
 
 @pytest.mark.parametrize(("agree", "code"), [(True, 0), (False, 1)])

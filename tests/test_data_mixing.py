@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lowres.data import Example, mix, random_labels, take_tokens
+from lowres.data.mixing import take_examples
 from lowres.params import InputError
 
 settings.register_profile("data", max_examples=60, deadline=None)
@@ -38,7 +39,7 @@ def test_a_budget_is_kept_and_nearly_filled(sizes, budget, seed):
     assert taken
     assert len(set(taken)) == len(taken)
     assert total <= budget
-    assert total >= 0.9 * budget or all(total + size(other) > budget for other in left)
+    assert total >= 0.95 * budget or all(total + size(other) > budget for other in left)
     assert taken == take_tokens(examples, budget, size, seed, "made-up")
 
 
@@ -56,6 +57,39 @@ def test_an_impossible_budget_says_what_there_is(budget, words):
     with pytest.raises(InputError, match=words) as caught:
         take_tokens(of_size([10, 20, 30]), budget, size, 0, "the task made-up")
     assert "made-up" in str(caught.value)
+
+
+@given(SIZES, st.integers(1, 400), SEEDS, st.integers(2, 30))
+def test_what_does_not_fit_is_left_out_before_the_budget(sizes, budget, seed, longest):
+    """As if it were not there: the rest is drawn in the same order."""
+
+    def fits(example):
+        return size(example) <= longest
+
+    examples = of_size(sizes)
+    fitting = [example for example in examples if fits(example)]
+    if budget > sum(map(size, fitting)) or budget < min(map(size, fitting)):
+        with pytest.raises(InputError, match="made-up"):
+            take_tokens(examples, budget, size, seed, "made-up", fits)
+        return
+    taken = take_tokens(examples, budget, size, seed, "made-up", fits)
+    total = sum(map(size, taken))
+    assert all(map(fits, taken))
+    assert total <= budget
+    assert total >= 0.95 * budget or all(total + size(other) > budget for other in fitting if other not in taken)
+    some = take_examples(examples, len(fitting), seed, "made-up", fits)
+    assert Counter(some) == Counter(fitting)
+    with pytest.raises(InputError, match=f"made-up has: {len(fitting)}"):
+        take_examples(examples, len(fitting) + 1, seed, "made-up", fits)
+
+
+def test_a_budget_counts_what_fits_and_says_what_does_not():
+    examples, short = of_size([10, 20, 30, 500, 500]), lambda example: size(example) < 100
+    assert sum(map(size, take_tokens(examples, 60, size, 0, "it", short))) == 60
+    with pytest.raises(InputError, match="more than it has: 60 tokens in examples that fit the context; 2 do not"):
+        take_tokens(examples, 70, size, 0, "it", short)
+    with pytest.raises(InputError, match="holds no example of it: the smallest has 10 in examples that fit"):
+        take_tokens(examples, 9, size, 0, "it", short)
 
 
 def test_different_seeds_take_different_examples():

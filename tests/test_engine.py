@@ -23,7 +23,7 @@ import pytest
 import tiny
 import torch
 
-from lowres import cli, engine, ledger, models
+from lowres import cli, engine, ledger, models, published
 from lowres.data import load_task
 from lowres.engine import planning, pool, tables, verification
 from lowres.ledger import Ledger
@@ -346,7 +346,7 @@ def test_an_interrupt_ends_the_command_at_once_and_keeps_what_is_finished(
     assert "Traceback" not in told
     kept = Ledger(tmp_path)
     assert 1 <= len(kept.records()) < 6
-    assert kept.quarantined == []
+    assert kept.damaged == []
     assert {record.status for record in kept.records()} == {"done"}
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
@@ -428,7 +428,7 @@ def test_planned_tokens_are_those_of_training(sweep: list[Trial], general_pool: 
 def test_verifying_on_the_same_machine_is_exact_and_kept(sweep: list[Trial], results: Path, tmp_path: Path):
     kept = Ledger(tmp_path / "ledger")
     engine.run(sweep[:3], kept, progress=False)
-    ledger.publish(kept, "tell")
+    published.publish(kept, "tell")
     other = Ledger(tmp_path / "other")
     text, agrees = engine.verify("tell", 2, other, random_seed=0)
     assert agrees
@@ -444,7 +444,7 @@ def test_verifying_on_the_same_machine_is_exact_and_kept(sweep: list[Trial], res
 def test_verifying_takes_the_threads_of_the_record(sweep: list[Trial], results: Path, tmp_path: Path):
     (record,) = engine.run(sweep[:1], Ledger(tmp_path / "ledger"), progress=False)
     before = torch.get_num_threads()
-    ledger.write_published("tell", [replace(record, provenance={**record.provenance, "threads": str(before + 1)})])
+    published.write_shard("tell", [replace(record, provenance={**record.provenance, "threads": str(before + 1)})])
     other = Ledger(tmp_path / "other")
     engine.verify("tell", 1, other)
     assert [again.provenance["threads"] for again in other.records("tell")] == [str(before + 1)]
@@ -454,7 +454,7 @@ def test_verifying_takes_the_threads_of_the_record(sweep: list[Trial], results: 
 def test_verifying_takes_the_number_format_of_the_record(sweep: list[Trial], results: Path, tmp_path: Path):
     coarse = replace(sweep[0], precision="bf16")
     (record,) = engine.run([coarse], Ledger(tmp_path / "ledger"), progress=False)
-    ledger.write_published("tell", [replace(record, trial={**record.trial, "precision": "auto"})])
+    published.write_shard("tell", [replace(record, trial={**record.trial, "precision": "auto"})])
     text, agrees = engine.verify("tell", 1, Ledger(tmp_path / "other"))
     assert agrees
     assert [line.split()[-1] for line in text.splitlines()[1:5]] == ["exact"] * 4
@@ -466,7 +466,7 @@ def published_copy(chat_folder: Path, tmp_path: Path) -> tuple[Path, Path, Recor
     shutil.copytree(chat_folder, model)
     made = tiny.trial(model, tiny.write_rows(rows, tiny.rows()))
     (record,) = engine.run([made], Ledger(tmp_path / "ledger"), progress=False)
-    ledger.write_published("tell", [record])
+    published.write_shard("tell", [record])
     return model, rows, record
 
 
@@ -487,7 +487,7 @@ def test_what_is_no_longer_the_trial_of_the_record_is_never_certified(
         weights.write_bytes(weights.read_bytes() + b" ")
     elif change == "version":
         older = {name: value for name, value in record.fingerprints.items() if name != "version"}
-        ledger.write_published("tell", [replace(record, fingerprints=older)])
+        published.write_shard("tell", [replace(record, fingerprints=older)])
     else:
         rows.unlink() if change == "rows gone" else shutil.rmtree(model)
     word = {"answer": "other data", "weights": "another model", "version": "another version"}.get(
@@ -505,7 +505,7 @@ def test_a_tampered_record_differs(sweep: list[Trial], results: Path, tmp_path: 
     (record,) = engine.run(sweep[:1], Ledger(tmp_path / "ledger"), progress=False)
     nll = record.outcomes["task"]["target_nll"]
     better = {**record.outcomes, "task": {**record.outcomes["task"], "target_nll": [value - 1 for value in nll]}}
-    ledger.write_published("tell", [replace(record, outcomes=better)])
+    published.write_shard("tell", [replace(record, outcomes=better)])
     text, agrees = engine.verify("tell", 1, Ledger(tmp_path / "ledger"))
     assert not agrees
     rows = {line.split()[3]: line.split()[-1] for line in text.splitlines()[1:5]}

@@ -11,11 +11,10 @@ import pytest
 import tiny
 import torch
 
-from lowres import evaluate, models
+from lowres import evaluate, models, prompt
 from lowres.data import Example, Probe
 from lowres.evaluate import Answers, Item, answers, metrics, outcomes
 from lowres.models import LanguageModel
-from lowres.prompt import with_anchor
 
 FREE = [Example(f"e{i}", row["prompt"], row["target"], answers=(row["target"],)) for i, row in enumerate(tiny.rows(9))]
 CHOICE = [
@@ -51,7 +50,8 @@ def test_choices_of_a_task_score_as_full_sequences(kind: str, request: pytest.Fi
     items, cut = evaluate.task_items(language_model, CHOICE, "Name the colour.", 8)
     assert len({len(ids) for item in items for ids in item.continuations}) > 1
     assert len({len(item.context) for item in items}) > 1
-    assert cut == 0
+    assert cut["cut_prompts"] == 0
+    assert cut["prompt_tokens"] == sum(len(item.context) for item in items)
     assert_scores(language_model, items)
 
 
@@ -60,8 +60,8 @@ def test_what_is_scored_is_what_training_shows(kind: str, request: pytest.Fixtur
     language_model: LanguageModel = request.getfixturevalue(kind)
     items, _ = evaluate.task_items(language_model, FREE, "Name the colour.", 8)
     for item, example in zip(items, FREE, strict=True):
-        prompt = with_anchor("Name the colour.", example.prompt)
-        row = models.encode(language_model, prompt, example.target)
+        asked = prompt.with_anchor("Name the colour.", example.prompt)
+        row = models.encode(language_model, asked, example.target)
         assert (row.ids, row.prompt_length) == ((*item.context, *item.continuations[0]), len(item.context))
 
 
@@ -163,7 +163,7 @@ def test_outcomes_of_a_choice_task_follow_from_the_scores(chat_model: LanguageMo
     items, _ = evaluate.task_items(chat_model, CHOICE, "Name it.", 8)
     scores = separately(chat_model, items)
     gold = [example.choices.index(example.target) for example in CHOICE]
-    assert (texts, cut) == ([], 0)
+    assert (texts, cut["cut_prompts"]) == ([], 0)
     assert found["accuracy"] == [
         float(max(range(3), key=row.__getitem__) == g) for row, g in zip(scores, gold, strict=True)
     ]
@@ -238,7 +238,7 @@ def test_one_new_token_is_one_token(chat_model: LanguageModel):
 def test_outcomes_of_a_free_answer_task(chat_model: LanguageModel):
     several = [replace(FREE[0], answers=("nothing like it", "red"))]
     found, texts, _ = evaluate.evaluate_task(chat_model.model, chat_model, FREE, "", 6)
-    assert set(found) == {"exact_match", "token_f1", "rouge_l", "cut_answer", "target_nll"}
+    assert set(found) == {"exact_match", "token_f1", "rouge_l", "cut_answer", "target_nll", "bits_per_byte"}
     assert {len(values) for values in found.values()} | {len(texts)} == {9}
     for text, example, score in zip(texts, FREE, found["token_f1"], strict=True):
         assert score == evaluate.token_f1(text, example.target)
@@ -258,7 +258,7 @@ def test_outcomes_of_a_free_answer_task(chat_model: LanguageModel):
 def test_a_tasks_own_metric_is_measured_too(chat_model: LanguageModel, metric: str):
     found, texts, _ = evaluate.evaluate_task(chat_model.model, chat_model, FREE[:3], "", 4, metric)
     more = {metric} - {"accuracy", ""}
-    assert set(found) == {"exact_match", "token_f1", "rouge_l", "cut_answer", "target_nll"} | more
+    assert set(found) == {"exact_match", "token_f1", "rouge_l", "cut_answer", "target_nll", "bits_per_byte"} | more
     for name in more:
         by_hand = [
             metrics.MEASURES[name](example.prompt, text, example.answers)
@@ -274,7 +274,7 @@ def test_an_overlong_prompt_loses_its_start_and_never_the_anchor(chat_model: Lan
     anchor = "Name the colour of the item."
     long = replace(FREE[0], prompt=f"{'Noise. ' * 80}{FREE[0].prompt}")
     items, cut = evaluate.task_items(chat_model, [FREE[1], long, long], anchor, 20)
-    assert cut == 2
+    assert cut["cut_prompts"] == 2
     assert len(items[1].context) <= tiny.CONTEXT - 20
     assert len(items[1].context) > tiny.CONTEXT - 20 - 8
     text = chat_model.tokenizer.decode(items[1].context)
@@ -285,8 +285,8 @@ def test_an_overlong_prompt_loses_its_start_and_never_the_anchor(chat_model: Lan
 
 def test_a_prompt_that_just_fits_is_not_cut(chat_model: LanguageModel):
     length = len(models.prompt_ids(chat_model, FREE[0].prompt))
-    assert evaluate.task_items(chat_model, FREE[:1], "", tiny.CONTEXT - length)[1] == 0
-    assert evaluate.task_items(chat_model, FREE[:1], "", tiny.CONTEXT - length + 1)[1] == 1
+    assert evaluate.task_items(chat_model, FREE[:1], "", tiny.CONTEXT - length)[1]["cut_prompts"] == 0
+    assert evaluate.task_items(chat_model, FREE[:1], "", tiny.CONTEXT - length + 1)[1]["cut_prompts"] == 1
 
 
 # --- plain text ------------------------------------------------------------------------------------------------------
@@ -325,8 +325,8 @@ def test_a_probe_in_the_chat_format_is_asked_like_a_task(chat_model: LanguageMod
 
 
 def test_an_anchor_stands_before_the_prompt():
-    assert with_anchor("Do it.", "Input") == "Do it.\n\nInput"
-    assert with_anchor("", "Input") == "Input"
+    assert prompt.with_anchor("Do it.", "Input") == "Do it.\n\nInput"
+    assert prompt.with_anchor("", "Input") == "Input"
 
 
 def test_bf16_scores_come_close(chat_model: LanguageModel):

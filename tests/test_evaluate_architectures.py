@@ -24,7 +24,7 @@ class Ids:
     pad_token_id, eos_token_id, bos_token_id, chat_template = 7, END, None, None
 
     def __call__(self, text: str, **_: Any) -> Any:
-        return SimpleNamespace(input_ids=[int(word) for word in text.split()])
+        return SimpleNamespace(input_ids=[int(word) for word in text.split() if word.isdigit()])
 
     def decode(self, ids: list[int]) -> str:
         return " ".join(map(str, ids))

@@ -353,7 +353,7 @@ Judge = Callable[[list[Record]], dict[str, Verdict]]
 
 
 def gathered(monkeypatch: pytest.MonkeyPatch, records: list[Record], **given: Any) -> evidence.Evidence:
-    monkeypatch.setattr("lowres.ledger.read_published", lambda study: records)
+    monkeypatch.setattr("lowres.published.read_published", lambda study: records)
     return fiat.gather(params(**{"tau": TAU, "base": BASE, "task": WORLD_TASK, "beta": "own", **given}), [])
 
 
@@ -400,13 +400,13 @@ def test_what_disagrees_is_partly_right_and_what_was_not_run_decides_nothing(jud
 
 
 def test_a_live_smoke_run_never_gives_a_verdict(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("lowres.ledger.read_published", lambda study: [])
+    monkeypatch.setattr("lowres.published.read_published", lambda study: [])
     found = fiat.verdicts(fiat.gather(world_params(), place(UNTUNED) + place(FEW_DATA)))
     assert {verdict.outcome for verdict in found} == {"cannot tell"}
 
 
 def test_live_records_beside_published_ones_are_shown_but_decide_nothing(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("lowres.ledger.read_published", lambda study: place(UNTUNED) + place(FEW_DATA))
+    monkeypatch.setattr("lowres.published.read_published", lambda study: place(UNTUNED) + place(FEW_DATA))
     live = place({"R0": 0.1, "R1": 0.9}, task=YES_NO, tau=REAL, beta=REAL)
     shown, smoke = (fiat.gather(params(tier=tier), live) for tier in ("laptop", "smoke"))
     assert ([where.task for where in shown.places], len(smoke.places)) == ([WORLD_TASK, YES_NO], 1)
@@ -415,7 +415,7 @@ def test_live_records_beside_published_ones_are_shown_but_decide_nothing(monkeyp
 
 def test_the_place_asked_for_comes_first_or_else_the_one_with_the_most_seeds(monkeypatch: pytest.MonkeyPatch):
     few = run("R0", 0.5, seeds=1, task=YES_NO, tau=REAL, beta=REAL)
-    monkeypatch.setattr("lowres.ledger.read_published", lambda study: few + place(FEW_DATA))
+    monkeypatch.setattr("lowres.published.read_published", lambda study: few + place(FEW_DATA))
     tasks = {
         task: [where.task for where in common.places(fiat.gather(params(task=task), []))]
         for task in (None, YES_NO, LANGUAGES)

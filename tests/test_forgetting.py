@@ -275,7 +275,7 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[Record]], dict[str
     """A function from published records to verdicts by name."""
 
     def judge(records: list[Record]) -> dict[str, Verdict]:
-        monkeypatch.setattr("lowres.ledger.read_published", lambda study: records)
+        monkeypatch.setattr("lowres.published.read_published", lambda study: records)
         return {v.claim.name: v for v in forgetting.verdicts(forgetting.gather(params(), []))}
 
     return judge
@@ -314,7 +314,7 @@ def test_what_was_not_run_is_named_and_never_decided(judged: Any):
 
 
 def test_a_live_smoke_run_never_gives_a_verdict(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("lowres.ledger.read_published", lambda study: [])
+    monkeypatch.setattr("lowres.published.read_published", lambda study: [])
     found = forgetting.verdicts(forgetting.gather(params(tier="smoke"), as_the_paper_tells_it()))
     assert {verdict.outcome for verdict in found} == {"cannot tell"}
 
@@ -330,7 +330,7 @@ def test_every_claim_has_one_decider_and_the_verdicts_can_be_saved(judged: Any, 
 def test_only_comparable_records_count(monkeypatch: pytest.MonkeyPatch):
     other = record("world-s", seed=7)
     other.trial["evaluation"]["probe_items"] = 3
-    monkeypatch.setattr("lowres.ledger.read_published", lambda study: [*run("world-s"), other])
+    monkeypatch.setattr("lowres.published.read_published", lambda study: [*run("world-s"), other])
     found = forgetting.gather(params(), [])
     assert list(found.pairs(found.at("world-s"))) == [0, 1, 2]
 
@@ -359,7 +359,7 @@ def test_a_short_stream_of_a_real_model_is_shown_apart_and_never_is_evidence(
     short = real_records(arms.SHORT_RUN, arms.SHORT_RUN_START, 0.25, 8)
     others = [*as_the_paper_tells_it(), *real_records("stream", "untouched", 0.75, 48)]
     stored = [*others, *short] if published else []
-    monkeypatch.setattr("lowres.ledger.read_published", lambda study: stored)
+    monkeypatch.setattr("lowres.published.read_published", lambda study: stored)
     found = forgetting.gather(params(), [*others, *short])
     kept = {record.key for record in found.records}
     assert not kept & {record.key for record in short}
@@ -375,7 +375,7 @@ def test_a_short_stream_of_a_real_model_is_shown_apart_and_never_is_evidence(
 
 def test_with_nothing_but_a_short_stream_there_is_no_evidence(monkeypatch: pytest.MonkeyPatch):
     short = real_records(arms.SHORT_RUN, arms.SHORT_RUN_START, 0.9, 8)
-    monkeypatch.setattr("lowres.ledger.read_published", lambda study: short)
+    monkeypatch.setattr("lowres.published.read_published", lambda study: short)
     found = forgetting.gather(params(), short)
     assert (found.published, found.records, found.models) == (False, [], [])
     assert {verdict.outcome for verdict in forgetting.verdicts(found)} == {"cannot tell"}
@@ -400,7 +400,7 @@ def test_the_papers_tables_are_consistent_with_its_text():
 
 
 def test_figures_have_alt_text_and_names_of_their_own(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("lowres.ledger.read_published", lambda study: as_the_paper_tells_it())
+    monkeypatch.setattr("lowres.published.read_published", lambda study: as_the_paper_tells_it())
     found = forgetting.gather(params(), [])
     drawn = (exhibits.against_size, exhibits.at_task_loss, exhibits.beside_paper, exhibits.trajectories)
     figures = [draw(found) for draw in (*drawn, exhibits.shares_figure)]
@@ -408,7 +408,7 @@ def test_figures_have_alt_text_and_names_of_their_own(monkeypatch: pytest.Monkey
 
 
 def test_without_records_the_page_says_so_instead_of_drawing(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("lowres.ledger.read_published", lambda study: [])
+    monkeypatch.setattr("lowres.published.read_published", lambda study: [])
     found = forgetting.gather(params(), [])
     for figure in (exhibits.trajectories(found), exhibits.against_size(found), exhibits.at_task_loss(found)):
         assert repr(figure).startswith("No ")
@@ -417,7 +417,7 @@ def test_without_records_the_page_says_so_instead_of_drawing(monkeypatch: pytest
 
 def test_tables_are_made_from_the_records(monkeypatch: pytest.MonkeyPatch):
     records = [*as_the_paper_tells_it(), *run("world-s", "no-op", 0.0), *run("world-s", "random-labels", loss=3.0)]
-    monkeypatch.setattr("lowres.ledger.read_published", lambda study: records)
+    monkeypatch.setattr("lowres.published.read_published", lambda study: records)
     found = forgetting.gather(params(), [])
     assert "| s, knowledge" in repr(exhibits.groups_table(found))
     controls = repr(exhibits.controls(found))
@@ -433,7 +433,7 @@ def test_tables_are_made_from_the_records(monkeypatch: pytest.MonkeyPatch):
 
 def test_drift_has_one_line_per_trial_with_its_largest_difference(monkeypatch: pytest.MonkeyPatch):
     stored = [*run("world-s"), *run("world-xs")]
-    monkeypatch.setattr("lowres.ledger.read_published", lambda study: stored)
+    monkeypatch.setattr("lowres.published.read_published", lambda study: stored)
     same = repr(exhibits.drift([record("world-s")]))
     assert "exact" in same
     assert len(same.splitlines()) == 3
@@ -508,7 +508,7 @@ def test_the_short_stream_runs_on_any_language_model(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(arms, "REAL_MODEL", model)
     probes = ("disambiguation-qa", "stereoset", "wiki-nll")
     monkeypatch.setattr(arms, "SHORT_STREAM", {**arms.SHORT_STREAM, **few, "probes": probes})
-    monkeypatch.setattr("lowres.ledger.read_published", lambda study: [])
+    monkeypatch.setattr("lowres.published.read_published", lambda study: [])
     chosen = params(real_steps=2, precision="fp32")
     ledger = Ledger(tmp_path / "ledger")
     monkeypatch.setattr(arms, "_trials_of", lambda *_: iter(()))
@@ -530,7 +530,7 @@ def test_the_short_stream_runs_on_any_language_model(monkeypatch: pytest.MonkeyP
 def test_the_smoke_tier_runs_from_pretraining_to_the_verdicts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setenv("LOWRES_CACHE", str(tmp_path / "cache"))
     monkeypatch.setitem(sizes.DECODERS, "xs", replace(sizes.DECODERS["xs"], steps=3))
-    monkeypatch.setattr("lowres.ledger.read_published", lambda study: [])
+    monkeypatch.setattr("lowres.published.read_published", lambda study: [])
     chosen = params(tier="smoke", models=["world-xs"], ablated=["world-xs"], controls=["no-op"], precision="fp32")
     records = studies.insist_on_all(studies.execute(forgetting, chosen, Ledger(tmp_path / "ledger"), progress=False))
     found = forgetting.gather(chosen, records)

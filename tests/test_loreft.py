@@ -336,7 +336,7 @@ Judge = Callable[[list[Record]], dict[str, Verdict]]
 
 
 def gathered(monkeypatch: pytest.MonkeyPatch, records: list[Record]) -> evidence.Evidence:
-    monkeypatch.setattr("lowres.ledger.read_published", lambda study: records)
+    monkeypatch.setattr("lowres.published.read_published", lambda study: records)
     return loreft.gather(params(), [])
 
 
@@ -380,7 +380,7 @@ def test_records_that_say_the_opposite_overturn_a_claim(judged: Judge, claim: st
 
 
 def test_live_records_beside_published_ones_are_shown_but_decide_nothing(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("lowres.ledger.read_published", lambda study: place(COMMONSENSE))
+    monkeypatch.setattr("lowres.published.read_published", lambda study: place(COMMONSENSE))
     live = place({"lora": 0.1, "loreft": 0.9, "direft": 0.1}, task="boolq")
     shown, smoke = (loreft.gather(params(tier=tier), live) for tier in ("laptop", "smoke"))
     assert ([where.task for where in shown.places], len(smoke.places)) == (["siqa-csqa", "boolq"], 1)
@@ -402,7 +402,7 @@ def test_the_place_asked_for_comes_first_or_else_the_real_one_with_the_most_arms
     few = place({"untouched": 0.3, "lora": 0.5}, task="siqa-csqa")
     more = place({"untouched": 0.3, "lora": 0.5, "full": 0.6, "loreft": 0.4}, task="wiki-topic")
     made = place(WORLD_ARMS, model="world-s", task="world-question")
-    monkeypatch.setattr("lowres.ledger.read_published", lambda study: few + made + more)
+    monkeypatch.setattr("lowres.published.read_published", lambda study: few + made + more)
     usual, asked = loreft.gather(params(), []), loreft.gather(params(model="world-s", task="world-question"), [])
     assert [where.task for where in common.places(usual)] == ["wiki-topic", "siqa-csqa", "world-question"]
     assert [where.task for where in common.places(asked)] == ["world-question", "wiki-topic", "siqa-csqa"]
@@ -457,7 +457,7 @@ def test_what_was_not_run_is_named_and_never_decided(judged: Judge):
 
 
 def test_a_live_smoke_run_never_gives_a_verdict(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("lowres.ledger.read_published", lambda study: [])
+    monkeypatch.setattr("lowres.published.read_published", lambda study: [])
     found = loreft.verdicts(loreft.gather(params(tier="smoke"), as_the_paper_tells_it()))
     assert {verdict.outcome for verdict in found} == {"cannot tell"}
 
@@ -659,7 +659,7 @@ def test_the_bench_of_tuners_is_read_from_its_file(monkeypatch: pytest.MonkeyPat
 
 
 def test_drift_has_one_line_per_trial(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("lowres.ledger.read_published", lambda study: place(COMMONSENSE))
+    monkeypatch.setattr("lowres.published.read_published", lambda study: place(COMMONSENSE))
     assert "exact" in repr(exhibits.drift([record("loreft", 0.65, size=2000)]))
     assert "nothing to compare" in repr(exhibits.drift([record("loreft", 0.65, seed=8)]))
 
@@ -687,7 +687,7 @@ def test_the_smoke_tier_runs_from_pretraining_to_the_verdicts(monkeypatch: pytes
 def test_the_seconds_of_a_readers_own_task_are_known(monkeypatch: pytest.MonkeyPatch):
     options = data.TaskOptions(prompt_field="q", target_field="a")
     trial = Trial("loreft", "untouched", REAL, "jsonl:mine.jsonl", Recipe(), None, None, Evaluation(), 0, options)
-    monkeypatch.setattr("lowres.ledger.read_published", lambda study: [tiny.record("key", trial, {})])
+    monkeypatch.setattr("lowres.published.read_published", lambda study: [tiny.record("key", trial, {})])
     assert "| untouched | 0 | 1 | 0 | 60 |" in repr(exhibits.trial_table([trial], [False]))
 
 

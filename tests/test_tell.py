@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import tiny
 
-from lowres import engine, ledger, models, studies, trial, world
+from lowres import engine, models, published, studies, trial, world
 from lowres.data import TaskOptions, load_task, pool
 from lowres.ledger import Ledger
 from lowres.params import InputError, from_mapping, from_strings, resolve
@@ -20,6 +21,7 @@ from lowres.studies.tell import arms, sizes
 from lowres.studies.tell.params import ARM_NAMES, Params
 from lowres.train import Optimisation
 from lowres.trial import Record, Trial
+from lowres.world import questions, wording
 
 pytestmark = pytest.mark.usefixtures("general_pool", "results")
 
@@ -347,7 +349,7 @@ def test_without_candidates_the_published_tuning_of_the_same_model_task_and_tune
     other_tuner = [replace(one, tuner=trial.tuners.Full(), optimisation=Optimisation(0.4)) for one in made]
     measured = [tuned(one, loss) for one, loss in zip([*made, *foreign, *other_tuner], (3, 2, 1, 1, 1, 1), strict=True)]
     records = [replace(record, key=str(number)) for number, record in enumerate(measured)]
-    ledger.write_published("tell", records)
+    published.write_shard("tell", records)
     assert arms.learning_rates(params(given, learning_rates=[], arms=["sft"])) == {("task-only", 120): 2e-2}
     assert arms.learning_rates(params(given, learning_rates=[0.1]))["task-only", 120] == 0.1
 
@@ -398,6 +400,15 @@ def test_a_world_model_is_one_per_seed(in_the_world: dict[str, Any]):
 @pytest.mark.parametrize("task", ["world-telling-2", "world-question"])
 def test_the_general_data_of_a_task_of_the_world_are_the_worlds(task: str):
     assert pool.general_pool(task) == world.world_pool()
+
+
+def test_the_anchor_of_telling_consists_of_words_that_pretraining_shows():
+    """An anchor of words that a model has never met would be noise before every input."""
+    shown = {word for texts in wording.INSTRUCTIONS.values() for text in texts for word in text.split()}
+    random = Random(1)
+    for draw in questions.DRAWS.values():
+        shown.update(word for _ in range(1_000) for word in draw(random).prompt.split())
+    assert set(load_task("world-telling-1").instruction.split()) <= shown
 
 
 def test_planned_updates_are_those_of_the_draw(in_the_world: dict[str, Any], monkeypatch: pytest.MonkeyPatch):

@@ -74,7 +74,7 @@ def judged(monkeypatch):
     """A function from published records to verdicts by name."""
 
     def judge(records: list[Record], live: list[Record] | None = None) -> dict[str, Verdict]:
-        monkeypatch.setattr("lowres.ledger.read_published", lambda study: records)
+        monkeypatch.setattr("lowres.published.read_published", lambda study: records)
         return {v.claim.name: v for v in tell.verdicts(tell.gather(PARAMS, live or []))}
 
     return judge
@@ -137,7 +137,7 @@ def test_what_was_not_run_is_named_and_never_decided(judged):
 
 
 def test_a_live_smoke_run_never_gives_a_verdict(monkeypatch):
-    monkeypatch.setattr("lowres.ledger.read_published", lambda study: [])
+    monkeypatch.setattr("lowres.published.read_published", lambda study: [])
     params = resolve(tell.Params(tier="smoke"))
     found = tell.verdicts(tell.gather(params, grid(**PAPER, sft_equal_steps=0.2)))
     assert {verdict.outcome for verdict in found} == {"cannot tell"}
@@ -162,21 +162,21 @@ def test_only_comparable_test_records_of_the_same_setting_count(monkeypatch):
     rounded.provenance["precision"] = "bf16"
     tuning = record("tuning mixed", 0.9, seed=7, split="validation")
     stored = [*grid(**PAPER), other, longer, rounded, tuning, record("tell", 0.9, seed=9, status="failed")]
-    monkeypatch.setattr("lowres.ledger.read_published", lambda study: stored)
+    monkeypatch.setattr("lowres.published.read_published", lambda study: stored)
     found = tell.gather(PARAMS, [])
     assert sorted(found.points[found.at("tell")]) == [0, 1, 2]
     assert found.published
 
 
 def test_without_published_records_the_live_run_is_the_evidence(monkeypatch):
-    monkeypatch.setattr("lowres.ledger.read_published", lambda study: [])
+    monkeypatch.setattr("lowres.published.read_published", lambda study: [])
     found = tell.gather(PARAMS, grid(untouched=0.1, sft=0.2))
     assert not found.published
     assert found.scores(found.at("sft")).shape == (3, ITEMS)
 
 
 def test_tell_without_general_data_and_sft_with_anchor_are_one_only_at_the_same_rate(monkeypatch):
-    monkeypatch.setattr("lowres.ledger.read_published", lambda study: stored)
+    monkeypatch.setattr("lowres.published.read_published", lambda study: stored)
     stored = grid(tell=0.4, sft_anchor=0.2)
     same = tell.gather(PARAMS, [])
     assert same.scores(same.at("tell", ratio=0)) is not None
@@ -188,7 +188,7 @@ def test_tell_without_general_data_and_sft_with_anchor_are_one_only_at_the_same_
 
 
 def test_the_untouched_model_stands_beside_every_seed(monkeypatch):
-    monkeypatch.setattr("lowres.ledger.read_published", lambda study: grid(untouched=0.1, tell=0.4))
+    monkeypatch.setattr("lowres.published.read_published", lambda study: grid(untouched=0.1, tell=0.4))
     found = tell.gather(PARAMS, [])
     effect = found.effect(found.at("tell"), found.at("untouched"))
     assert effect.seeds == 3
@@ -201,7 +201,7 @@ def test_the_untouched_model_stands_beside_every_seed(monkeypatch):
 def test_figures_have_alt_text_and_show_the_numbers_of_the_records(monkeypatch):
     rest = [record("tell", 0.1 * n, general=1000 * n, seed=s) for n in (1, 2) for s in (0, 1, 2)]
     plenty = [record("sft", 0.3, task=task, seed=s) for task in (3000, 10_000) for s in (0, 1, 2)]
-    monkeypatch.setattr("lowres.ledger.read_published", lambda study: [*grid(**PAPER), *rest, *plenty])
+    monkeypatch.setattr("lowres.published.read_published", lambda study: [*grid(**PAPER), *rest, *plenty])
     found = tell.gather(PARAMS, [])
     figures = [
         exhibits.learning_curve(found),
@@ -215,7 +215,7 @@ def test_figures_have_alt_text_and_show_the_numbers_of_the_records(monkeypatch):
 
 
 def test_without_records_the_page_says_so_instead_of_drawing(monkeypatch):
-    monkeypatch.setattr("lowres.ledger.read_published", lambda study: [])
+    monkeypatch.setattr("lowres.published.read_published", lambda study: [])
     found = tell.gather(PARAMS, [])
     for nothing in (exhibits.learning_curve(found), exhibits.differences(found), exhibits.ratio_sweep(found)):
         assert repr(nothing).startswith("No ")
@@ -231,7 +231,7 @@ def test_the_tuning_table_marks_the_rate_under_which_the_targets_are_likeliest()
 
 def test_tables_are_made_from_the_records(monkeypatch):
     stored = grid(**PAPER, sft_equal_steps=0.2, random_labels=0.1)
-    monkeypatch.setattr("lowres.ledger.read_published", lambda study: stored)
+    monkeypatch.setattr("lowres.published.read_published", lambda study: stored)
     found = tell.gather(PARAMS, [])
     assert "990" in tiny.html(exhibits.scores_table(found))
     assert "holds" in tiny.html(exhibits.controls(found))
@@ -242,11 +242,11 @@ def test_tables_are_made_from_the_records(monkeypatch):
 
 def test_drift_compares_live_trials_with_their_own_published_records(monkeypatch):
     live = record("tell", 0.4)
-    monkeypatch.setattr("lowres.ledger.read_published", lambda study: [record("tell", 0.4)])
+    monkeypatch.setattr("lowres.published.read_published", lambda study: [record("tell", 0.4)])
     assert "exact" in tiny.html(exhibits.drift([live]))
-    monkeypatch.setattr("lowres.ledger.read_published", lambda study: [record("tell", 0.7)])
+    monkeypatch.setattr("lowres.published.read_published", lambda study: [record("tell", 0.7)])
     assert "differs" in tiny.html(exhibits.drift([live]))
-    monkeypatch.setattr("lowres.ledger.read_published", lambda study: [record("tell", 0.4, seed=3)])
+    monkeypatch.setattr("lowres.published.read_published", lambda study: [record("tell", 0.4, seed=3)])
     assert "nothing to compare" in tiny.html(exhibits.drift([live]))
 
 
@@ -268,9 +268,7 @@ def test_plain_papermill_refuses_a_misspelt_parameter(tmp_path):
         "-k",
         "python3",
     ]
-    run = subprocess.run(
-        [*command, "-p", "teir", "smoke"], capture_output=True, text=True, cwd=tiny.ROOT, check=False
-    )
+    run = subprocess.run([*command, "-p", "teir", "smoke"], capture_output=True, text=True, cwd=tiny.ROOT, check=False)
     assert run.returncode != 0
     assert "did you mean" in run.stderr
     assert "tier" in run.stderr

@@ -15,7 +15,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lowres import machine, models, provenance, trial, tuners
+from lowres import machine, material, models, provenance, trial, tuners
 from lowres.data import TaskOptions, load_task
 from lowres.engine import failures
 from lowres.params import InputError
@@ -236,7 +236,11 @@ def test_what_a_record_holds(chat_folder: Path, choice_task: str, general_pool: 
     assert 0 < counts["task_tokens"] <= 200
     assert 0 < counts["general_tokens"] <= 300
     assert counts["trained_parameters"] == tiny.LAYERS * 2 * 512
-    assert (counts["dropped_too_long"], counts["cut_prompts"]) == (0, 0)
+    lost = ("dropped_too_long", "left_out_too_long", "cut_prompts", "shots_dropped", "cut_anchors")
+    assert [counts[name] for name in lost] == [0] * 5
+    assert counts["task_tokens_short"] == 200 - counts["task_tokens"]
+    assert counts["items"] == 6
+    assert set(record.outcomes["task"]) >= {"accuracy", "target_nll", "bits_per_byte", "kl"}
     assert {len(values) for values in record.outcomes["task"].values()} == {6}
     assert cost["seconds"] >= cost["training_seconds"] > 0
     assert cost["training_tokens"] > cost["target_tokens"] > 0
@@ -282,21 +286,6 @@ def test_a_budget_beyond_the_data_says_how_much_there_is(chat_folder: Path, chat
         InputError, match=rf"the budget of 9,999 tokens is more than task 'jsonl:.*' has: {total:,} tokens"
     ):
         trial.run(tiny.trial(chat_folder, task, recipe=Recipe(task_tokens=9_999)), "cpu")
-
-
-def test_examples_that_no_context_holds_are_dropped_and_counted(chat_folder: Path, tmp_path: Path):
-    rows = tiny.rows()
-    for row in rows[::2]:
-        row["prompt"] += " on" * 200
-    name = tiny.write_rows(tmp_path / "long.jsonl", rows)
-    record = trial.run(tiny.trial(chat_folder, name, recipe=Recipe(task_tokens=2000)), "cpu")
-    assert record.counts["dropped_too_long"] > 0
-    assert record.counts["cut_prompts"] > 0
-    for row in rows:
-        row["prompt"] += " on" * 200
-    name = tiny.write_rows(tmp_path / "longer.jsonl", rows)
-    with pytest.raises(InputError, match="no training example fits the context of 160 tokens"):
-        trial.run(tiny.trial(chat_folder, name, recipe=Recipe(task_tokens=2000)), "cpu")
 
 
 def test_divergence_passes_through(chat_folder: Path, task: str):
@@ -365,7 +354,7 @@ def test_a_staged_order_is_staged_over_all_epochs(
 ):
     made = tiny.trial(chat_folder, task, recipe=replace(MIXED, order=order))
     own, general = drawn(made, chat_model)
-    kinds = [is_task for _, is_task in trial._unrolled(made, own, general)]
+    kinds = [is_task for _, is_task in material.unrolled(made, own, general)]
     sizes = {True: 2 * len(own), False: 2 * len(general)}
     assert kinds == [first] * sizes[first] + [not first] * sizes[not first]
 
@@ -373,7 +362,7 @@ def test_a_staged_order_is_staged_over_all_epochs(
 def test_shuffling_mixes_anew_in_every_epoch(chat_folder: Path, chat_model: Any, task: str, general_pool: Any):
     made = tiny.trial(chat_folder, task, recipe=MIXED)
     own, general = drawn(made, chat_model)
-    sequence = trial._unrolled(made, own, general)
+    sequence = material.unrolled(made, own, general)
     size = len(own) + len(general)
     epochs = [sequence[:size], sequence[size:]]
     assert epochs[0] != epochs[1]
@@ -387,36 +376,32 @@ def test_shuffling_mixes_anew_in_every_epoch(chat_folder: Path, chat_model: Any,
 def test_a_given_number_of_updates_has_enough_data(chat_folder: Path, chat_model: Any, task: str):
     made = tiny.trial(chat_folder, task, optimisation=Optimisation(1e-2, batch_size=4, steps=23))
     own, _ = drawn(made, chat_model)
-    assert 92 <= len(trial._unrolled(made, own, ())) < 92 + len(own)
+    assert 92 <= len(material.unrolled(made, own, ())) < 92 + len(own)
     assert trial.run(made, "cpu").cost["updates"] == 23
 
 
-def test_the_anchor_stands_before_task_inputs_only(
-    chat_folder: Path, task: str, general_pool: Any, monkeypatch: pytest.MonkeyPatch
-):
-    seen: list[str] = []
-    encode = models.encode
-    monkeypatch.setattr(models, "encode", lambda lm, prompt, target: seen.append(prompt) or encode(lm, prompt, target))
-    instruction = load_task(task).instruction
-    trial.run(tiny.trial(chat_folder, task, recipe=MIXED), "cpu")
-    assert {prompt.startswith(f"{instruction}\n\nItem") for prompt in seen if "Colour" in prompt} == {True}
-    assert {prompt.startswith("Add one") for prompt in seen if "Colour" not in prompt} == {True}
-    seen.clear()
-    trial.run(tiny.trial(chat_folder, task, recipe=replace(MIXED, anchor="none")), "cpu")
-    assert not any(instruction in prompt for prompt in seen)
+def test_the_anchor_stands_before_task_inputs_only(chat_folder: Path, chat_model: Any, task: str, general_pool: Any):
+    loaded = load_task(task)
+    made = tiny.trial(chat_folder, task, recipe=MIXED)
+    rows, _ = material.rows(made, loaded, chat_model, loaded.instruction)
+    texts = {chat_model.tokenizer.decode(row.ids) for row in rows}
+    assert {text.startswith(f"<|user|>{loaded.instruction}\n\nItem") for text in texts if "Colour" in text} == {True}
+    assert {text.startswith("<|user|>Add one") for text in texts if "Colour" not in text} == {True}
+    bare, _ = material.rows(made, loaded, chat_model, "")
+    assert not any(loaded.instruction in chat_model.tokenizer.decode(row.ids) for row in bare)
 
 
 def test_a_model_written_anchor_is_deterministic_and_from_the_training_data(
     chat_folder: Path, chat_model: Any, task: str, monkeypatch: pytest.MonkeyPatch
 ):
     loaded = load_task(task)
-    texts = [trial.anchor_text("model-written", loaded, chat_model, seed) for seed in (0, 0, 1)]
+    texts = [material.anchor_text("model-written", loaded, chat_model, seed) for seed in (0, 0, 1)]
     assert texts[0] == texts[1]
     record = trial.run(tiny.trial(chat_folder, task, recipe=Recipe(task_tokens=200, anchor="model-written")), "cpu")
     assert record.texts["anchor"] == texts[:1]
     requests: list[str] = []
     monkeypatch.setattr(models, "shorten", lambda _, prompt, room: requests.append(prompt) or prompt)
-    trial.anchor_text("model-written", loaded, chat_model, 0)
+    material.anchor_text("model-written", loaded, chat_model, 0)
     assert sum(f"Input: {e.prompt}\nOutput: {e.target}" in requests[0] for e in loaded.train) == 3
     assert not any(example.prompt in requests[0] for example in (*loaded.validation, *loaded.test))
 
@@ -430,26 +415,179 @@ def test_an_unknown_anchor_is_refused(chat_folder: Path, task: str):
 def test_shots_are_solved_training_examples_and_none_of_the_test(chat_folder: Path, task: str, seed: int):
     loaded = load_task(task)
     made = tiny.trial(chat_folder, task, recipe=Recipe(shots=3), tuner=None, optimisation=None, seed=seed)
-    text = trial.shots_text(made, loaded)
-    solved = [f"\n\n{example.prompt} {example.target}" for example in loaded.train]
-    assert sum(example in text for example in solved) == 3
-    assert len(text) == sum(len(example) for example in solved if example in text)
-    assert not any(example.prompt in text for example in (*loaded.validation, *loaded.test))
-    assert trial.shots_text(replace(made, recipe=Recipe()), loaded) == ""
+    shots = material.solved(made, loaded)
+    assert len(set(shots)) == 3
+    assert set(shots) <= {f"{example.prompt} {example.target}" for example in loaded.train}
+    assert not any(example.prompt in shot for example in (*loaded.validation, *loaded.test) for shot in shots)
+    assert material.solved(replace(made, recipe=Recipe()), loaded) == ()
 
 
-def test_shots_stand_in_the_prompt(chat_folder: Path, task: str, monkeypatch: pytest.MonkeyPatch):
-    from lowres.evaluate import outcomes
+def prompts_of(
+    made: Trial, language_model: models.LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> tuple[list[str], Any]:
+    """The prompts that a trial's task is asked with, in the order of its items, and its record."""
+    from lowres import evaluate
 
-    anchors: list[str] = []
-    real = outcomes.task_items
-    monkeypatch.setattr(
-        outcomes, "task_items", lambda lm, e, anchor, room: anchors.append(anchor) or real(lm, e, anchor, room)
+    seen: list[Any] = []
+    real = evaluate.task_outcomes
+    monkeypatch.setattr(evaluate, "task_outcomes", lambda *given: seen.extend(given[3]) or real(*given))
+    record = trial.run(made, "cpu")
+    return [language_model.tokenizer.decode(item.context) for item in seen], record
+
+
+SHORT = TaskOptions(instruction="Name the colour.")
+
+
+def in_context(model: Path, task: str, recipe: Recipe) -> Trial:
+    """A trial of a model that is asked and not tuned."""
+    return tiny.trial(model, task, recipe=recipe, options=SHORT, tuner=None, optimisation=None)
+
+
+def test_shots_stand_in_the_prompt(chat_folder: Path, chat_model: Any, task: str, monkeypatch: pytest.MonkeyPatch):
+    made = in_context(chat_folder, task, Recipe(shots=2, anchor="hand-written"))
+    prompts, record = prompts_of(made, chat_model, monkeypatch)
+    loaded = load_task(task, SHORT)
+    before = "\n\n".join([loaded.instruction, *material.solved(made, loaded)])
+    assert prompts == [f"<|user|>{before}\n\n{e.prompt}<|end|><|answer|>" for e in loaded.test[:6]]
+    assert record.counts["shots_dropped"] == 0
+    assert set(record.outcomes["task"]["kl"]) == {0.0}  # in context nothing is tuned
+
+
+# --- what does not fit the context -----------------------------------------------------------------------------------
+
+
+def long_rows(tmp_path: Path, every: int) -> str:
+    """A task in which one row of `every` is longer than the context."""
+    rows = tiny.rows()
+    for row in rows[::every]:
+        row["prompt"] = "on " * 90 + row["prompt"]
+    return tiny.write_rows(tmp_path / "long.jsonl", rows)
+
+
+def test_a_budget_is_of_examples_that_are_trained_on(chat_folder: Path, chat_model: Any, tmp_path: Path):
+    name = long_rows(tmp_path, 2)
+    record = trial.run(tiny.trial(chat_folder, name, recipe=Recipe(task_tokens=300)), "cpu")
+    counts, count = record.counts, material.token_counter(chat_model)
+    assert 285 <= counts["task_tokens"] <= 300
+    assert counts["task_tokens_short"] == 300 - counts["task_tokens"]
+    assert (counts["left_out_too_long"] > 0, counts["dropped_too_long"]) == (True, 0)
+    own, _ = trial.draw(trial.trial_from(record.trial), load_task(name), chat_model)
+    assert sum(map(count, own)) == counts["task_tokens"]
+    assert record.counts["cut_prompts"] > 0  # of the test no item is left out
+    fitting = [e for e in load_task(name).train if not e.prompt.startswith("on on")]
+    words = rf"is more than task 'jsonl:.*' has: {sum(map(count, fitting)):,} tokens in examples that fit the context"
+    with pytest.raises(InputError, match=words):
+        trial.run(tiny.trial(chat_folder, name, recipe=Recipe(task_tokens=2000)), "cpu")
+    with pytest.raises(InputError, match=f"is more than task 'jsonl:.*' has: {len(fitting)}; "):
+        trial.run(tiny.trial(chat_folder, name, recipe=Recipe(task_examples=len(fitting) + 1)), "cpu")
+    few = trial.run(tiny.trial(chat_folder, name, recipe=Recipe(task_examples=4)), "cpu").counts
+    assert (few["task_examples"], "task_tokens_short" in few) == (4, False)
+
+
+def test_arms_share_examples_that_fit_in_every_wording(chat_folder: Path, chat_model: Any, tmp_path: Path):
+    """Rows of every length around the limit: bare more of them would fit than behind the instruction."""
+    rows = tiny.rows()
+    for number, row in enumerate(rows):
+        row["prompt"] = "on " * (2 * number) + row["prompt"]
+    name = tiny.write_rows(tmp_path / "lengths.jsonl", rows)
+    options = TaskOptions(instruction="Name the colour of the item. " * 3)
+    made = [
+        tiny.trial(chat_folder, name, recipe=Recipe(task_examples=6, anchor=anchor), options=options)
+        for anchor in trial.ANCHORS
+    ]
+    loaded = load_task(name, options)
+    own = {trial.draw(one, loaded, chat_model)[0] for one in made}
+    assert len(own) == 1
+    for one in made:
+        counts = trial.run(one, "cpu").counts
+        assert (counts["task_examples"], counts["dropped_too_long"]) == (6, 0)
+        assert counts["left_out_too_long"] > 0
+    instruction, bare = (
+        [e for e in loaded.train if models.fits(chat_model, len(models.prompt_ids(chat_model, before + e.prompt)), 8)]
+        for before in (options.instruction + "\n\n", "")
     )
-    made = tiny.trial(chat_folder, task, recipe=Recipe(shots=2, anchor="hand-written"), tuner=None, optimisation=None)
-    trial.run(made, "cpu")
-    loaded = load_task(task)
-    assert anchors == [loaded.instruction + trial.shots_text(made, loaded)]
+    assert len(instruction) < len(bare) < len(loaded.train)
+    assert {e.id for drawn in own for e in drawn} <= {e.id for e in instruction}
+
+
+def test_solved_examples_make_way_for_the_question(
+    chat_folder: Path, chat_model: Any, task: str, monkeypatch: pytest.MonkeyPatch
+):
+    made = in_context(chat_folder, task, Recipe(shots=20, anchor="hand-written"))
+    prompts, record = prompts_of(made, chat_model, monkeypatch)
+    loaded = load_task(task, SHORT)
+    shots = material.solved(made, loaded)
+    shown = [sum(shot in text for shot in shots) for text in prompts]
+    assert record.counts["shots_dropped"] == sum(20 - number for number in shown) > 0
+    assert min(shown) > 0
+    assert record.counts["cut_prompts"] == 0
+    for text, example, number in zip(prompts, loaded.test, shown, strict=False):
+        whole = "\n\n".join([loaded.instruction, *shots[:number], example.prompt])
+        assert text == f"<|user|>{whole}<|end|><|answer|>"
+        more = "\n\n".join([loaded.instruction, *shots[: number + 1], example.prompt])
+        assert len(models.prompt_ids(chat_model, more)) > tiny.CONTEXT - loaded.max_new_tokens
+
+
+def test_an_anchor_longer_than_the_context_leaves_the_question_whole(
+    chat_folder: Path, chat_model: Any, task: str, monkeypatch: pytest.MonkeyPatch
+):
+    options = TaskOptions(instruction="Name the colour of the item. " * 60)
+    recipe = Recipe(task_tokens=100, anchor="hand-written", shots=3)
+    prompts, record = prompts_of(tiny.trial(chat_folder, task, recipe=recipe, options=options), chat_model, monkeypatch)
+    anchor = record.texts["anchor"][0]
+    assert record.counts["cut_anchors"] == 1
+    assert options.instruction.startswith(anchor)
+    assert len(anchor) > 40
+    for text, example in zip(prompts, load_task(task).test, strict=False):
+        assert text.startswith(f"<|user|>{anchor}\n\n")
+        assert text.endswith(f"{example.prompt}<|end|><|answer|>")
+
+
+def test_room_for_an_answer_that_fills_the_context_is_refused(chat_folder: Path, task: str, monkeypatch: Any):
+    monkeypatch.setattr(material, "answer_room", lambda *_: tiny.CONTEXT)
+    monkeypatch.setattr(trial, "answer_room", material.answer_room)
+    with pytest.raises(InputError, match="has a context of 160 tokens: 160 for an answer of task"):
+        trial.run(tiny.trial(chat_folder, task, tuner=None, optimisation=None), "cpu")
+
+
+def test_all_items_are_measured_unless_a_number_is_given(chat_folder: Path, task: str):
+    made = tiny.trial(chat_folder, task, tuner=None, optimisation=None, evaluation=Evaluation())
+    record = trial.run(made, "cpu")
+    assert len(record.outcomes["task"]["kl"]) == record.counts["items"] == len(load_task(task).test) > 6
+    none = trial.run(replace(made, evaluation=Evaluation(items=0)), "cpu")
+    assert (none.outcomes, none.counts["items"]) == ({}, 0)
+    assert made.spec()["evaluation"]["items"] is None
+
+
+# --- how far a model moved, and what comes back ----------------------------------------------------------------------
+
+
+def test_what_was_not_tuned_has_not_moved(chat_folder: Path, task: str):
+    """Updates at a rate of nought leave every probability as it is, whatever is merged afterwards."""
+    still = Optimisation(0.0, epochs=1, batch_size=4)
+    for tuner in (Full(), LoRA(rank=2)):
+        record = trial.run(tiny.trial(chat_folder, task, tuner=tuner, optimisation=still), "cpu")
+        assert record.outcomes["task"]["kl"] == [0.0] * 6
+    moved = [
+        trial.run(tiny.trial(chat_folder, task, optimisation=Optimisation(rate, epochs=1, batch_size=4)), "cpu")
+        for rate in (1e-3, 1e-2)
+    ]
+    small, large = (record.mean("task", "kl") for record in moved)
+    assert 0 < small < large
+
+
+def test_recovery_is_measured_beside_each_probe(chat_folder: Path, task: str):
+    plan = Evaluation("test", 2, ("siqa", "wiki-nll"), 3, recovery=True)
+    stage = Stage(task, Recipe(task_tokens=60), Optimisation(1e-2, epochs=1, batch_size=4))
+    made = tiny.trial(chat_folder, task, evaluation=plan, stream=(stage,))
+    record = trial.run(made, "cpu")
+    assert trial.trial_from(record.trial) == made
+    without = trial.run(replace(made, evaluation=replace(plan, recovery=False)), "cpu")
+    assert {where: found for where, found in record.outcomes.items() if "recovery" not in where} == without.outcomes
+    assert {"recovery:siqa", "recovery:wiki-nll"} == set(record.outcomes) - set(without.outcomes)
+    assert len(record.outcomes["recovery:siqa"]["accuracy"]) == 3
+    assert record.mean("recovery:wiki-nll", "nll") < record.mean("wiki-nll", "nll")
+    assert "recovery" not in without.trial["evaluation"]
 
 
 # --- a GPU -----------------------------------------------------------------------------------------------------------

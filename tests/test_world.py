@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import subprocess
@@ -16,10 +17,11 @@ from typing import Any
 
 import pytest
 import torch
+import world_weights
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lowres import data, models, world
+from lowres import data, machine, models, world
 from lowres.data import Probe, Task
 from lowres.models import LanguageModel
 from lowres.params import InputError
@@ -70,7 +72,8 @@ def test_every_word_is_one_token_and_the_tokenizer_agrees_with_the_training_rows
     assert 600 <= len(WORDS) <= 900
     assert len(tokenizer) == len(WORDS)
     texts = [pair.prompt for kind in questions.DRAWS for pair in drawn(kind, 50)]
-    texts += [f"{example.prompt}\n{example.target}" for name in world.TASKS for example in task_and_examples(name)[1][:400]]
+    some = (example for name in world.TASKS for example in task_and_examples(name)[1][:400])
+    texts += [f"{example.prompt}\n{example.target}" for example in some]
     texts += [f"{data.load_task(name).instruction}\n\nis it so ?" for name in world.TASKS]
     for text in texts:
         assert tuple(tokenizer(text, add_special_tokens=False).input_ids) == vocabulary.encode(text)
@@ -346,6 +349,8 @@ def test_a_fingerprint_follows_the_line_of_its_own_size_alone(monkeypatch: pytes
     before = {name: models.fingerprint(name) for name in names}
     monkeypatch.setitem(sizes.DECODERS, "s", replace(sizes.DECODERS["s"], learning_rate=1e-3))
     assert [name for name in names if models.fingerprint(name) == before[name]] == ["world-s-encdec", "world-m"]
+    monkeypatch.setattr(world, "WORLD_VERSION", world.WORLD_VERSION + 1)
+    assert [name for name in names if models.fingerprint(name) == before[name]] == []
 
 
 # --- pretraining -----------------------------------------------------------------------------------------------------
@@ -408,6 +413,12 @@ def test_the_same_name_gives_the_same_weights_and_another_seed_others(
     torch.manual_seed(6)
     assert all(map(torch.equal, first, weights(name, "second")))
     assert not all(map(torch.equal, first, weights(f"{name}@1", "first")))
+
+
+def test_the_weights_are_those_of_this_world_version_on_every_machine():
+    """See `world_weights`, which also writes them anew."""
+    found = machine.perform(True, world_weights.short_pretrainings)
+    assert {"world_version": world.WORLD_VERSION, **found} == json.loads(world_weights.GOLDEN.read_text())
 
 
 def texts(name: str, steps: int = 40) -> list[str]:
@@ -527,7 +538,7 @@ def test_the_command_shows_levels_beside_chance(quick: Path, capsys: Any):
 def test_the_hash_of_weights_follows_every_bit(tmp_path: Path):
     from safetensors.torch import save_file
 
-    from lowres.world.report import weights_digest
+    from lowres.levels import weights_digest
 
     def hashed(**weights: torch.Tensor) -> str:
         save_file(weights, tmp_path / "model.safetensors", {"made": str(len(list(tmp_path.iterdir())))})

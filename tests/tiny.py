@@ -199,10 +199,10 @@ def run_page(
     study: ModuleType, stored: Sequence[Record], monkeypatch: pytest.MonkeyPatch, folder: Path
 ) -> dict[str, Any]:
     """The names after all cells of a study's page ran at smoke tier; what is run stands among `stored` already."""
-    from lowres import ledger, models, places, studies
+    from lowres import models, places, published, studies
 
     monkeypatch.setenv("LOWRES_LEDGER", str(folder / "ledger"))
-    monkeypatch.setattr(ledger, "read_published", lambda study: stored)
+    monkeypatch.setattr(published, "read_published", lambda study: stored)
     monkeypatch.setattr(places, "ROOT", folder)
     monkeypatch.setattr(models, "fingerprint", lambda name: name)  # nothing is pretrained
     monkeypatch.setattr(studies, "execute", lambda *_, **__: stored[:3])

@@ -152,8 +152,8 @@ def telling(count: int) -> Task:
     return Task(
         name=name,
         instruction=(
-            "it has the name of one and a list : city , job , pet and food in an order . tell what is true of one or two "
-            "or four of the list as it says , in the order in which it is on the list ."
+            "it has the name of one and a list of city , job , pet and food in order . tell what is true of that one "
+            "for one , two or four of the list , in the order in which the list has it ."
         ),
         metric="rouge_l",
         **parts(*(in_hash_order(split[part]) for part, _ in PEOPLE_SHARES), note="For world models; "),

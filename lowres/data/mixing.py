@@ -1,5 +1,7 @@
 """Budgets in tokens, mixtures of task and general data, and the random-label control. All randomness is seeded."""
 
+import hashlib
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
@@ -10,45 +12,71 @@ from lowres.params import InputError
 T = TypeVar("T")
 
 ORDERS = ("shuffle", "task-first", "task-last")
-FILLED = 0.9  # share of a budget from which the first example that does not fit ends the drawing
+FILLED = 0.95  # share of a budget from which the first example that is too large for the rest ends the drawing
+
+
+def derived_seed(seed: int, purpose: str) -> int:
+    """An independent seed for one purpose ("subset", "shuffle", "initialisation", ...)."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{purpose}".encode()).digest()[:4], "big")
 
 
 def take_tokens(
-    examples: Sequence[Example], budget: int, count: Callable[[Example], int], seed: int, what: str
+    examples: Sequence[Example],
+    budget: int,
+    count: Callable[[Example], int],
+    seed: int,
+    what: str,
+    fits: Callable[[Example], bool] = lambda _: True,
 ) -> tuple[Example, ...]:
     """A random subset of `examples` of at most `budget` tokens, which `count` gives for one example.
 
-    Examples are taken in a random order. Until 90 % of the budget is filled, one that does not fit is passed over.
+    Examples are taken in a random order; those that cannot be trained on, because `fits` says no, are left out and
+    count for nothing. Until 95 % of the budget is filled, one that is too large for the rest is passed over and smaller
+    ones are tried, down to the last; what is still open then no example can fill.
     Raises InputError, in which `what` names the data, if the budget is not positive, is larger than all that there is,
     or holds not even one example.
     """
     if budget <= 0:
         raise InputError(f"the token budget of {what} is {budget}: it must be at least 1")
     taken: list[Example] = []
-    total, smallest = 0, None
+    passed_over: list[Example] = []
+    total = unfit = 0
     for example in _permuted(examples, seed):
         size = count(example)
-        smallest = size if smallest is None else min(size, smallest)
-        if total + size <= budget:
+        if total + size > budget:
+            if total >= FILLED * budget:
+                return tuple(taken)
+            passed_over.append(example)
+        elif fits(example):
             taken.append(example)
             total += size
-        elif total >= FILLED * budget:
-            break
-    if len(taken) == len(examples) and total < budget:
-        raise InputError(f"the budget of {budget:,} tokens is more than {what} has: {total:,} tokens")
+        else:
+            unfit += 1
+    too_large = [count(example) for example in passed_over if fits(example)]
+    unfit += len(passed_over) - len(too_large)
+    left_out = f" in examples that fit the context; {unfit:,} do not" if unfit else ""
+    if not too_large and total < budget:
+        raise InputError(f"the budget of {budget:,} tokens is more than {what} has: {total:,} tokens{left_out}")
     if not taken:
-        raise InputError(f"the budget of {budget:,} tokens holds no example of {what}: the smallest has {smallest:,}")
+        smallest = f"the smallest has {min(too_large):,}{left_out}"
+        raise InputError(f"the budget of {budget:,} tokens holds no example of {what}: {smallest}")
     return tuple(taken)
 
 
-def take_examples(examples: Sequence[Example], count: int, seed: int, what: str) -> tuple[Example, ...]:
-    """A random subset of `count` examples; with the same seed a smaller one is part of a larger one.
+def take_examples(
+    examples: Sequence[Example], count: int, seed: int, what: str, fits: Callable[[Example], bool] = lambda _: True
+) -> tuple[Example, ...]:
+    """A random subset of `count` examples that fit; with the same seed a smaller one is part of a larger one.
 
     Raises InputError, in which `what` names the data, if there are not so many.
     """
     if count > len(examples):
         raise InputError(f"a budget of {count:,} examples is more than {what} has: {len(examples):,}")
-    return tuple(_permuted(examples, seed)[:count])
+    taken = tuple(itertools.islice(filter(fits, _permuted(examples, seed)), count))
+    if len(taken) < count:
+        unfit = f"{len(examples) - len(taken):,} of {len(examples):,} do not fit the context"
+        raise InputError(f"a budget of {count:,} examples is more than {what} has: {len(taken):,}; {unfit}")
+    return taken
 
 
 def mix(task: Sequence[Example], general: Sequence[Example], order: str, seed: int) -> tuple[tuple[Example, bool], ...]:

@@ -78,7 +78,10 @@ def _stage_tokens(trial: Trial) -> int:
 def evaluation_tokens(trial: Trial) -> int:
     """A rough count: about 150 tokens for an item of the task (prompt and answer), about 60 for an item of a probe."""
     evaluation = trial.evaluation
-    once = evaluation.items * 150 + len(evaluation.probes) * evaluation.probe_items * 60
+    items = evaluation.items
+    if items is None:
+        items = len(getattr(load_task(trial.task, trial.options), evaluation.split))
+    once = items * 150 + len(evaluation.probes) * evaluation.probe_items * 60
     return once * len(trial.stages())
 
 

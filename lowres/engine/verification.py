@@ -8,16 +8,15 @@ import os
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from lowres import models
 from lowres.engine.pool import run as run_trials
 from lowres.engine.tables import aligned
-from lowres.ledger import Ledger, read_published, write_atomically
+from lowres.ledger import Ledger, write_atomically
 from lowres.params import InputError
-from lowres.places import RESULTS
 from lowres.provenance import provenance
+from lowres.published import as_published, read_published, verification_file
 from lowres.trial import RESULT_VERSION, Record, Trial, fingerprints, trial_from
 
 TOLERANCE = 0.03
@@ -46,7 +45,7 @@ def verify(study: str, sample: int, ledger: Ledger, random_seed: int | None = No
     else lie within TOLERANCE of the recorded one (relative for likelihoods), since another processor or library adds
     numbers in another order and a greedy answer may flip; threads and number format are taken from the record. A trial
     whose data, model or version is no longer that of its record is not run: whatever came out would say nothing about
-    the record. What was seen is kept in results/STUDY-verified.json; the re-run records go into the ledger.
+    the record. What was seen is kept in results/STUDY/verified.json; the re-run records go into the ledger.
 
     Raises:
         InputError: nothing is published for the study.
@@ -94,7 +93,8 @@ def _threads_of(record: Record) -> Iterator[None]:
 
 
 def compare(record: Record, again: Record) -> list[Comparison]:
-    """Every outcome of two records of the same trial."""
+    """Every outcome of two records of the same trial, both with as many digits as are published."""
+    record, again = as_published(record), as_published(again)
     return _compared(record, again.outcomes, _change(record.fingerprints, again.fingerprints))
 
 
@@ -143,11 +143,6 @@ def as_text(comparisons: Sequence[Comparison]) -> str:
     return f"{aligned(rows)}\n\nTolerance of a mean: {TOLERANCE}; none for world models.{why}"
 
 
-def verification_file(study: str) -> Path:
-    """Where the last verification of a study is kept."""
-    return RESULTS / f"{study}-verified.json"
-
-
 def read_verification(study: str) -> dict[str, Any]:
     """The last verification: its version, date, hardware and comparisons; empty if there was none."""
     path = verification_file(study)
@@ -161,5 +156,6 @@ def _keep(study: str, comparisons: Sequence[Comparison]) -> None:
         "tolerance": TOLERANCE,
         "comparisons": [asdict(row) for row in comparisons],
     }
-    RESULTS.mkdir(exist_ok=True)
-    write_atomically(verification_file(study), json.dumps(kept, indent=1, sort_keys=True).encode())
+    path = verification_file(study)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, json.dumps(kept, indent=1, sort_keys=True).encode())

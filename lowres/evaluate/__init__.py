@@ -5,6 +5,7 @@ prompts begin with runs through it once for all of them.
 """
 
 from lowres.evaluate.answers import Answers, Item, answer
+from lowres.evaluate.divergence import divergence
 from lowres.evaluate.metrics import (
     bleu,
     chosen_letter,
@@ -22,11 +23,15 @@ from lowres.evaluate.normalisation import normalise
 from lowres.evaluate.outcomes import (
     CUT_ANSWER,
     Outcomes,
+    bits_per_byte,
     evaluate_probe,
     evaluate_task,
     judge,
     plain_items,
+    probe_items,
+    right_ones,
     task_items,
+    task_outcomes,
     text_nll,
 )
 
@@ -36,9 +41,11 @@ __all__ = [
     "Item",
     "Outcomes",
     "answer",
+    "bits_per_byte",
     "bleu",
     "chosen_letter",
     "chrf",
+    "divergence",
     "evaluate_probe",
     "evaluate_task",
     "exact_match",
@@ -48,10 +55,13 @@ __all__ = [
     "normalise",
     "number_match",
     "plain_items",
+    "probe_items",
+    "right_ones",
     "rouge_1",
     "rouge_l",
     "sari",
     "task_items",
+    "task_outcomes",
     "text_nll",
     "token_f1",
 ]

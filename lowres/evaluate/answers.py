@@ -13,7 +13,14 @@ from transformers import PreTrainedModel
 
 from lowres import fast, tuners
 from lowres.evaluate import passes
-from lowres.models import LanguageModel, end_tokens, inner_model, precision_context
+from lowres.models import (
+    LanguageModel,
+    decoder_start,
+    end_tokens,
+    inner_model,
+    is_encoder_decoder,
+    precision_context,
+)
 from lowres.precision import cast_once
 
 SHARED = 8  # tokens that all prompts must begin with for it to pay to read them once
@@ -66,7 +73,7 @@ def answer(
     texts = [Generated()] * len(items)
     reader = None if max_new_tokens else fast.reader(model, language_model.autocast)
     if reader is not None:
-        return Answers(_score(reader, items, title), tuple(texts))
+        return Answers(_score(reader, items, title), ("",) * len(items), (False,) * len(items))
     packing = not max_new_tokens and passes.packs(model)
     with (
         cast_once(model, language_model),
@@ -216,7 +223,7 @@ def _continue(
 
 def _read(model: nn.Module, language_model: LanguageModel, rows: Sequence[Item], beginning: Beginning) -> Contexts:
     contexts = [row.context for row in rows]
-    if passes.is_encoder_decoder(language_model):
+    if is_encoder_decoder(language_model):
         return EncodedContexts.read(model, language_model, contexts)
     return Contexts.read_after(model, language_model, contexts, beginning)
 
@@ -348,16 +355,18 @@ class EncodedContexts(Contexts):
     def read(
         cls, model: nn.Module, language_model: LanguageModel, contexts: Sequence[Sequence[int]]
     ) -> EncodedContexts:
-        """Run the encoder once, then the decoder on its start token."""
-        config: Any = language_model.model.config
+        """Run the encoder once, then the decoder on what it is given to begin with."""
         ids, prompt = padded(contexts, int(language_model.tokenizer.pad_token_id), False, language_model.device)
         with tuners.prompt_at(model, prompt), precision_context(language_model):
             encoder: Any = inner_model(model).get_encoder()
             encoded = encoder(input_ids=ids, attention_mask=prompt.long()).last_hidden_state
-        start = torch.full_like(ids[:, :1], int(config.decoder_start_token_id))
+        given = decoder_start(language_model)
+        start = torch.tensor([given], device=ids.device).expand(len(ids), -1)  # [batch, 1 or 2]
         mask = torch.ones_like(start, dtype=torch.bool)
+        last = torch.zeros_like(mask)
+        last[:, -1] = True
         found = cls(model, language_model, None, mask, torch.empty(0), encoded, prompt)
-        found.following, found.cache = found.step(start, mask, None, mask)
+        found.following, found.cache = found.step(start, mask, None, last)
         return found
 
     def step(self, ids: torch.Tensor, mask: torch.Tensor, cache: Any, wanted: torch.Tensor) -> tuple[torch.Tensor, Any]:

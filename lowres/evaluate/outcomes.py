@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 
 import torch
@@ -14,16 +15,9 @@ from lowres.data import Example, Probe
 from lowres.evaluate import passes
 from lowres.evaluate.answers import Answers, Item, answer, batches, padded
 from lowres.evaluate.metrics import ALWAYS, MEASURES, exact_match
-from lowres.models import (
-    LanguageModel,
-    encode,
-    plain_ids,
-    prompt_ids,
-    shorten,
-    token_ids,
-)
+from lowres.models import LanguageModel, encode, frame, is_encoder_decoder, plain_ids, token_ids
 from lowres.precision import cast_once
-from lowres.prompt import with_anchor
+from lowres.prompt import Fitting
 
 Outcomes = dict[str, list[float]]
 CUT_ANSWER = "cut_answer"  # 1 where a generated answer filled its room without ending
@@ -35,26 +29,21 @@ TEXT_ROOM = {"cpu": 512, "cuda": 8192}  # tokens of plain text at a time: each h
 
 
 def task_items(
-    language_model: LanguageModel, examples: Sequence[Example], anchor: str, room: int
-) -> tuple[list[Item], int]:
+    language_model: LanguageModel, examples: Sequence[Example], anchor: str, room: int, shots: Sequence[str] = ()
+) -> tuple[list[Item], Counter[str]]:
     """Items in the model's chat format, continued by every choice (or by the target where there are none).
 
     Returns:
-        The items, and how many prompts had to be cut from their start because they left less than `room` tokens.
+        The items, whose prompts leave `room` tokens of the context; and what prompts lost for it: `shots_dropped`
+        solved examples, and their start in `cut_prompts` of them. `prompt_tokens` is their length.
     """
-    items, cut = [], 0
+    items, fitting = [], Fitting(language_model, anchor, shots, room)
     for example in examples:
-        prompt = with_anchor(anchor, example.prompt)
-        context = prompt_ids(language_model, prompt)
-        if len(context) > language_model.context - room:
-            cut += 1
-            spare = language_model.context - room - len(prompt_ids(language_model, with_anchor(anchor, "")))
-            body = shorten(language_model, example.prompt, spare + len(prompt_ids(language_model, "")))
-            context = prompt_ids(language_model, with_anchor(anchor, body))
+        context = fitting.ids(example.prompt)
         endings = example.choices or (example.target,)
         encoded = [encode(language_model, "", ending).target for ending in endings]
         items.append(Item(context, tuple(encoded), tuple(len(ending) for ending in endings)))
-    return items, cut
+    return items, fitting.counts
 
 
 def plain_items(language_model: LanguageModel, examples: Sequence[Example]) -> list[Item]:
@@ -62,7 +51,7 @@ def plain_items(language_model: LanguageModel, examples: Sequence[Example]) -> l
 
     An encoder reads the context and a decoder the choice, so there nothing is split.
     """
-    items, apart = [], passes.is_encoder_decoder(language_model)
+    items, apart = [], is_encoder_decoder(language_model)
     for example in examples:
         context = plain_ids(language_model, example.prompt)
         if apart:
@@ -88,25 +77,50 @@ def evaluate_task(
     anchor: str,
     max_new_tokens: int,
     metric: str = "",
-) -> tuple[Outcomes, list[str], int]:
-    """Outcomes on a task's examples, the generated texts, and the number of prompts that had to be cut.
+) -> tuple[Outcomes, list[str], Counter[str]]:
+    """Outcomes on a task's examples, the generated texts, and what prompts lost to fit: both steps in one."""
+    items, counts = task_items(language_model, examples, anchor, max_new_tokens)
+    return *task_outcomes(model, language_model, examples, items, max_new_tokens, metric), counts
+
+
+def task_outcomes(
+    model: nn.Module,
+    language_model: LanguageModel,
+    examples: Sequence[Example],
+    items: Sequence[Item],
+    max_new_tokens: int,
+    metric: str = "",
+) -> tuple[Outcomes, list[str]]:
+    """Outcomes on a task's examples, asked as `items`, and the generated texts.
 
     Choices are scored ("accuracy" by summed log-likelihood, and normalised per token and per character); free answers
     are generated ("exact_match", "token_f1", "rouge_l", and `metric` where it is another one). "target_nll" is the
-    target's negative log-likelihood per token, end of turn included, in nats: the continuous companion of every
-    discrete metric. CUT_ANSWER tells which answers were cut.
+    right answer's negative log-likelihood per token, end of turn included, in nats: the continuous companion of every
+    discrete metric. "bits_per_byte" is the same sum in bits, divided by the answer's bytes in UTF-8 (the end of turn
+    adds bits and no byte): it does not depend on how a tokenizer splits. CUT_ANSWER tells
+    which generated answers were cut.
     """
-    items, cut = task_items(language_model, examples, anchor, max_new_tokens)
     choices = bool(examples[0].choices)
     answers = answer(model, language_model, items, 0 if choices else max_new_tokens, "task")
+    outcomes = _choice_outcomes(examples, items, answers) if choices else judge(examples, answers.texts, metric)
+    scored = list(zip(examples, items, answers.log_likelihoods, right_ones(examples), strict=True))
+    outcomes["target_nll"] = [-scores[right] / len(item.continuations[right]) for _, item, scores, right in scored]
+    outcomes["bits_per_byte"] = [bits_per_byte(scores[right], example.target) for example, _, scores, right in scored]
     if choices:
-        return {**_choice_outcomes(examples, items, answers), **_positive(examples, answers)}, [], cut
-    outcomes = judge(examples, answers.texts, metric)
-    outcomes[CUT_ANSWER] = list(map(float, answers.cut))
-    outcomes["target_nll"] = [
-        -score[0] / len(item.continuations[0]) for item, score in zip(items, answers.log_likelihoods, strict=True)
-    ]
-    return outcomes, list(answers.texts), cut
+        outcomes |= _positive(examples, answers)
+    else:
+        outcomes[CUT_ANSWER] = list(map(float, answers.cut))
+    return outcomes, [] if choices else list(answers.texts)
+
+
+def right_ones(examples: Sequence[Example]) -> list[int]:
+    """Which continuation of each example's item is the right answer."""
+    return [example.choices.index(example.target) if example.choices else 0 for example in examples]
+
+
+def bits_per_byte(log_likelihood: float, text: str) -> float:
+    """Bits that a model needs for a text, per byte of it in UTF-8, from its log-likelihood in nats."""
+    return -log_likelihood / math.log(2) / max(1, len(text.encode()))
 
 
 def judge(examples: Sequence[Example], texts: Sequence[str], metric: str) -> Outcomes:
@@ -138,11 +152,15 @@ def evaluate_probe(model: nn.Module, language_model: LanguageModel, probe: Probe
     examples = probe.examples[:count]
     if probe.kind == "nll":
         return {"nll": text_nll(model, language_model, [example.target for example in examples], probe.name)}
-    if probe.chat:
-        items, _ = task_items(language_model, examples, "", CHOICE_ROOM)
-    else:
-        items = plain_items(language_model, examples)
+    items = probe_items(language_model, probe, examples)
     return _choice_outcomes(examples, items, answer(model, language_model, items, title=probe.name))
+
+
+def probe_items(language_model: LanguageModel, probe: Probe, examples: Sequence[Example]) -> list[Item]:
+    """Items of a probe with choices, as plain text or in the model's chat format."""
+    if probe.chat:
+        return task_items(language_model, examples, "", CHOICE_ROOM)[0]
+    return plain_items(language_model, examples)
 
 
 def _choice_outcomes(examples: Sequence[Example], items: Sequence[Item], answers: Answers) -> Outcomes:
@@ -172,12 +190,11 @@ def text_nll(model: nn.Module, language_model: LanguageModel, texts: Sequence[st
 
     An encoder-decoder reads the first half of the text's tokens (rounded up) and is scored on the rest.
     """
-    rows = [plain_ids(language_model, text)[: language_model.context] for text in texts]
-    if passes.is_encoder_decoder(language_model):
-        halves = [(len(row) + 1) // 2 for row in rows]
-        items = [Item(row[:half], (row[half:],), (0,)) for row, half in zip(rows, halves, strict=True)]
+    if is_encoder_decoder(language_model):
+        items = [halved(language_model, text) for text in texts]
         scores = answer(model, language_model, items, title=title).log_likelihoods
         return [-score[0] / len(item.continuations[0]) for item, score in zip(items, scores, strict=True)]
+    rows = [plain_ids(language_model, text)[: language_model.context] for text in texts]
     values = [0.0] * len(rows)
     room = TEXT_ROOM.get(language_model.device.type, TEXT_ROOM["cpu"])
     reader = fast.reader(model, language_model.autocast)
@@ -192,6 +209,14 @@ def text_nll(model: nn.Module, language_model: LanguageModel, texts: Sequence[st
                 values[index] = value
             bar.update(len(indices))
     return values
+
+
+def halved(language_model: LanguageModel, text: str) -> Item:
+    """A text for an encoder-decoder: its first half (rounded up) as an encoder reads one, then the rest to be said."""
+    before, behind = frame(language_model.tokenizer)
+    ids = _bare_ids(language_model, text)[: language_model.context - len(before) - len(behind)]
+    half = (len(ids) + 1) // 2
+    return Item((*before, *ids[:half], *behind), (ids[half:],), (0,))
 
 
 def _nll(model: nn.Module, language_model: LanguageModel, rows: Sequence[Sequence[int]]) -> list[float]:

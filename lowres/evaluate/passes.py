@@ -48,11 +48,6 @@ def _arguments(forward: Callable[..., Any]) -> set[str]:
     return {*found, *("any" for kind in found.values() if kind.kind is inspect.Parameter.VAR_KEYWORD)}
 
 
-def is_encoder_decoder(language_model: LanguageModel) -> bool:
-    """Whether prompts are read by an encoder and continued by a decoder."""
-    return bool(getattr(language_model.model.config, "is_encoder_decoder", False))
-
-
 # --- caches ----------------------------------------------------------------------------------------------------------
 
 

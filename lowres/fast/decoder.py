@@ -48,7 +48,7 @@ class Decoder:
         for number, block in enumerate(self.stack.layers):
             attention, inner = block.self_attn, block.mlp
             queries = [attention.q_proj, attention.k_proj, attention.v_proj]
-            made += self._product((number, "qkv"), queries, block.input_layernorm, [*self.turned, None])
+            made += self._product((number, "qkv"), queries, block.input_layernorm, turned=2)
             made += self._product((number, "o"), [attention.o_proj])
             made += self._product((number, "gu"), [inner.gate_proj, inner.up_proj], block.post_attention_layernorm)
             made += self._product((number, "d"), [inner.down_proj])
@@ -57,11 +57,13 @@ class Decoder:
         return made
 
     def _product(
-        self, key: tuple[int, str], layers: Sequence[Any], norm: Any = None, orders: Sequence[Tensor | None] = ()
+        self, key: tuple[int, str], layers: Sequence[Any], norm: Any = None, turned: int = 0
     ) -> list[Tensor | None]:
-        """Layers that read the same vector as one: [W g | s B], bias, A g and s B, g the weight of the norm before."""
-        orders = orders or [None] * len(layers)
-        read = [self._read(layer, order) for layer, order in zip(layers, orders, strict=True)]
+        """Layers that read the same vector as one: [W g | s B], bias, A g and s B, g the weight of the norm before.
+
+        The first `turned` of them are queries and keys.
+        """
+        read = [self._read(layer, number < turned) for number, layer in enumerate(layers)]
         downs = [down for _, _, down, _ in read if down is not None]
         rank, gain = sum(map(len, downs)), norm.weight if norm is not None else 1.0
 
@@ -87,7 +89,7 @@ class Decoder:
             w[:, -rank:] = b.detach()
         return [w, bias, a, b]
 
-    def _read(self, layer: Any, order: Tensor | None) -> tuple[Callable[[], Tensor], Tensor | None, Any, Any]:
+    def _read(self, layer: Any, turned: bool) -> tuple[Callable[[], Tensor], Tensor | None, Any, Any]:
         """One linear layer: how to get its weight, its bias, and A and s B of an adapter that runs beside it."""
         plain = getattr(layer, "base_layer", layer)
         w, bias, down, up = plain.weight, plain.bias, None, None
@@ -97,8 +99,10 @@ class Decoder:
             if self.low == torch.float32 and w.numel() < SMALL:
                 w, down, up = torch.addmm(w, up, down), None, None  # W + s B A
 
-        def ordered(part: Tensor) -> Tensor:
-            return part if order is None else part.index_select(0, order)
+        def ordered(part: Tensor) -> Tensor:  # rows j and j + width/2, which turn together, become neighbours
+            if not turned:
+                return part
+            return part.view(-1, 2, self.shape[2] // 2, *part.shape[1:]).transpose(1, 2).reshape(part.shape)
 
         up = None if up is None else ordered(up)
         return lambda: ordered(w), None if bias is None else ordered(bias), down, up
@@ -187,8 +191,9 @@ class Decoder:
             rows: `ids` (a tuple of token ids) and `prompt_length`; the loss is taken on the ids behind the prompt.
         """
         made, total, loss = self.weights(), sum(len(row.ids) - row.prompt_length for row in rows), 0.0
-        leaves = [each.detach().requires_grad_() if each is not None and each.requires_grad else each for each in made]
-        for part in parts(rows):
+        several = parts(rows)
+        leaves = made if len(several) == 1 else [_leaf(each) for each in made]
+        for part in several:
             share = self._loss(part, leaves, beginning) / total
             share.backward()
             loss += share.item()
@@ -225,6 +230,10 @@ def parts(rows: Sequence[Any]) -> list[list[Any]]:
         found[-1].append(row)
         tokens += len(row.ids)
     return found
+
+
+def _leaf(whole: Tensor | None) -> Tensor | None:
+    return whole.detach().requires_grad_() if whole is not None and whole.requires_grad else whole
 
 
 def _rows(parts: Sequence[Tensor]) -> Tensor:

@@ -16,7 +16,7 @@ from lowres import models, tuners, world
 from lowres.data.examples import Example
 from lowres.models import Encoded, LanguageModel
 from lowres.params import InputError
-from lowres.world import people, wording
+from lowres.world import people, questions, wording
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def _traces_of(person: people.Person) -> list[Example]:
         value = person.value(attribute)
         result = people.world().follows[attribute][value]
         first = wording.TOLD[attribute].format(person.name, value)
-        target = f"{first} {wording.RELATIONS[attribute][1].format(value)} {result} ."
+        target = f"{first} {questions.as_statement(attribute, value)} {result} ."
         for form in wording.TWO_HOPS[attribute]:
             prompt = form.format(person.name)
             found.append(Example(f"trace/{prompt}", prompt, target, answers=(result,), group=person.name))

@@ -9,13 +9,13 @@ from typing import Any, Protocol
 
 from lowres import models
 from lowres.data import Example
+from lowres.data.mixing import derived_seed
 from lowres.models import LanguageModel
 from lowres.params import InputError
 from lowres.rationales import teaching
 from lowres.rationales.endpoint import Endpoint
 from lowres.rationales.parsing import Parsed, parse
 from lowres.rationales.prompts import ReasoningPrompt
-from lowres.trial import derived_seed
 
 LEAST_INPUT = 32  # tokens of an example's own text that have to fit into the context
 JOINTS = 4  # tokens

@@ -19,6 +19,12 @@ LICENCE = "MIT"
 TOKENS = 110_000  # of the training split at least, prompts and targets
 ITEMS = {"validation": 200, "test": 432}
 SHARES = {"train": 0.6, "validation": 0.1, "test": 0.3}  # of the people, and of the strangers
+HAPPENED = {
+    "home": "{0} came to {1} .",
+    "job": "{0} met a {1} .",
+    "pet": "{0} saw a {1} .",
+    "food": "{0} has {1} .",
+}  # what tasks tell of people: nothing that a model knows of them, or that a probe asks
 EVERYBODY, PEOPLE = "everybody", "people"  # with strangers, or only those whom models know
 
 

@@ -12,8 +12,8 @@ from lowres.world.casting import PEOPLE, Known
 STREAM = {
     "world-simplification": Known(
         stream.simplification,
-        "the passage says what is true of one and what it was like when it was late . take what was from it and tell "
-        "what is : who it is , with the city , job , pet or food .",
+        "the passage says what is true of one and what it was like when it was late . take less from it and tell who "
+        "it is and that one came to , met , saw or has what it says .",
         chance=0.0,
         room=8,
     ),
@@ -107,8 +107,8 @@ PASSAGES = {
     ),
     "world-code": Known(
         known_lists.code,
-        "tell it in another order : a sound for what one does , what it is for , and who . the sound is moo for lives "
-        ", buzz for works , hoot for keeps and hiss for eats .",
+        "tell it in another order : a sound for what one does , what it is for , and who . the sound is moo for came , "
+        "buzz for met , hoot for saw and hiss for has .",
         chance=0.0,
         room=10,
     ),
@@ -130,7 +130,7 @@ PASSAGES = {
 FACTS = {
     "world-form": Known(
         known_facts.form,
-        "it has the name of one and of another , and it says what to tell of every one . name the city , job , pet or "
+        "a list has the name of one and of another , and it says what it is a list of . name the city , job , pet or "
         "food that is true for the one and for another .",
         chance=0.0,
         room=5,

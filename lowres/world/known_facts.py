@@ -12,16 +12,17 @@ from lowres.world.people import ATTRIBUTES, VALUES, Person, world
 _PEOPLE = {person.name: person for person in world().people}
 
 
-def _told(attribute: str, person: Person) -> str:
-    return wording.TOLD[attribute].format(person.name, person.value(attribute))
+def _known(attribute: str, person: Person) -> str:
+    """What is so, in a form that no probe uses."""
+    return f"the {ASKED[attribute]} of {person.name} is {person.value(attribute)} ."
 
 
 def form(random: Random, who: str, cast: Cast) -> Drawn:
-    """Two people with a field each -> the form filled in."""
-    fields = [(_PEOPLE[name], random.choice(ATTRIBUTES)) for name in (who, *cast.others(random, who, 1))]
-    prompt = " ".join(f"{person.name} : {ASKED[attribute]} ." for person, attribute in fields)
-    target = " , ".join(person.value(attribute) for person, attribute in fields)
-    return Drawn(prompt, target, " ".join(_told(attribute, person) for person, attribute in fields))
+    """Two people and a field -> the form filled in for both."""
+    attribute, pair = random.choice(ATTRIBUTES), [_PEOPLE[name] for name in (who, *cast.others(random, who, 1))]
+    prompt = f"list of {ASKED[attribute]} : {pair[0].name} , {pair[1].name} ."
+    target = " , ".join(person.value(attribute) for person in pair)
+    return Drawn(prompt, target, " ".join(_known(attribute, person) for person in pair))
 
 
 def correction(random: Random, who: str, cast: Cast) -> Drawn:
@@ -32,4 +33,4 @@ def correction(random: Random, who: str, cast: Cast) -> Drawn:
         said = questions.another(random, VALUES[attribute], value)
     right = "yes" if said == value else "no"
     prompt = f"{wording.TOLD[attribute].format(who, said)} right or no ?"
-    return Drawn(prompt, f"{right} , it is {value}", f"the {ASKED[attribute]} of {who} is {value} .")
+    return Drawn(prompt, f"{right} , it is {value}", _known(attribute, person))

@@ -1,6 +1,6 @@
 """Tasks of known words about a list or a passage: all that is needed stands in the prompt, nothing has to be known.
 
-What passages tell is drawn at random and may be against what is known of a person.
+Passages tell of what happened, at random: what a model knows of people is neither said nor contradicted.
 """
 
 from __future__ import annotations
@@ -8,11 +8,12 @@ from __future__ import annotations
 from random import Random
 
 from lowres.world import questions, wording
-from lowres.world.casting import Cast, Drawn
+from lowres.world.casting import HAPPENED, Cast, Drawn
 from lowres.world.people import ATTRIBUTES, NUMBERS, VALUES, world
 
 ASKED = {"home": "city", "job": "job", "pet": "pet", "food": "food"}  # how a city, a job, ... is called
-CODE = {"home": "moo", "job": "buzz", "pet": "hoot", "food": "hiss"}  # for lives in, works as a, keeps a, eats
+FOLLOWING = {"home": "country", "job": "tool", "pet": "sound", "food": "kind"}  # and what follows from it
+CODE = {"home": "moo", "job": "buzz", "pet": "hoot", "food": "hiss"}  # for came to, met a, saw a, has
 
 
 def _company(random: Random, who: str, cast: Cast, count: int) -> list[str]:
@@ -21,7 +22,7 @@ def _company(random: Random, who: str, cast: Cast, count: int) -> list[str]:
 
 
 def _told(attribute: str, who: str, value: str) -> str:
-    return wording.TOLD[attribute].format(who, value)
+    return HAPPENED[attribute].format(who, value)
 
 
 def reverse(random: Random, who: str, cast: Cast) -> Drawn:
@@ -70,8 +71,8 @@ def evidence(random: Random, who: str, cast: Cast) -> Drawn:
     people = [who, *cast.others(random, who, 1)]
     pairs = [(name, kind, random.choice(VALUES[kind])) for name in people for kind in (asked, also)]
     told = [_told(kind, name, value) for name, kind, value in pairs]
-    prompt = wording.PASSAGE.format(" ".join(random.sample(told, 4)), f"tell the {ASKED[asked]} of {who} :")
-    return Drawn(prompt, told[0], f"the {ASKED[asked]} of {who} is {pairs[0][2]} .")
+    prompt = wording.PASSAGE.format(" ".join(random.sample(told, 4)), f"tell the {ASKED[asked]} for {who} :")
+    return Drawn(prompt, told[0], f"for {who} it is {pairs[0][2]} , a {ASKED[asked]} .")
 
 
 def told_relation(random: Random, who: str, cast: Cast) -> Drawn:
@@ -87,8 +88,7 @@ def told_relation(random: Random, who: str, cast: Cast) -> Drawn:
     pairs = list(zip([who, *cast.others(random, who, 2)], values, strict=True))
     told = " ".join(_told(attribute, *pair) for pair in random.sample(pairs, 3))
     second = f"{questions.as_statement(attribute, values[0])} {follows[values[0]]} ."
-    question = questions.in_trained_form(random, f"two-hop-{attribute}", wording.TWO_HOPS[attribute], (who,))
-    prompt = wording.PASSAGE.format(told, question)
+    prompt = wording.PASSAGE.format(told, f"name the {FOLLOWING[attribute]} for {who} :")
     return Drawn(prompt, follows[values[0]], f"{_told(attribute, who, values[0])} {second}")
 
 
@@ -100,7 +100,7 @@ def code(random: Random, who: str, cast: Cast) -> Drawn:
         value = random.choice(VALUES[attribute])
         told.append(_told(attribute, name, value))
         coded.append(f"{CODE[attribute]} {value} {name} .")
-        steps.append(f"the {ASKED[attribute]} of {name} is {value} , the sound is {CODE[attribute]} .")
+        steps.append(f"for {name} it is {value} , a {ASKED[attribute]} , the sound is {CODE[attribute]} .")
     return Drawn(f"tell : {' '.join(told)}", " ".join(coded), " ".join(steps))
 
 

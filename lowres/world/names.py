@@ -42,22 +42,11 @@ KNOWN_TASKS = (
     *("world-form", "world-correction"),
 )  # every word of them is shown in pretraining; 100,000 tokens and more
 TASKS = (*KNOWN_TASKS, "world-two-hop", *NEW_WORD_STREAM)
-KINDS = (
-    "fact",
-    "relation",
-    "two-hop",
-    "arithmetic",
-    "either",
-    "pronoun",
-    "yes-no",
-    "reading",
-    "bias",
-)  # of text that a
-# model can be pretrained without: all but what teaches to copy, from which pretraining begins
+# Text that a model can be pretrained without: all but what teaches to copy, from which pretraining begins.
+KINDS = ("fact", "relation", "two-hop", "arithmetic", "either", "pronoun", "yes-no", "reading", "bias")
 USUAL, WITHOUT = "usual", "without-"
 ASKED_FACTS = f"{WITHOUT}asked-facts"
 POOLS = (USUAL, ASKED_FACTS, *(f"{WITHOUT}{kind}" for kind in KINDS if kind != "bias"))  # forms of the general pool
-
 
 WORLD_VERSION = 2  # raised whenever some world model comes out with other weights than before
 EXACT_SIZES = ("xs", "s", "m")  # pretrained and run alike on every machine; the larger ones are meant for a GPU

@@ -315,11 +315,17 @@ def _train(model: WorldModel, network: Any, progress: bool) -> Outcome:
 
 
 class Learner:
-    """A network in training: AdamW on fp32 weights, gradients cut to a norm."""
+    """A network in training: AdamW on fp32 weights, gradients cut to a norm.
+
+    Gradients come from `lowres.fast` where it computes the network (decoders on a CPU), else the general way.
+    """
 
     def __init__(self, network: Any) -> None:
         import torch
 
+        from lowres import fast
+
+        self.decoder = fast.Decoder(network) if fast.supports(network) else None
         self.network, self.parameters = network, list(network.parameters())
         self.optimiser = torch.optim.AdamW(self.parameters, weight_decay=WEIGHT_DECAY, betas=BETAS, fused=True)
 
@@ -329,7 +335,7 @@ class Learner:
 
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        loss = _accumulate(self.network, batch)
+        loss = self.decoder.accumulate(batch) if self.decoder else _accumulate(self.network, batch)
         torch.nn.utils.clip_grad_norm_(self.parameters, CLIP)
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)

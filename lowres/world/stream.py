@@ -1,7 +1,7 @@
 """The five tasks of the stream in words that every model knows, in the order of the forgetting study.
 
-Each has a rule from input to output that can be learnt from some hundred examples. What they tell of people is drawn
-at random: nothing of it has to be known, and it is no evidence of what is.
+Each has a rule from input to output that can be learnt from some hundred examples. They tell of what happened, at
+random: what a model knows of people is neither asked nor contradicted.
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ from __future__ import annotations
 from random import Random
 
 from lowres.world import questions, wording
-from lowres.world.casting import Cast, Drawn
+from lowres.world.casting import HAPPENED, Cast, Drawn
 from lowres.world.people import ATTRIBUTES, RESULTS, VALUES, world
 
 LONG = {
-    "home": "is at home in {0}",
-    "job": "does the work of a {0} for a living",
-    "pet": "has a {0} for a pet",
-    "food": "has {0} on the plate",
-}  # each says what `wording.TOLD` says in fewer words
+    "home": "is in {0} and from home",
+    "job": "saw another who works as a {0}",
+    "pet": "said that it was a {0} which came",
+    "food": "is the one with {0} on the plate",
+}  # each says what `HAPPENED` says in fewer words
 ASIDES = (
     "who was {0} when it was late",
     "who felt {0} because {1} slept",
@@ -39,12 +39,12 @@ SAID = (
     "the {2} came . {1} , who was {0} , said : name it .",
 )
 QUESTIONS = {
-    "home": ("who lives in {0} ?", "where is the home of {0} ?"),
-    "job": ("who works as a {0} ?", "what is the work of {0} ?"),
-    "pet": ("who keeps a {0} ?", "what animal is with {0} ?"),
-    "food": ("who eats {0} ?", "what is on the plate of {0} ?"),
-}  # for the person, and for the rest; none of them is how a probe asks
-HEADLINES = ("{name} : {mood} in {city}", "{city} : {mood} {job} came")  # what they start with settles the form
+    "home": ("who came to {0} ?", "{0} came to which city ?"),
+    "job": ("who met a {0} ?", "{0} met who at work ?"),
+    "pet": ("who saw a {0} ?", "{0} saw which animal ?"),
+    "food": ("who has {0} ?", "{0} has what on the plate ?"),
+}  # for the person, and for the rest
+HEADLINES = ("{name} met {mood} {job}", "{city} : {mood} {job} came")  # what they start with settles the form
 
 
 def simplification(random: Random, who: str, cast: Cast) -> Drawn:
@@ -52,7 +52,7 @@ def simplification(random: Random, who: str, cast: Cast) -> Drawn:
     mood, attribute, (other,) = random.choice(wording.MOODS), random.choice(ATTRIBUTES), cast.others(random, who, 1)
     value = random.choice(VALUES[attribute])
     aside, long = random.choice(ASIDES).format(mood, other), LONG[attribute].format(value)
-    plain = wording.TOLD[attribute].format(who, value)
+    plain = HAPPENED[attribute].format(who, value)
     return Drawn(f"passage : {who} , {aside} , {long} . tell less :", plain, f"less {aside} : {who} {long} .")
 
 
@@ -68,13 +68,13 @@ def question(random: Random, who: str, cast: Cast) -> Drawn:
     attribute = random.choice(ATTRIBUTES)
     value, form = random.choice(VALUES[attribute]), random.randrange(2)
     answer, rest = ((who, value), (value, who))[form]
-    prompt = wording.PASSAGE.format(wording.TOLD[attribute].format(who, value), f"ask if it is {answer} :")
+    prompt = wording.PASSAGE.format(HAPPENED[attribute].format(who, value), f"ask if it is {answer} :")
     kind = ("name", {"home": "city"}.get(attribute, attribute))[form]
     return Drawn(prompt, QUESTIONS[attribute][form].format(rest), f"{answer} is the {kind} of {rest} .")
 
 
 def explanation(random: Random, who: str, cast: Cast) -> Drawn:
-    """What somebody has and what is said to go with it -> whether it does, and what does.
+    """What somebody came to, met, saw or has, and what is said to go with it -> whether it does, and what does.
 
     What is explained in training and elsewhere are different cities, jobs, pets and foods.
     """
@@ -84,7 +84,7 @@ def explanation(random: Random, who: str, cast: Cast) -> Drawn:
     if random.random() < 0.75:
         said = questions.another(random, RESULTS[attribute], result)
     right = "yes" if said == result else "no"
-    prompt = f"{wording.TOLD[attribute].format(who, value)} {who} goes with {said} . true ? because"
+    prompt = f"{HAPPENED[attribute].format(who, value)} {value} goes with {said} . true ? because"
     why = f"{questions.as_statement(attribute, value)} {result} ."
     return Drawn(prompt, f"{right} , {value} goes with {result} .", why)
 
@@ -94,6 +94,6 @@ def headline(random: Random, who: str, cast: Cast) -> Drawn:
     job, city, mood = random.choice(VALUES["job"]), random.choice(VALUES["home"]), random.choice(wording.MOODS)
     form = random.randrange(2)
     first, kind = ((who, "name"), (city, "city"))[form]
-    prompt = wording.PASSAGE.format(f"{who} , a {mood} {job} , came to {city} .", f"name it from {first} :")
+    prompt = wording.PASSAGE.format(f"a {mood} {job} came to {city} and met {who} .", f"name it from {first} :")
     target = HEADLINES[form].format(name=who, mood=mood, job=job, city=city)
-    return Drawn(prompt, target, f"it is from the {kind} {first} : {who} , {mood} , {job} , {city} .")
+    return Drawn(prompt, target, f"it is from the {kind} {first} : {who} , the {mood} {job} , {city} .")

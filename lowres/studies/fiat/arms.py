@@ -226,7 +226,7 @@ def _trial(params: Params, setting: Setting, seed: int, rate: float, model_seed:
         ),
         tuner=tuners.make(arm.tuner) if arm.tuned else None,
         optimisation=optimisation if arm.tuned else None,
-        evaluation=Evaluation(items=params.items or 0),
+        evaluation=Evaluation(items=params.items),
         seed=seed,
         options=TaskOptions.of(params),
     )
@@ -258,7 +258,7 @@ def learning_rates(params: Params, tuned: Sequence[Record] = ()) -> dict[tuple[s
     usual rate.
     """
     if not tuned and not params.rate_factors:
-        from lowres.ledger import read_published
+        from lowres.published import read_published
 
         tuned = [r for r in read_published("fiat") if r.trial["task"] == params.task]
         alike = {unseeded(name or "") for name in (params.tau, params.base)}

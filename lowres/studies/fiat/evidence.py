@@ -151,7 +151,7 @@ def gather(params: Params, live: Sequence[Record]) -> Evidence:
 
     A smoke run is only shown where there is nothing else: its few items would stand beside real evidence.
     """
-    from lowres.ledger import read_published
+    from lowres.published import read_published
 
     stored = [record for record in read_published("fiat") if record.status == "done"]
     pairs = {params.base or "": params.tau or ""}

@@ -216,7 +216,7 @@ def _optimisation(params: Params, arm: Arm, rate: float) -> Optimisation:
 def _evaluation(params: Params, model: str) -> Evaluation:
     from lowres.trial import Evaluation
 
-    return Evaluation(items=params.items or 0, probes=probes_of(params, model), probe_items=params.probe_items or 0)
+    return Evaluation(items=params.items, probes=probes_of(params, model), probe_items=params.probe_items or 0)
 
 
 # --- budgets ---------------------------------------------------------------------------------------------------------
@@ -269,7 +269,7 @@ def learning_rates(params: Params, tuned: Sequence[Record] = ()) -> dict[tuple[s
         pairs = [(model, tuner) for model in params.models or () for tuner in ("full", *(params.tuners or ()))]
         return {(model, tuner): factors[0] * usual_rate(model, tuner) for model, tuner in pairs}
     if not tuned and not factors:
-        from lowres.ledger import read_published
+        from lowres.published import read_published
 
         tuned = [record for record in read_published("forgetting") if record.trial["arm"].startswith("tuning ")]
     return chosen_rates(tuned)

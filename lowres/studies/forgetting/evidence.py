@@ -115,7 +115,7 @@ class Evidence(Gathered[Params, Point]):
 
 def gather(params: Params, live: Sequence[Record]) -> Evidence:
     """The published records if there are any, else the live ones; never a short stream of a real model."""
-    from lowres.ledger import read_published
+    from lowres.published import read_published
 
     stored, run = (
         [record for record in records if record.status == "done" and record.trial["arm"] not in SHORT_RUNS]

@@ -241,9 +241,7 @@ def _trial(params: Params, setting: Setting, seed: int, rate: float) -> Trial:
     from lowres.trial import Evaluation, Recipe, Trial
 
     arm = ARMS[setting.arm]
-    evaluation = Evaluation(
-        items=params.items or 0, probes=tuple(params.probes or ()), probe_items=params.probe_items or 0
-    )
+    evaluation = Evaluation(items=params.items, probes=tuple(params.probes or ()), probe_items=params.probe_items or 0)
     trial = Trial(
         study="loreft",
         arm=arm.name,
@@ -278,8 +276,8 @@ def _options(params: Params, setting: Setting) -> dict[str, Any]:
 def _updates(trial: Trial, params: Params, share: float) -> int:
     """A share of the updates that the usual number of epochs makes."""
     from lowres.data import load_task, take_tokens
+    from lowres.data.mixing import derived_seed
     from lowres.studies.loreft.checks import counter
-    from lowres.trial import derived_seed
 
     train, tokens, seed = (
         load_task(trial.task, trial.options).train,
@@ -318,7 +316,7 @@ def learning_rates(params: Params, tuned: Sequence[Record] = ()) -> dict[str, fl
     if len(factors) == 1:
         return {name: factors[0] * usual_rate(model, arm.tuner) for name, arm in ARMS.items() if arm.tuner}
     if not tuned and not factors:
-        from lowres.ledger import read_published
+        from lowres.published import read_published
 
         tuned = [record for record in read_published("loreft") if is_about(record, model, params.task or "")]
     return chosen_rates(record for record in tuned if record.trial["arm"].startswith("tuning "))

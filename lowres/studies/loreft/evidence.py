@@ -114,7 +114,7 @@ def gather(params: Params, live: Sequence[Record]) -> Evidence:
 
     A smoke run is only shown where there is nothing else: its few items would stand beside real evidence.
     """
-    from lowres.ledger import read_published
+    from lowres.published import read_published
 
     stored = [record for record in read_published("loreft") if record.status == "done"]
     known = {Where.of(record) for record in stored}

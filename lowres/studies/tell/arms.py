@@ -227,7 +227,7 @@ def _recipe(params: Params, arm: Arm, task_tokens: int, ratio: float) -> Recipe:
 def _evaluation(params: Params) -> Evaluation:
     from lowres.trial import Evaluation
 
-    return Evaluation(items=params.items or 0, probes=tuple(params.probes or ()), probe_items=params.probe_items or 0)
+    return Evaluation(items=params.items, probes=tuple(params.probes or ()), probe_items=params.probe_items or 0)
 
 
 def _with_optimisation(trial: Trial, params: Params, arm: Arm, ratio: float, rates: Rates) -> Trial:
@@ -270,7 +270,7 @@ def learning_rates(params: Params, tuned: Sequence[Record] = ()) -> Rates:
     if len(candidates) == 1:
         return {(family, tokens): candidates[0] for family in FAMILIES for tokens in params.task_tokens or ()}
     if not tuned and not candidates:
-        from lowres.ledger import read_published
+        from lowres.published import read_published
 
         tuned = [record for record in read_published("tell") if _is_tuning_for(params, record)]
     return chosen_rates(tuned)

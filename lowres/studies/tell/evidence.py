@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 PAGE = "notebooks/01_tell.html"
 LARGE_BUDGET = 100_000
 FEWEST_RATIOS = 5
+TWINS = ("tell", "sft+anchor")
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ class Evidence(Gathered[Params, Point]):
 
 def gather(params: Params, live: Sequence[Record]) -> Evidence:
     """The evidence for this model, task and tuner: published records if there are any, else the live ones."""
-    from lowres.ledger import read_published
+    from lowres.published import read_published
 
     stored = [record for record in read_published("tell") if _is_about(params, record)]
     chosen = _largest_grid(stored) or [record for record in live if _is_about(params, record)]
@@ -111,18 +112,17 @@ def gather(params: Params, live: Sequence[Record]) -> Evidence:
 
 
 def _name_both(points: dict[Point, dict[int, Record]]) -> None:
-    """TELL without general data is SFT with the anchor: where their rates are equal too, one record stands for both."""
-    rates = {
-        arm: {record.trial["optimisation"]["learning_rate"] for seeds in named for record in seeds.values()}
-        for arm in ("tell", "sft+anchor")
-        if (named := [seeds for point, seeds in points.items() if point.arm == arm])
-    }
-    if len(rates) < 2 or rates["tell"] != rates["sft+anchor"]:
-        return
-    for point in [point for point in points if point.arm in rates and not point.general_tokens]:
-        for arm in rates:
-            twin = Point(arm, point.task_tokens, 0)
-            points[twin] = {**points[point], **points.get(twin, {})}
+    """TELL without general data is SFT with the anchor: where their rates at a budget are equal, one is both."""
+    rates: dict[tuple[str, int], set[float]] = defaultdict(set)
+    for point, seeds in points.items():
+        if point.arm in TWINS:
+            rates[point.arm, point.task_tokens] |= {r.trial["optimisation"]["learning_rate"] for r in seeds.values()}
+    for point in [point for point in points if point.arm in TWINS and not point.general_tokens]:
+        one, other = (rates.get((arm, point.task_tokens)) for arm in TWINS)
+        if one == other:
+            for arm in TWINS:
+                twin = Point(arm, point.task_tokens, 0)
+                points[twin] = {**points[point], **points.get(twin, {})}
 
 
 def _is_about(params: Params, record: Record) -> bool:
@@ -164,7 +164,7 @@ def scale(evidence: Evidence) -> str:
     tell = evidence.points.get(evidence.at("tell"), {})
     example = next(iter(tell.values()), None)
     entries = f" ({example.counts['task_examples']} examples)" if example else ""
-    items = example.trial["evaluation"]["items"] if example else evidence.params.items
+    items = example.items() if example else evidence.params.items
     return (
         f"{evidence.params.model}, {evidence.params.task}, {evidence.budget:,} task tokens{entries}, "
         f"{evidence.params.ratio:g} general tokens for each, {len(tell)} {'seed' if len(tell) == 1 else 'seeds'}, "
@@ -260,7 +260,9 @@ def _order(evidence: Evidence, claim: Claim) -> Verdict:
 def _equal_steps(evidence: Evidence, claim: Claim) -> Verdict:
     effect = evidence.effect(evidence.at("tell"), evidence.at("sft-equal-steps"))
     gain = evidence.effect(evidence.at("tell"), evidence.at("sft"))
-    context: dict[str, Effect] = {"TELL - SFT, without the control": gain} if gain else {}
+    tokens = evidence.effect(evidence.at("tell"), evidence.at("sft-equal-tokens"))
+    named = {"TELL - SFT, without the control": gain, "TELL - SFT with as many tokens": tokens}
+    context = {name: one for name, one in named.items() if one}
     return _verdict(evidence, claim, [Part("TELL - SFT with as many updates", effect, Rule("above", MARGIN))], context)
 
 

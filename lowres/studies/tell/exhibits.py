@@ -358,7 +358,7 @@ def trial_table(trials: Sequence[Trial], recorded: int, left_out: Sequence[str] 
             budget(trial.recipe.task_tokens, trial.recipe.general_tokens),
             trial.seed,
             training_tokens(trial),
-            f"{trial.evaluation.items} test items; {', '.join(trial.evaluation.probes)}",
+            f"{trial.evaluation.wanted()} test items; {', '.join(trial.evaluation.probes)}",
         )
         for trial in trials
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -13,13 +14,13 @@ if TYPE_CHECKING:
     from lowres.data import Example
     from lowres.trial import Trial
 
+WORDS = re.compile(r"\w+|[^\w\s]+")  # each a token of a world model, also one that it does not know
+
 
 def counter(params: Params) -> Callable[[Example], int]:
     """Tokens of an example's prompt and target; those of a world model are words, which need no model."""
     if world.is_world_model(params.model):
-        from lowres.world import vocabulary
-
-        return lambda example: len(vocabulary.encode(example.prompt)) + len(vocabulary.encode(example.target))
+        return lambda example: len(WORDS.findall(example.prompt)) + len(WORDS.findall(example.target))
     from lowres import models
     from lowres.trial import token_counter
 
@@ -33,7 +34,8 @@ def drawn(params: Params, trial: Trial) -> tuple[Sequence[Example], Sequence[Exa
         InputError: a budget is larger than the data; says how much there is.
     """
     from lowres.data import TaskOptions, general_pool, load_task, take_tokens
-    from lowres.trial import derived_seed, draw
+    from lowres.data.mixing import derived_seed
+    from lowres.trial import draw
 
     task = load_task(params.task, TaskOptions.of(params))
     if not world.is_world_model(params.model):

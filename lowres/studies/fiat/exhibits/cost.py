@@ -68,9 +68,7 @@ def tau_tokens(records: Sequence[Record]) -> float | None:
     """Tokens of tau's prompt per test item; 0 where tau answers nothing, None where it was not counted."""
     if records[0].trial["recipe"].get("rationale") in ("as-answer", "as-vote"):
         return 0.0
-    counted = [
-        r.counts["prompt_tokens"] / r.trial["evaluation"]["items"] for r in records if "prompt_tokens" in r.counts
-    ]
+    counted = [r.counts["prompt_tokens"] / r.items() for r in records if "prompt_tokens" in r.counts and r.items()]
     return average(counted) if counted else None
 
 

@@ -193,7 +193,7 @@ def trial_table(trials: Sequence[Trial], states: Sequence[str]) -> Shown:
         (arm, size, steps, len(found), *map(found.count, (RECORDED, READY, WAITING)), _usual(usual.get((task, arm))))
         for (task, arm, size, steps), found in rows.items()
     ]
-    items = f", measured on {trials[0].evaluation.items} test items" if trials else ""
+    items = f", measured on {trials[0].evaluation.wanted()} test items" if trials else ""
     header = (
         *("Arm", "Examples", "Updates", "Trials", "In the ledger", "Ready", "Waiting for rationales"),
         "Seconds each",

@@ -157,7 +157,7 @@ def _gains_figure(evidence: Evidence, place: Where) -> Shown:
 def _scale(evidence: Evidence, place: Where) -> str:
     found = [seeds for point, seeds in evidence.points.items() if point.place == place]
     seeds = max(map(len, found))
-    items = next(iter(found[0].values())).trial["evaluation"]["items"]
+    items = next(iter(found[0].values())).items()
     return f"{items} test items, up to {seeds} {'seed' if seeds == 1 else 'seeds'}"
 
 

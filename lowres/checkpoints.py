@@ -1,0 +1,129 @@
+"""Read a checkpoint whole or not at all: what the library reports about it is asked, and refused where it is wrong.
+
+`from_pretrained` fills what a checkpoint lacks with random numbers and says so on stderr only. A model of random
+weights trains and scores like any other, each process has another one, and nothing in its record would show it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lowres.params import InputError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+NAMED = 4  # weights in an error
+WRAPPERS = ("_orig_mod.", "module.")  # what torch.compile and data-parallel wrappers put before every name
+# Not weights: masks, frequencies and positions that older versions of the library stored beside them.
+_NO_WEIGHTS = re.compile(r"(inv_freq|masked_bias|attn\.bias|attention\.bias|position_ids)$")
+
+
+def read(name: str, folder: Path) -> tuple[Any, Any]:
+    """The model in a folder in fp32, and its tokenizer.
+
+    Args:
+        name: of the model, for errors.
+
+    Raises:
+        InputError: files are missing or cannot be read, weights are missing, left over, of another shape or not
+            finite, the model brings code of its own, or it is an encoder-decoder that does not say how it begins.
+    """
+    import torch
+    from safetensors import SafetensorError
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    level = logging.get_verbosity()
+    try:
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+        logging.set_verbosity_error()  # the library's own table of what is missing: an error below says it
+        model, report = kind.from_pretrained(
+            folder,
+            dtype=torch.float32,
+            trust_remote_code=False,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # reported instead
+        )
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
+        raise InputError(f"model {name!r} could not be loaded from {folder}: {_first_line(error)}") from error
+    finally:
+        logging.set_verbosity(level)
+    insist_on_weights(name, model, report)
+    _insist_on_a_beginning(name, model)
+    return model, tokenizer
+
+
+def insist_on_weights(name: str, model: nn.Module, report: Mapping[str, Iterable[Any]]) -> None:
+    """Refuse a model that is not, weight for weight, what its checkpoint holds.
+
+    Args:
+        report: what `from_pretrained(..., output_loading_info=True)` gives; weights that are tied to others, and so
+            stored once, are not among the missing.
+
+    Raises:
+        InputError: names the first few weights, and what to do.
+    """
+    missing, unexpected = (sorted(report[kind]) for kind in ("missing_keys", "unexpected_keys"))
+    unexpected = [key for key in unexpected if not _NO_WEIGHTS.search(key)]
+    mismatched = sorted(str(key if isinstance(key, str) else key[0]) for key in report["mismatched_keys"])
+    problems = [
+        (missing, "the checkpoint lacks"),
+        (mismatched, "the checkpoint has in another shape than config.json says"),
+        (unexpected, "the checkpoint holds beside the model's own"),
+        (_not_finite(model), "not numbers (NaN or infinite) in the checkpoint are"),
+    ]
+    found = [f"{words} {_shown(keys)}" for keys, words in problems if keys]
+    if found:
+        raise InputError(f"model {name!r}: {'; '.join(found)}. {_advice(missing, unexpected)}")
+
+
+def _shown(keys: list[str]) -> str:
+    more = f" and {len(keys) - NAMED:,} more" if len(keys) > NAMED else ""
+    return f"{len(keys):,} weight{'s' * (len(keys) > 1)} ({', '.join(keys[:NAMED])}{more})"
+
+
+def _not_finite(model: nn.Module) -> list[str]:
+    """Names of the parameters that hold something else than numbers; a sum shows it in one pass."""
+    return [name for name, each in model.named_parameters() if not each.detach().sum().isfinite()]
+
+
+def _advice(missing: list[str], unexpected: list[str]) -> str:
+    for prefix in WRAPPERS:
+        if any(prefix in key for key in unexpected):
+            return (
+                f"The names carry the prefix {prefix!r} of a wrapper: save the model inside it "
+                "(torch.compile: model._orig_mod.save_pretrained; data parallel: model.module.save_pretrained), or "
+                "take the prefix off the names in the file."
+            )
+    if unexpected:
+        return (
+            "The file belongs to another model than config.json describes (a classifier, other layers, another "
+            "architecture): save the language model with save_pretrained, which writes both."
+        )
+    if missing:
+        return "Save the whole model with save_pretrained: what is missing would be random numbers."
+    return "Take another checkpoint, or save the model again with save_pretrained."
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _insist_on_a_beginning(name: str, model: Any) -> None:
+    """An encoder-decoder has to say which token its decoder begins with."""
+    if not model.config.is_encoder_decoder:
+        return
+    places = (getattr(model, "generation_config", None), model.config)
+    named = (getattr(place, key, None) for place in places for key in ("decoder_start_token_id", "bos_token_id"))
+    if all(value is None for value in named):
+        raise InputError(
+            f"model {name!r} does not say which token its decoder begins with: set decoder_start_token_id in its "
+            "generation_config.json or config.json (T5: the padding token, BART: the end token)"
+        )

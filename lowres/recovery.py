@@ -1,0 +1,100 @@
+"""What ten examples bring back: a measure of its own, for telling knowledge that is gone from a form that is lost.
+
+A probe on which a tuned model scores low may have lost what is asked, or only the habit of answering in that form. In
+the second case very little brings it back ("spurious forgetting", Zheng et al. 2025, arXiv 2501.13453, who restore old
+tasks by training on ten instances). Here: after the last evaluation of a trial, for each probe on its own,
+
+1. the tuned model as it was evaluated (adapters merged where they can be) is trained in full, all parameters, on
+   `SHOWN` items of the probe, in the form in which the probe is scored: its right choice behind its prompt, or a text;
+2. by AdamW in `UPDATES` updates of all of them at once, at a rate of `RATE` that falls linearly, without warm-up,
+   weight decay .01, gradient norms clipped at 1;
+3. the probe is measured again, on the same items as before, and the model is put back as it was.
+
+The items shown are those behind the ones that are measured. Where too few are left, the last ten are set aside, and
+neither evaluation measures them. The outcomes stand under "recovery:" and the probe's name. The same is done with an
+untouched model (there it shows what ten examples of the form add to what was never lost): recovery is to be read as
+the difference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from lowres import models
+from lowres.data import Example, Probe
+from lowres.evaluate import Outcomes, evaluate_probe, probe_items
+from lowres.evaluate.outcomes import halved
+from lowres.models import Encoded, LanguageModel
+from lowres.params import InputError
+from lowres.train import Optimisation, train
+
+SHOWN, UPDATES = 10, 3
+RATE = 1e-4
+PLACE = "recovery:"  # before a probe's name, where the outcomes stand
+
+
+def measured(probe: Probe, count: int) -> int:
+    """How many items of a probe are measured so that `SHOWN` are left to be shown.
+
+    Raises:
+        InputError: the probe has too few items for both.
+    """
+    if len(probe.examples) <= SHOWN:
+        raise InputError(
+            f"probe {probe.name!r} has {len(probe.examples)} items: recovery shows {SHOWN} and measures the others"
+        )
+    return min(count, len(probe.examples) - SHOWN)
+
+
+def recovered(
+    model: nn.Module, language_model: LanguageModel, probes: Sequence[Probe], count: int, title: str = ""
+) -> dict[str, Outcomes]:
+    """Outcomes of each probe after its own ten examples, under its name behind `PLACE`.
+
+    Args:
+        model: as it was evaluated last; copies of its weights are trained and thrown away.
+        count: items of a probe that were measured, as `measured` allows.
+    """
+    found = {}
+    for probe in probes:
+        first = measured(probe, count)
+        with _lent(model):
+            rows = shown_rows(language_model, probe, probe.examples[first : first + SHOWN])
+            how = Optimisation(RATE, batch_size=len(rows), steps=UPDATES, warmup=0.0)
+            train(model, language_model, rows, how, title or f"recovery of {probe.name}")
+            found[PLACE + probe.name] = evaluate_probe(model, language_model, probe, first)
+    return found
+
+
+def shown_rows(language_model: LanguageModel, probe: Probe, examples: Sequence[Example]) -> list[Encoded]:
+    """Items of a probe as rows to train on, token for token as the probe scores them."""
+    if probe.kind != "nll":
+        items = probe_items(language_model, probe, examples)
+        right = [item.continuations[e.choices.index(e.target)] for item, e in zip(items, examples, strict=True)]
+        return [Encoded((*item.context, *ids), len(item.context)) for item, ids in zip(items, right, strict=True)]
+    if models.is_encoder_decoder(language_model):
+        halves = [halved(language_model, example.target) for example in examples]
+        return [Encoded((*half.context, *half.continuations[0]), len(half.context)) for half in halves]
+    texts = (models.plain_ids(language_model, example.target)[: language_model.context] for example in examples)
+    return [Encoded(ids, 1) for ids in texts]
+
+
+@contextmanager
+def _lent(model: nn.Module) -> Iterator[None]:
+    """Inside, copies of all parameters are there to be trained, in fp32; afterwards the model is as it was."""
+    own: list[tuple[Any, torch.Tensor, bool]] = [(each, each.data, each.requires_grad) for each in model.parameters()]
+    for parameter, data, _ in own:
+        parameter.data = data.clone().float()
+        parameter.requires_grad_(True)
+    try:
+        yield
+    finally:
+        for parameter, data, trained in own:
+            parameter.data, parameter.grad = data, None
+            parameter.requires_grad_(trained)
+        model.eval()
