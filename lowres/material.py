@@ -51,7 +51,6 @@ class Fits:
         anchor = len(own.tokenizer(self.anchor, add_special_tokens=False).input_ids) if self.anchor else 0
         anchor = max(anchor, ANCHOR_TOKENS) if self.behind_anchor else anchor
         self._before = len(models.prompt_ids(own, "")) + anchor + SLACK
-        self._count = token_counter(own)
 
     @classmethod
     def task(cls, task: Task, language_model: LanguageModel) -> Fits:
@@ -62,7 +61,7 @@ class Fits:
     def __call__(self, example: Example) -> bool:
         """Judge one example."""
         own = self.language_model
-        if self._count(example) + self._before <= own.context:
+        if token_counter(own)(example) + self._before <= own.context:
             return True  # nearly all: no need to write them out
         row = models.encode(own, example.prompt, example.target)
         longest = row.prompt_length
