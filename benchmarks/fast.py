@@ -78,15 +78,12 @@ def pretraining_steps(steps: int) -> Work:
     source = pretraining.rows(parsed, Random(0), pretraining.MIXTURE)
     batches = [[next(source) for _ in range(pretraining.BATCH)] for _ in range(steps)]
 
-    def accumulate(batch: list[Any]) -> None:
-        if fast.supports(network):
-            fast.Decoder(network).accumulate([Encoded(row.prompt + row.target, len(row.prompt)) for row in batch])
-        else:
-            pretraining._accumulate(network, batch)
-
     def run() -> None:
         for batch in batches:
-            accumulate(batch)
+            if fast.supports(network):
+                fast.Decoder(network).accumulate([Encoded(row.prompt + row.target, len(row.prompt)) for row in batch])
+            else:
+                pretraining._accumulate(network, batch)
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
 

@@ -135,10 +135,13 @@ def test_heads_that_share_keys_and_an_output_layer_of_its_own(tuner: Tuner, keye
     assert distance(gradients(model), wanted) < 1e-5
 
 
+@pytest.mark.parametrize("trained", [False, True], ids=["adapters", "weights too"])
 @pytest.mark.parametrize("targets", ["all-linear", "v_proj,o_proj,gate_proj"])
-def test_adapters_beside_large_weights(targets: str, monkeypatch: pytest.MonkeyPatch):
+def test_adapters_beside_large_weights(targets: str, trained: bool, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(decoding, "SMALL", 0)
     model, rows = tuned(made(), LoRA(rank=3, alpha=6, targets=targets)), drawn(MIXED)
+    for parameter in model.parameters():
+        parameter.requires_grad_(parameter.requires_grad or trained)
     expected = by_transformers(model, rows)
     wanted = gradients(model)
     assert fast.Decoder(model).accumulate(rows) == pytest.approx(expected, rel=1e-5)

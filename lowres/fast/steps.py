@@ -59,11 +59,12 @@ Gradients = tuple[Tensor, tuple[Tensor | None, Tensor | None, Tensor | None, Ten
 def _product_gradients(dy: Tensor, room: Tensor, w: Tensor, a: Tensor | None, needs: Sequence[bool]) -> Gradients:
     """Return dx = dy W + (dy s B) A, and dW = dy' x, dbias = sum(dy), dA = (dy s B)' x, d(s B) = dy' (x A')."""
     dx, dbias = dy @ w, dy.sum(0) if needs[1] else None  # dx: [dy W | dy s B]
+    dw = dy.T @ room if needs[0] else None
     if a is None:
-        return dx, (dy.T @ room if needs[0] else None, dbias, None, None)
+        return dx, (dw, dbias, None, None)
     r = len(a)
     dx, low = dx[:, :-r], dx[:, -r:]
-    return dx.addmm_(low, a), (None, dbias, low.T @ room[:, :-r], dy.T @ room[:, -r:])
+    return dx.addmm_(low, a), (dw, dbias, low.T @ room[:, :-r], dy.T @ room[:, -r:])
 
 
 class Attention(Function):
