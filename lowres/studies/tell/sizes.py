@@ -49,8 +49,8 @@ def drawn(params: Params, trial: Trial) -> tuple[Sequence[Example], Sequence[Exa
         seed = derived_seed(trial.seed, "subset")
         own = take_tokens(task.train, recipe.task_tokens, count, seed, f"task {task.name!r}")
     if recipe.general_tokens:
-        seed = derived_seed(trial.seed, "general")
-        general = take_tokens(general_pool(params.task), recipe.general_tokens, count, seed, "the general pool")
+        seed, pool = derived_seed(trial.seed, "general"), general_pool(params.task, recipe.general)
+        general = take_tokens(pool, recipe.general_tokens, count, seed, "the general pool")
     return own, general
 
 
@@ -60,7 +60,7 @@ def pool_size(params: Params, wanted: int) -> int:
 
     if not wanted:
         return 0
-    totals = itertools.accumulate(map(counter(params), general_pool(params.task)))
+    totals = itertools.accumulate(map(counter(params), general_pool(params.task, params.general)))
     total = 0
     for total in totals:
         if total >= wanted:
