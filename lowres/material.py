@@ -61,7 +61,7 @@ class Fits:
     def __call__(self, example: Example) -> bool:
         """Judge one example."""
         own = self.language_model
-        if _token_count(own.tokenizer, example.prompt, example.target) + self._before <= own.context:
+        if token_counter(own)(example) + self._before <= own.context:
             return True  # nearly all: no need to write them out
         row = models.encode(own, example.prompt, example.target)
         longest = row.prompt_length
