@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 ANCHORS = ("none", "hand-written", "model-written")
 ANCHOR_TOKENS = 64  # of an anchor that a model writes
 JOINTS = 4  # tokens that two texts may have more when they are joined
+SLACK = 16  # the same for a whole row, end of turn included
 
 
 # --- drawing ---------------------------------------------------------------------------------------------------------
@@ -45,6 +46,12 @@ class Fits:
     behind_anchor: bool = False
     too_long: set[Example] = field(default_factory=set)
 
+    def __post_init__(self) -> None:
+        own = self.language_model
+        anchor = len(own.tokenizer(self.anchor, add_special_tokens=False).input_ids) if self.anchor else 0
+        anchor = max(anchor, ANCHOR_TOKENS) if self.behind_anchor else anchor
+        self._before = len(models.prompt_ids(own, "")) + anchor + SLACK
+
     @classmethod
     def task(cls, task: Task, language_model: LanguageModel) -> Fits:
         """For the examples of a task."""
@@ -54,6 +61,8 @@ class Fits:
     def __call__(self, example: Example) -> bool:
         """Judge one example."""
         own = self.language_model
+        if token_counter(own)(example) + self._before <= own.context:
+            return True  # nearly all: no need to write them out
         row = models.encode(own, example.prompt, example.target)
         longest = row.prompt_length
         if self.behind_anchor:

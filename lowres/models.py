@@ -525,6 +525,8 @@ def plain_ids(language_model: LanguageModel, text: str) -> tuple[int, ...]:
 def frame(tokenizer: PreTrainedTokenizerBase) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """What the tokenizer puts before and behind a text: start and end tokens, a language."""
     whole, bare = tuple(tokenizer("a").input_ids), tuple(tokenizer("a", add_special_tokens=False).input_ids)
+    if not bare:  # a vocabulary without this word: what is there at all stands before it if it begins a text
+        return (whole, ()) if whole[:1] == (tokenizer.bos_token_id,) else ((), whole)
     first = next((at for at in range(len(whole)) if whole[at : at + len(bare)] == bare), 0)
     return whole[:first], whole[first + len(bare) :]
 

@@ -10,10 +10,9 @@ tasks by training on ten instances). Here: after the last evaluation of a trial,
    weight decay .01, gradient norms clipped at 1;
 3. the probe is measured again, on the same items as before, and the model is put back as it was.
 
-The items shown are those behind the ones that are measured. Where too few are left, the last ten are set aside, and
-neither evaluation measures them. The outcomes stand under "recovery:" and the probe's name. The same is done with an
-untouched model (there it shows what ten examples of the form add to what was never lost): recovery is to be read as
-the difference.
+The items shown are among those that are set aside (`Probe.part`), which no test measures. The outcomes stand under
+"recovery:" and the probe's name. The same is done with an untouched model (there it shows what ten examples of the form
+add to what was never lost): recovery is to be read as the difference.
 """
 
 from __future__ import annotations
@@ -38,19 +37,6 @@ RATE = 1e-4
 PLACE = "recovery:"  # before a probe's name, where the outcomes stand
 
 
-def measured(probe: Probe, count: int) -> int:
-    """How many items of a probe are measured so that `SHOWN` are left to be shown.
-
-    Raises:
-        InputError: the probe has too few items for both.
-    """
-    if len(probe.examples) <= SHOWN:
-        raise InputError(
-            f"probe {probe.name!r} has {len(probe.examples)} items: recovery shows {SHOWN} and measures the others"
-        )
-    return min(count, len(probe.examples) - SHOWN)
-
-
 def recovered(
     model: nn.Module, language_model: LanguageModel, probes: Sequence[Probe], count: int, title: str = ""
 ) -> dict[str, Outcomes]:
@@ -58,16 +44,24 @@ def recovered(
 
     Args:
         model: as it was evaluated last; copies of its weights are trained and thrown away.
-        count: items of a probe that were measured, as `measured` allows.
+        count: items of a probe that were measured.
+
+    Raises:
+        InputError: a probe has too few items set aside.
     """
     found = {}
     for probe in probes:
-        first = measured(probe, count)
+        shown = probe.part("validation").examples[:SHOWN]
+        if len(shown) < SHOWN:
+            raise InputError(
+                f"probe {probe.name!r} has {len(probe.examples)} items, of which {len(shown)} are set aside: recovery "
+                f"shows {SHOWN}"
+            )
         with _lent(model):
-            rows = shown_rows(language_model, probe, probe.examples[first : first + SHOWN])
+            rows = shown_rows(language_model, probe, shown)
             how = Optimisation(RATE, batch_size=len(rows), steps=UPDATES, warmup=0.0)
             train(model, language_model, rows, how, title or f"recovery of {probe.name}")
-            found[PLACE + probe.name] = evaluate_probe(model, language_model, probe, first)
+            found[PLACE + probe.name] = evaluate_probe(model, language_model, probe.part("test"), count)
     return found
 
 

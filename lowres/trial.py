@@ -407,9 +407,8 @@ def _measure(trial: Trial, subject: Subject, model: Any, anchor: str, prefix: st
         found.outcomes[place] = outcomes
         found.counts.update({prefix + name: count for name, count in {**reworded, **fitted}.items()})
     for name in plan.probes:
-        probe = load_probe(name)
-        count = recovery.measured(probe, plan.probe_items) if plan.recovery else plan.probe_items
-        found.outcomes[prefix + name] = evaluate_probe(model, own, probe, count)
+        probe = load_probe(name).part(plan.split)
+        found.outcomes[prefix + name] = evaluate_probe(model, own, probe, plan.probe_items)
 
 
 # --- cost ------------------------------------------------------------------------------------------------------------

@@ -117,7 +117,7 @@ def test_a_failed_trial_is_recorded_the_others_go_on_and_it_is_tried_again(
     assert re.match(r"diverged: loss .* at update \d+ of \d+; lower the learning rate", records[1].error)
     assert records[2].error.startswith("InputError: LoRA targets 'q_prj'")
     table = engine.table(records).splitlines()
-    assert len(table) == 5
+    assert len([line for line in table if line.startswith(tuple(record.key for record in records))]) == 4
     assert "failed" in table[2]
     assert "diverged" in table[2]
     runs.clear()
@@ -374,7 +374,7 @@ def test_a_failed_trial_shows_in_the_exit_code(
     monkeypatch.setattr(pool, "run_trial", sometimes)
     assert cli.main(tiny.command(chat_folder, task, tmp_path)) == 1
     out, told = capsys.readouterr()
-    assert len(out.splitlines()) == 7
+    assert len([line for line in out.splitlines() if " sft " in line]) == 6
     assert out.count("done") == 5
     assert "1 of 6 trials failed; the others are kept" in told
     assert "RuntimeError: the third one" in told
@@ -585,6 +585,33 @@ def test_a_table_by_hand():
     )
     assert len(lines) == 3
     assert tables.aligned([("a", "b"), ("ccc", "")]) == "a    b\nccc"
+
+
+def test_what_did_not_fit_is_told_below_the_table():
+    """Over all trials and stages; what was all there is not spoken of."""
+    spec = {"arm": "sft", "seed": 3, "recipe": {"task_tokens": 200, "general_tokens": 0}, "evaluation": {"items": 60}}
+    full = {"task_tokens": 195, "task_tokens_short": 5, "shots_dropped": 0, "items": 60, "cut_prompts": 0}
+    short = {
+        **{"task_tokens": 120, "task_tokens_short": 80, "1:task_tokens": 189, "1:task_tokens_short": 11},
+        **{"general_tokens": 500, "general_tokens_short": 0, "shots_dropped": 7, "1:shots_dropped": 2, "items": 2},
+        **{"left_out_too_long": 31, "cut_anchors": 1, "cut_prompts": 3, "dropped_too_long": 4},
+    }
+    outcomes = {
+        "task": {"exact_match": [1.0], "bits_per_byte": [0.5], "kl": [0.1]},
+        "recovery:siqa": {"accuracy": [1.0]},
+    }
+    records = [Record(f"k{n}", "done", spec, {}, outcomes, counts=counts) for n, counts in enumerate((full, short, {}))]
+    assert tables.remarks([records[0], records[2]]) == []
+    told = tables.remarks(records)
+    assert len(told) == 7
+    assert told[0].startswith("2 of 3 budgets of task tokens were filled to less than 95%, the least to 120 of 200")
+    numbers = [line.split()[0] for line in told[1:6]]
+    assert numbers == ["31", "4", "1", "9", "3"]
+    assert told[6] == "1 of 3 trials were measured on the 2 items there are, not 60."
+    assert engine.table(records).splitlines()[4:] == told
+    assert engine.headline(records[0]) == {"exact_match": 1.0}
+    everything = {**spec, "evaluation": {"items": None}}
+    assert tables.remarks([Record("k", "done", everything, {}, outcomes, counts=full)]) == []
 
 
 def test_evaluation_tokens_are_a_rough_count(sweep: list[Trial]):

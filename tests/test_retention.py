@@ -160,11 +160,19 @@ ASKED = Probe("asked", "choice", CHOICE, 1 / 3, "", "")
 TEXTS = Probe("texts", "nll", tuple(Example(f"t{i}", "", e.prompt) for i, e in enumerate(FREE)), None, "", "")
 
 
-def test_ten_are_left_to_be_shown():
-    assert recovery.measured(ASKED, 6) == 6
-    assert recovery.measured(ASKED, 10) == recovery.measured(ASKED, 500) == 10
-    with pytest.raises(InputError, match="probe 'asked' has 10 items: recovery shows 10"):
-        recovery.measured(replace(ASKED, examples=CHOICE[:10]), 4)
+@pytest.mark.parametrize(("items", "aside"), [(192, 48), (20, 10), (9, 4), (1, 0)])
+def test_a_quarter_of_a_probe_is_set_aside(items: int, aside: int):
+    probe = replace(ASKED, examples=CHOICE[:1] * items)
+    numbered = replace(probe, examples=tuple(replace(CHOICE[0], id=str(number)) for number in range(items)))
+    test, validation = numbered.part("test").examples, numbered.part("validation").examples
+    assert (len(test), len(validation)) == (items - aside, aside)
+    assert (*test, *validation) == numbered.examples
+
+
+def test_ten_are_left_to_be_shown(chat_model: LanguageModel):
+    few = replace(ASKED, examples=CHOICE[:10])
+    with pytest.raises(InputError, match="probe 'asked' has 10 items, of which 5 are set aside: recovery shows 10"):
+        recovery.recovered(chat_model.model, chat_model, (few,), 4)
 
 
 @pytest.mark.parametrize("chat", [False, True])
@@ -199,18 +207,18 @@ def test_recovery_trains_on_the_form_and_leaves_the_model_as_it_was(
     assert not any(each.requires_grad or each.grad is not None for each in model.parameters()) or name
     assert not model.training
     for place, probe, measure in (("asked", ASKED, "target_nll"), ("texts", TEXTS, "nll")):
-        start = evaluate.evaluate_probe(model, own, probe, 10)[measure]
+        start = evaluate.evaluate_probe(model, own, probe.part("test"), 10)[measure]
         assert np.mean(found[f"recovery:{place}"][measure]) < np.mean(start)
 
 
-def test_recovery_trains_on_the_ten_behind_those_that_are_measured(
+def test_recovery_trains_on_ten_that_are_set_aside(
     chat_model: LanguageModel, monkeypatch: pytest.MonkeyPatch
 ):
     shown: list[Any] = []
     monkeypatch.setattr(recovery, "train", lambda model, own, rows, how, title: shown.append((rows, how)))
     recovery.recovered(chat_model.model, chat_model, (ASKED,), 4)
     rows, how = shown[0]
-    assert rows == recovery.shown_rows(chat_model, ASKED, CHOICE[4:14])
+    assert rows == recovery.shown_rows(chat_model, ASKED, CHOICE[10:20])
     assert (how.steps, how.batch_size, how.learning_rate) == (3, 10, recovery.RATE)
 
 

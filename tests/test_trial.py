@@ -19,6 +19,7 @@ from lowres import machine, material, models, provenance, trial, tuners
 from lowres.data import TaskOptions, load_task
 from lowres.engine import failures
 from lowres.params import InputError
+from lowres.room import answer_room
 from lowres.syntax import source_fingerprint
 from lowres.train import Diverged, Optimisation
 from lowres.trial import Evaluation, Recipe, Stage, Trial
@@ -525,7 +526,7 @@ def test_solved_examples_make_way_for_the_question(
         whole = "\n\n".join([loaded.instruction, *shots[:number], example.prompt])
         assert text == f"<|user|>{whole}<|end|><|answer|>"
         more = "\n\n".join([loaded.instruction, *shots[: number + 1], example.prompt])
-        assert len(models.prompt_ids(chat_model, more)) > tiny.CONTEXT - loaded.max_new_tokens
+        assert len(models.prompt_ids(chat_model, more)) > tiny.CONTEXT - answer_room(loaded, chat_model)
 
 
 def test_an_anchor_longer_than_the_context_leaves_the_question_whole(

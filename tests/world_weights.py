@@ -1,7 +1,7 @@
 """Hashes of the weights of short pretrainings, which hold WORLD_VERSION to its word.
 
-Two dozen steps pass through every stage of the text, the warm-up and the decay. When the weights are meant to change, raise
-WORLD_VERSION and write the hashes anew:
+Two dozen steps pass through every stage of the text, the warm-up and the decay. When the weights are meant to change,
+raise WORLD_VERSION and write the hashes anew:
 
     python tests/world_weights.py > tests/world_weights.json
 """

@@ -1,9 +1,11 @@
 """What the rest of the book sees of data: examples, tasks, probes and their fingerprints."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 
 METRICS = {  # of a task, with what a reader is told
     "token_f1": "token F1",
@@ -18,6 +20,7 @@ METRICS = {  # of a task, with what a reader is told
     "constraint": "share of met constraints",
     "accuracy": "accuracy",
 }
+SET_ASIDE = 10  # items of a probe, at least, that no test measures
 SPLITS = ("train", "validation", "test")
 
 
@@ -79,6 +82,18 @@ class Probe:
     licence: str
     warning: str = ""
     chat: bool = False
+
+    def part(self, split: str) -> Probe:
+        """The probe with the items that are measured beside a task's split.
+
+        The last quarter is set aside (ten items at least, where that is not more than half): it is measured beside
+        validation data alone, so that nothing is chosen on the items that a verdict rests on. All others are for the
+        test.
+        """
+        assert split in SPLITS, split
+        last = max(len(self.examples) // 4, min(SET_ASIDE, len(self.examples) // 2))
+        first = len(self.examples) - last
+        return replace(self, examples=self.examples[first:] if split == "validation" else self.examples[:first])
 
     def fingerprint(self) -> str:
         """16 hexadecimal digits over everything in the probe that can change a result."""

@@ -52,24 +52,23 @@ def remarks(records: Sequence[Record]) -> list[str]:
     """
     found = []
     for part in ("task", "general"):
-        asked = [pair for record in records for pair in _budgets(record, part)]
-        short = [(spent, budget) for spent, budget in asked if spent < FILLED * budget]
+        budgets = [pair for record in records for pair in _budgets(record, part)]
+        short = [(spent, budget) for spent, budget in budgets if spent < FILLED * budget]
         if short:
             spent, budget = min(short, key=lambda pair: pair[0] / pair[1])
             found.append(
-                f"{len(short)} of {len(asked)} budgets of {part} tokens were filled to less than {FILLED:.0%}, the "
+                f"{len(short)} of {len(budgets)} budgets of {part} tokens were filled to less than {FILLED:.0%}, the "
                 f"least to {spent:,} of {budget:,}: no further example of the data fits the rest."
             )
     for name, words in LOST.items():
         total = sum(count for record in records for key, count in record.counts.items() if _bare(key) == name)
         found += [f"{total:,} {words}."] if total else []
-    fewer = [
-        r for r in records if r.counts.get("items", 0) < (r.trial["evaluation"]["items"] or 0) and "items" in r.counts
-    ]
+    wanted = [(r.trial.get("evaluation", {}).get("items") or 0, r.counts.get("items")) for r in records]
+    fewer = [(asked, there) for asked, there in wanted if there is not None and there < asked]
     if fewer:
-        asked, there = fewer[0].trial["evaluation"]["items"], fewer[0].counts["items"]
+        asked, there = fewer[0]
         found.append(
-            f"{len(fewer)} of {len(records)} trials were measured on all {there:,} items there are, not {asked:,}."
+            f"{len(fewer)} of {len(records)} trials were measured on the {there:,} items there are, not {asked:,}."
         )
     return found
 

@@ -36,11 +36,8 @@ class Decoder:
         angles = self.stack.rotary_emb(torch.zeros(1), torch.arange(config.max_position_embeddings)[None])
         cos, sin = (part[0, :, None, : width // 2].contiguous() for part in angles)
         self.cis = torch.complex(cos, sin)  # [positions, 1, width/2]
-        pairs = (
-            torch.arange(width).view(2, -1).T.reshape(-1)
-        )  # j and j + width/2, which turn together, become neighbours
-        self.turned = [(torch.arange(heads)[:, None] * width + pairs).reshape(-1) for heads in self.shape[:2]]
         self._frozen: dict[tuple[int, str], Tensor] = {}
+        self._done: dict[tuple[int, str], list[Tensor | None]] = {}
 
     def weights(self) -> list[Tensor | None]:
         """All products of all blocks, four tensors each, the output layer's weight, and the edits' directions."""
@@ -63,6 +60,8 @@ class Decoder:
 
         The first `turned` of them are queries and keys.
         """
+        if key in self._done:
+            return self._done[key]
         read = [self._read(layer, number < turned) for number, layer in enumerate(layers)]
         downs = [down for _, _, down, _ in read if down is not None]
         rank, gain = sum(map(len, downs)), norm.weight if norm is not None else 1.0
@@ -87,7 +86,10 @@ class Decoder:
             ]
             b = torch.block_diag(*ups).to(self.low)
             w[:, -rank:] = b.detach()
-        return [w, bias, a, b]
+        made = [w, bias, a, b]
+        if not any(each is not None and each.requires_grad for each in made):
+            self._done[key] = made
+        return made
 
     def _read(self, layer: Any, turned: bool) -> tuple[Callable[[], Tensor], Tensor | None, Any, Any]:
         """One linear layer: how to get its weight, its bias, and A and s B of an adapter that runs beside it."""
@@ -95,9 +97,11 @@ class Decoder:
         w, bias, down, up = plain.weight, plain.bias, None, None
         if plain is not layer:
             name = layer.active_adapters[0]
-            down, up = layer.lora_A[name].weight, layer.lora_B[name].weight * layer.scaling[name]
+            down, up, factor = layer.lora_A[name].weight, layer.lora_B[name].weight, layer.scaling[name]
             if self.low == torch.float32 and w.numel() < SMALL:
-                w, down, up = torch.addmm(w, up, down), None, None  # W + s B A
+                w, down, up = torch.addmm(w, up, down, alpha=factor), None, None  # W + s B A
+            else:
+                up = up * factor
 
         def ordered(part: Tensor) -> Tensor:  # rows j and j + width/2, which turn together, become neighbours
             if not turned:

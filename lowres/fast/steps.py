@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,10 +19,18 @@ Tensor = torch.Tensor
 def _normed(x: Tensor, eps: float, w: Tensor) -> tuple[Tensor, Tensor]:
     """Return n = x / rms(x), in room for w's columns [tokens, width + r], and 1 / rms(x) [tokens, 1]."""
     size = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
-    scale = size.square_().div_(x.shape[1]).add_(eps).rsqrt_()
+    scale = torch.addcmul(_number(eps), size, size, value=1 / x.shape[1]).rsqrt_()
+    if x.shape[1] == w.shape[1] and x.dtype == w.dtype:
+        return x * scale, scale
     room = x.new_empty(len(x), w.shape[1], dtype=w.dtype)
     torch.mul(x, scale, out=room[:, : x.shape[1]])
     return room, scale
+
+
+@functools.lru_cache(maxsize=8)
+def _number(value: float) -> Tensor:
+    with torch.inference_mode(False):
+        return torch.tensor(value)
 
 
 def _add_norm_gradient(dx: Tensor, dn: Tensor, n: Tensor, scale: Tensor) -> None:
@@ -31,11 +40,17 @@ def _add_norm_gradient(dx: Tensor, dn: Tensor, n: Tensor, scale: Tensor) -> None
     dx.addcmul_(torch.addcmul(dn, n, mean), scale)
 
 
-def _product(room: Tensor, w: Tensor, bias: Tensor | None, a: Tensor | None) -> Tensor:
-    """Return y = x W' + (x A') (s B)' + bias; `room` holds x [tokens, in] and gets x A' [tokens, r] behind it."""
+def _product(room: Tensor, w: Tensor, bias: Tensor | None, a: Tensor | None, onto: Tensor | None = None) -> Tensor:
+    """Return y = x W' + (x A') (s B)' + bias; `room` holds x [tokens, in] and gets x A' [tokens, r] behind it.
+
+    Given `onto` [tokens, out] in fp32, y is added to that.
+    """
     if a is not None:
         room[:, -len(a) :] = room[:, : -len(a)] @ a.T
-    return room @ w.T if bias is None else torch.addmm(bias, room, w.T)
+    if onto is None:
+        return room @ w.T if bias is None else torch.addmm(bias, room, w.T)
+    y = torch.addmm(onto, room, w.T) if onto.dtype == w.dtype else onto + room @ w.T
+    return y if bias is None else y.add_(bias)
 
 
 Gradients = tuple[Tensor, tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]]
@@ -58,7 +73,7 @@ class Attention(Function):
     def forward(ctx: Any, x: Tensor, layout: Layout, cis: Tensor, eps: float, *products: Any) -> Tensor:
         """Return [tokens, width]; `products` are [W | s B], bias, A and s B of Q, K, V together, then those of O."""
         w, bias, a, _, wo, bias_o, ao, _ = products
-        heads, keyed, width = layout.heads, layout.keyed, layout.width
+        width = layout.width
         room, scale = _normed(x, eps, w)
         qkv = layout.rotated(_product(room, w, bias, a), cis)  # [tokens, (heads + 2 keyed) width]
         parts = qkv.view(-1, width).index_select(0, layout.gather)
@@ -67,12 +82,13 @@ class Attention(Function):
             p = bucket.weights(q, k)  # [rows keyed, heads/keyed length, seen]
             mixed.append((p @ v).view(-1, width))
             weights.append(p if p.shape[2] <= SHORT else None)
-        out = x.new_empty(len(x), wo.shape[1], dtype=w.dtype)
-        out[:, : heads * width] = torch.cat(mixed).index_select(0, layout.back).view(len(x), -1)
-        y = _product(out, wo, bias_o, ao)
+        found = mixed[0] if len(mixed) == 1 else torch.cat(mixed)
+        out = found.index_select(0, layout.back).view(len(x), -1)  # [tokens, heads width]
+        out = out if ao is None else F.pad(out, (0, len(ao)))
+        y = _product(out, wo, bias_o, ao, x)
         ctx.save_for_backward(room, scale, w, a, wo, ao, parts, out, cis, *weights)
-        ctx.layout, ctx.keyed = layout, keyed
-        return x + y
+        ctx.layout = layout
+        return y
 
     @staticmethod
     def backward(ctx: Any, *given: Tensor) -> Any:
@@ -81,8 +97,8 @@ class Attention(Function):
         layout, needs, (dy,) = ctx.layout, ctx.needs_input_grad, given
         low = dy.to(w.dtype)
         dout, for_out = _product_gradients(low, out, wo, ao, needs[8:])
-        padded = torch.cat([dout, dout.new_zeros(1, dout.shape[1])])  # what stands for padding reads the zeros
-        dmixed = padded.view(-1, layout.width).index_select(0, layout.gather_out)
+        dmixed = F.pad(dout, (0, 0, 0, 1))  # what stands for padding reads the zeros
+        dmixed = dmixed.view(-1, layout.width).index_select(0, layout.gather_out)
         dparts, at = torch.empty_like(parts), 0
         into = layout.parts(dparts)
         for (bucket, q, k, v), (_, dq, dk, dv), p in zip(layout.parts(parts), into, weights, strict=True):
@@ -112,12 +128,15 @@ class FeedForward(Function):
         room, scale = _normed(x, eps, w)
         both = _product(room, w, bias, a)  # [tokens, 2 inner]
         gate, up = both.chunk(2, -1)
-        inner = x.new_empty(len(x), wd.shape[1], dtype=w.dtype)
         opened = F.silu(gate)
-        torch.mul(opened, up, out=inner[:, : up.shape[1]])
-        y = _product(inner, wd, bias_d, ad)
+        if ad is None:
+            inner = opened * up
+        else:
+            inner = both.new_empty(len(x), wd.shape[1])
+            torch.mul(opened, up, out=inner[:, : up.shape[1]])
+        y = _product(inner, wd, bias_d, ad, x)
         ctx.save_for_backward(room, scale, w, a, wd, ad, both, opened, inner)
-        return x + y
+        return y
 
     @staticmethod
     def backward(ctx: Any, *given: Tensor) -> Any:

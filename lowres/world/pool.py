@@ -23,6 +23,7 @@ ITEMS = {
     "retell": 5_000,
     "reading": 11_500,
 }
+READ = ("recall", "retell", "reading")  # kinds that rest on nothing but their own prompt
 DRY = 2_000  # draws in a row without a new item, after which a kind has no more: fewer facts may be asked than usual
 
 
@@ -34,8 +35,8 @@ def world_pool(form: str = USUAL) -> tuple[Example, ...]:
         form: one of `lowres.world.POOLS`. "without-asked-facts" has only items that rest on nothing that an item of a
             probe rests on, "without-KIND" has all kinds but one; the other kinds are the same items as in "usual".
     """
-    left_out = form.removeprefix(WITHOUT)
-    return in_hash_order(e for kind in ITEMS if kind != left_out for e in _part(kind, form == ASKED_FACTS))
+    left_out, unasked = form.removeprefix(WITHOUT), form == ASKED_FACTS
+    return in_hash_order(e for kind in ITEMS if kind != left_out for e in _part(kind, unasked and kind not in READ))
 
 
 @functools.cache
