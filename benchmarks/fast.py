@@ -65,10 +65,8 @@ def training(language_model: LanguageModel, task: str, name: str, updates: int) 
 
 def choices(language_model: LanguageModel, data: str, items: int) -> Work:
     """Scores of all choices of a task's or a probe's first items."""
-    if data == "wiki-topic":
-        asked, _ = evaluate.task_items(language_model, load_task(data).test[:items], "", 16)
-    else:
-        asked = evaluate.plain_items(language_model, load_probe(data).examples[:items])
+    found = load_probe(data).examples if data.startswith("world-") else load_task(data).test
+    asked = evaluate.plain_items(language_model, found[:items])
     return lambda: evaluate.answer(language_model.model, language_model, asked)
 
 

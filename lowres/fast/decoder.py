@@ -87,7 +87,7 @@ class Decoder:
             b = torch.block_diag(*ups).to(self.low)
             w[:, -rank:] = b.detach()
         made = [w, bias, a, b]
-        if not any(each is not None and each.requires_grad for each in made):
+        if torch.is_grad_enabled() and not any(each is not None and each.requires_grad for each in made):
             self._done[key] = made
         return made
 
@@ -115,7 +115,7 @@ class Decoder:
         """What no training changes is made once."""
         if key not in self._frozen:
             made = make()
-            if made.requires_grad:
+            if made.requires_grad or not torch.is_grad_enabled():  # without gradients, nothing tells what is frozen
                 return made
             self._frozen[key] = made
         return self._frozen[key]
