@@ -16,8 +16,8 @@ from lowres.syntax import source_fingerprint
 
 PACKAGE = Path(__file__).parent
 RECORD_MAKING = (  # what RESULT_VERSION stands for
-    *("trial.py", "machine.py", "train.py", "precision.py", "attention.py", "frozen.py", "fast", "prompt.py"),
-    *("evaluate", "tuners", "models.py", "data", "world"),
+    *("trial.py", "machine.py", "train.py", "precision.py", "attention.py", "frozen.py", "fast"),
+    *("material.py", "prompt.py", "room.py", "recovery.py", "evaluate", "tuners", "models.py", "data", "world"),
 )
 
 
