@@ -60,6 +60,23 @@ def read(name: str, folder: Path) -> tuple[Any, Any]:
     return model, tokenizer
 
 
+def read_words(name: str, folder: Path) -> tuple[Any, Any, Any]:
+    """The configuration of a model, that of its generation, and its tokenizer, without its weights.
+
+    Raises:
+        InputError: files are missing or cannot be read.
+    """
+    from transformers import AutoConfig, AutoTokenizer, GenerationConfig
+
+    try:
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        told = (folder / "generation_config.json").is_file()  # else the library makes it from the other, as here
+        generation = GenerationConfig.from_pretrained(folder) if told else GenerationConfig.from_model_config(config)
+        return config, generation, AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+        raise InputError(f"model {name!r} could not be loaded from {folder}: {_first_line(error)}") from error
+
+
 def insist_on_weights(name: str, model: nn.Module, report: Mapping[str, Iterable[Any]]) -> None:
     """Refuse a model that is not, weight for weight, what its checkpoint holds.
 

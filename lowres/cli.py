@@ -33,10 +33,11 @@ from lowres.params import (
     read_assignments,
     resolve,
 )
-from lowres.places import ledger_at
+from lowres.places import RESULTS, ledger_at
 
 OK, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
 WIDTH = 100
+CAMPAIGN = RESULTS / "campaign.toml"
 _MACHINE_ERRORS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT}
 _EPILOG = """\
 examples:
@@ -146,6 +147,35 @@ def _publish(options: argparse.Namespace) -> int:
     return OK
 
 
+def _campaign(options: argparse.Namespace) -> int:
+    (workers,) = _checked(options, lambda given: _count("--workers", given.workers))
+    from lowres.engine import campaign
+    from lowres.ledger import Ledger
+
+    lines, ledger = campaign.chosen(campaign.read(options.file), options.lines), Ledger(options.ledger)
+    if not options.show:
+        campaign.run(lines, ledger, workers=workers, progress=sys.stderr.isatty())
+    print(campaign.table(lines, ledger))
+    return OK
+
+
+def _rules(options: argparse.Namespace) -> int:
+    (study,) = _checked(options, _named_study)
+    from lowres import rulebook
+
+    print(rulebook.text([study] if study else None))
+    return OK
+
+
+def _verdicts(options: argparse.Namespace) -> int:
+    (study,) = _checked(options, _named_study)
+    from lowres import rulebook
+
+    found = rulebook.decided([study] if study else None)
+    print(rulebook.as_json(found) if options.json else rulebook.table(found))
+    return OK
+
+
 def _verify(options: argparse.Namespace) -> int:
     _, sample = _checked(options, _named_study, lambda given: _count("--sample", given.sample))
     from lowres import engine
@@ -208,6 +238,17 @@ COMMANDS = {
     "publish": Command(
         _publish, "write the records of a study to results/, where its page draws them from", ("study", "--ledger")
     ),
+    "rules": Command(_rules, "show the rules of the second edition, by claim and column", ("[study]",)),
+    "verdicts": Command(
+        _verdicts,
+        "decide the claims from the published records by the rules of the second edition",
+        ("[study]", "--json"),
+    ),
+    "campaign": Command(
+        _campaign,
+        "run the lines of a campaign in their order, and show how far each is; any number of processes may share it",
+        ("lines", "--file", "--show", "--workers", "--ledger"),
+    ),
     "verify": Command(
         _verify,
         "run some published trials again, drawn at random, and compare",
@@ -247,6 +288,15 @@ _ARGUMENTS: dict[str, dict[str, Any]] = {
         "type": Path,
         "help": "folder of the records (default: $LOWRES_LEDGER, or the usual)",
     },
+    "lines": {"metavar": "LINE", "nargs": "*", "help": "names of lines; all when left out"},
+    "--file": {
+        "metavar": "FILE",
+        "type": Path,
+        "default": CAMPAIGN,
+        "help": "the campaign (default: results/campaign.toml)",
+    },
+    "--show": {"action": "store_true", "help": "run nothing, only show"},
+    "--json": {"action": "store_true", "help": "as JSON, with estimates, intervals, seeds and dates"},
     "--sample": {"metavar": "N", "default": "3", "help": "how many trials to run again (default 3)"},
 }
 

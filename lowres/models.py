@@ -390,8 +390,35 @@ def _load(name: str, identity: str, device: str, autocast: bool) -> LanguageMode
     # Where memory is not the question, frozen weights stay fp32 on a CPU: merging an adapter into bf16 would round it.
     dtype = torch.bfloat16 if autocast and device != "cpu" else torch.float32
     model = model.to(device=device, dtype=dtype).eval().requires_grad_(False)
-    context = int(min(getattr(model.config, "max_position_embeddings", 2048), 8192))
-    return LanguageModel(name, identity, model, tokenizer, context, torch.device(device), autocast)
+    return LanguageModel(name, identity, model, tokenizer, _context(model.config), torch.device(device), autocast)
+
+
+def without_weights(name: str) -> LanguageModel:
+    """A model's tokenizer, configuration and context, for whatever only counts tokens: loads no weights.
+
+    Its `model` has the configurations and nothing else; device and number format mean nothing.
+
+    Raises:
+        InputError: unknown name, missing files.
+    """
+    return _without_weights(name, fingerprint(name))
+
+
+@functools.lru_cache(maxsize=4)
+def _without_weights(name: str, identity: str) -> LanguageModel:
+    import types
+
+    import torch
+
+    config, generation_config, tokenizer = checkpoints.read_words(name, folder_of(name))
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    stub: Any = types.SimpleNamespace(config=config, generation_config=generation_config)
+    return LanguageModel(name, identity, stub, tokenizer, _context(config), torch.device("cpu"), False)
+
+
+def _context(config: Any) -> int:
+    return int(min(getattr(config, "max_position_embeddings", 2048), 8192))
 
 
 def folder_of(name: str) -> Path:

@@ -7,6 +7,7 @@ the paper's own sentence has them. The columns, the generated world and real mod
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, get_args
@@ -49,17 +50,31 @@ class Contrast:
 class Asked:
     """What one column is asked: its parts, where, with how many seeds, and what so many can tell.
 
-    `items` says in words what the test items are; `power` is the probability of a decision if the effect has the size
-    `matters`, from the variances of the first edition.
+    `units` are test items (or groups of items) per place, which `items` names. `matters` is how far from its margin an
+    effect would be that a user should know of; `noise` are the standard deviations of a difference of two arms between
+    seeds, between units and of the rest, as the first edition's records of the same kind have them.
     """
 
     parts: tuple[Contrast, ...]
     places: tuple[Cell, ...]
     seeds: int
+    units: int
     items: str
-    matters: str
-    power: str
+    matters: float
+    noise: tuple[float, float, float]
     probes: tuple[str, ...] = ()
+
+    def power(self, level: float = LEVEL) -> float:
+        """The probability that one part is decided if its effect lies `matters` from its margin.
+
+        A t test with one degree of freedom less than seeds, of a mean over places whose noise is independent.
+        """
+        from scipy.special import nctdtr, stdtrit
+
+        seeds, units, rest = self.noise
+        variance = seeds**2 / self.seeds + units**2 / self.units + rest**2 / (self.seeds * self.units)
+        degrees, distance = self.seeds - 1, self.matters / math.sqrt(variance / len(self.places))
+        return float(1 - nctdtr(degrees, distance, stdtrit(degrees, 1 - level / 2)))
 
 
 @dataclass(frozen=True)

@@ -72,6 +72,7 @@ class World:
             "studies": {
                 "study_names": lambda: tuple(studies),
                 "load": studies.__getitem__,
+                "left_out": lambda study, params: [],
                 "execute": self.execute,
                 "planned": lambda study, params, ledger: study.trials(params),
             },

@@ -368,3 +368,20 @@ def test_an_unwritable_cache_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path:
 
 def test_a_tokenizer_without_padding_gets_one(chat_model: models.LanguageModel):
     assert replace(chat_model).tokenizer.pad_token_id == chat_model.tokenizer.eos_token_id
+
+
+def test_tokens_are_counted_and_budgets_drawn_without_weights(
+    chat_folder: Path, plain_folder: Path, task: str, general_pool: Any, monkeypatch: pytest.MonkeyPatch
+):
+    from lowres.data import load_task
+    from lowres.material import draw
+    from lowres.trial import Recipe
+
+    for folder in map(str, (chat_folder, plain_folder)):
+        asked = replace(tiny.trial(folder, task), recipe=Recipe(task_tokens=200, general_tokens=300))
+        whole = models.load(folder, "fp32", "cpu")
+        expected = draw(asked, load_task(task), whole), models.prompt_ids(whole, "one two"), whole.context
+        with monkeypatch.context() as patched:
+            patched.setattr(models.checkpoints, "read", None)  # nobody may load the weights
+            light = models.without_weights(folder)
+            assert (draw(asked, load_task(task), light), models.prompt_ids(light, "one two"), light.context) == expected

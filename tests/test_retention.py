@@ -211,9 +211,7 @@ def test_recovery_trains_on_the_form_and_leaves_the_model_as_it_was(
         assert np.mean(found[f"recovery:{place}"][measure]) < np.mean(start)
 
 
-def test_recovery_trains_on_ten_that_are_set_aside(
-    chat_model: LanguageModel, monkeypatch: pytest.MonkeyPatch
-):
+def test_recovery_trains_on_ten_that_are_set_aside(chat_model: LanguageModel, monkeypatch: pytest.MonkeyPatch):
     shown: list[Any] = []
     monkeypatch.setattr(recovery, "train", lambda model, own, rows, how, title: shown.append((rows, how)))
     recovery.recovered(chat_model.model, chat_model, (ASKED,), 4)

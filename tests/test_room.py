@@ -67,7 +67,7 @@ def test_what_was_learnt_by_heart_is_right_and_what_is_cut_is_told(chat_folder: 
     record = trial.run(short, "cpu")
     assert record.mean("task", "exact_match") == 0
     assert record.counts["cut_answers"] == len(record.texts["task"]) == 4
-    assert "(4 answers cut)" in table([record])
+    assert "4 answers were cut" in table([record])
 
 
 def test_records_from_before_the_parameter_can_be_read(chat_folder: Path, task: str):

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lowres.anova import anova_effect
 from lowres.claims import Rule
 from lowres.outcomes import Ambiguous, NotRun, Outcomes, by_unit, of_task
 from lowres.rules import LOSS, Asked, Contrast, Decision, SecondRule, decide, decisions, difference, terms_of, with_holm
@@ -55,7 +56,7 @@ PLACES = tuple({"model": "smollm2-135m-instruct", "task": task} for task in TASK
 
 
 def asked(*parts: Contrast, seeds: int = 5, **more: Any) -> Asked:
-    return Asked(parts, PLACES, seeds, "all", "0.05", "0.8", **more)
+    return Asked(parts, PLACES, seeds, ITEMS, "all", 0.05, (0.02, 0.1, 0.2), **more)
 
 
 def ruled(*parts: Contrast, **more: Any) -> SecondRule:
@@ -135,7 +136,7 @@ def test_seeds_are_those_that_all_places_have() -> None:
 def test_models_that_share_a_task_share_its_items() -> None:
     both = Outcomes(table({"tell": 0.6, "sft": 0.4}).records + table({"tell": 0.8, "sft": 0.4}, model="gpt2").records)
     places = tuple({"model": model, "task": "boolq"} for model in ("smollm2-135m-instruct", "gpt2"))
-    wide = Asked((gain(),), places, 5, "", "", "")
+    wide = Asked((gain(),), places, 5, ITEMS, "all", 0.05, (0.02, 0.1, 0.2))
     _, terms = terms_of(both, wide, gain())
     assert len(terms) == 1  # one set of items
     assert terms[0].mean() == pytest.approx(0.3, abs=0.02)
@@ -172,3 +173,13 @@ def test_items_of_a_group_count_as_one() -> None:
     assert of_task("score")(first).mean() == pytest.approx(np.mean(first.outcomes["task"]["score"]))
     with pytest.raises(NotRun):
         outcomes.by_seed(arm="nobody")
+
+
+def test_power_is_that_of_simulated_decisions() -> None:
+    plan = Asked((gain(),), PLACES[:1], 10, 60, "all", 0.05, (0.04, 0.05, 0.2))
+    random, decided, rounds, shapes = np.random.default_rng(0), 0, 400, ((10, 1), (1, 60), (10, 60))
+    for _ in range(rounds):
+        noise = (sd * random.standard_normal(shape) for sd, shape in zip(plan.noise, shapes, strict=True))
+        low, _ = anova_effect([plan.matters + sum(noise)]).interval
+        decided += low > 0
+    assert decided / rounds == pytest.approx(plan.power(), abs=0.08)

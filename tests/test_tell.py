@@ -417,7 +417,9 @@ def test_planned_updates_are_those_of_the_draw(in_the_world: dict[str, Any], mon
 
     chosen = params(in_the_world, arms=["tell"], seeds=[3])
     (made,) = tell.trials(chosen)
-    own = SimpleNamespace(tokenizer=vocabulary.tokenizer(encdec=False, instruct=True), context=256)
+    config = SimpleNamespace(is_encoder_decoder=False)
+    tokenizer = vocabulary.tokenizer(encdec=False, instruct=True)
+    own = SimpleNamespace(tokenizer=tokenizer, context=256, model=SimpleNamespace(config=config))
     planned = sizes.drawn(chosen, made)
     monkeypatch.setattr(models, "load", lambda *_: own)
     assert planned == trial.draw(made, load_task(made.task), own)  # type: ignore[arg-type]

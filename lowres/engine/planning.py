@@ -62,7 +62,7 @@ def training_tokens(trial: Trial) -> int:
 def _stage_tokens(trial: Trial) -> int:
     if trial.tuner is None or trial.optimisation is None:
         return 0
-    language_model = models.load(trial.model, trial.precision)
+    language_model = models.without_weights(trial.model)
     task = load_task(trial.task, trial.options)
     own, general = draw(trial, task, language_model)
     count = token_counter(language_model)

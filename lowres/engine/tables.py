@@ -15,7 +15,7 @@ LOST = {
     "shots_dropped": "solved examples were left out of prompts, so that the question fits the context",
     "cut_prompts": "prompts lost the beginning of their input: it does not fit the context",
     "cut_rationales": "rationales lost their beginning: beside the input they do not fit the context",
-    "cut_answers": "answers were cut: they filled their room without ending (max_new_tokens sets it)",
+    "cut_answers": "answers were cut: they filled their room without ending (answer_tokens sets it for your own task)",
 }
 
 

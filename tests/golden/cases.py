@@ -79,6 +79,10 @@ def _recipes() -> Iterator[tuple[str, dict[str, Any]]]:
     yield "too long, choices", {"task": "golden-choice", "recipe": Recipe(shots=9), **UNTOUCHED}
     for seed in (1, 2):
         yield f"seed {seed}", {"seed": seed, "recipe": Recipe(task_tokens=160, **MIXED)}
+    yield "all items", {"evaluation": Evaluation()}
+    for model in ("llama", "opt", "t5"):
+        yield f"recovery, {model}", {"model": model, "evaluation": replace(EVERY, recovery=True)}
+    yield "recovery, loreft", {**_tuned("loreft", rank=2), "evaluation": replace(EVERY, recovery=True)}
     yield "validation", {"evaluation": replace(EVERY, split="validation")}
 
 
@@ -110,10 +114,9 @@ def _optimisations() -> Iterator[tuple[str, dict[str, Any]]]:
     yield "clipping", {**full, "optimisation": replace(slow, epochs=3, clip=0.1)}
     yield "one batch", {**full, "optimisation": replace(slow, epochs=3, batch_size=16)}
     last = tuners.make("loreft", rank=2, layers="1")
-    yield (
-        "frozen beginning",
-        {"tuner": last, "recipe": Recipe(task_examples=6), "optimisation": replace(RATE, epochs=3)},
-    )
+    often = {"tuner": last, "recipe": Recipe(task_examples=6), "optimisation": replace(RATE, epochs=3)}
+    yield "frozen beginning", often
+    yield "frozen beginning, qwen2", {**often, "model": "qwen2"}
 
 
 def _tasks() -> Iterator[tuple[str, dict[str, Any]]]:

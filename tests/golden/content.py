@@ -19,28 +19,52 @@ FILE = "golden.jsonl"  # of rationales
 TRAIN, HELD_OUT = 40, 6
 COLOURS = ("red", "green", "blue", "a small grey", "very dark brown", "nearly white", "orange")
 LONG = 90  # words of a prompt that does not fit the context
+LENGTHY = " Take your time and look at every word of it." * 20
 STORY = "The stone lay by the river and the moon shone on the old house, where somebody had left a coat. "
 
-# By metric: accepted answers and what is answered, from right to wrong.
-ANSWERED: dict[str, tuple[tuple[tuple[str, ...], str], ...]] = {
+# By metric: accepted answers and what is answered, right, wrong and in between.
+Answered = tuple[tuple[tuple[str, ...], str], ...]
+ANSWERED: dict[str, Answered] = {
     "token_f1": (
         (("very dark brown",), "dark brown paint"),
         (("red",), "The red."),
         (("blue", "azure"), "Azure"),
+        (("the 3 cats",), "3 *big* cats"),
         (("a",), "b"),
     ),
-    "exact_match": ((("C++",), "C"), (("-7",), "7"), (("the moon",), "Moon."), (("café",), "cafe\u0301")),
+    "exact_match": (
+        (("C++",), "C"),
+        (("-7",), "7"),
+        (("the moon",), '"Moon."'),
+        (("caf\u00e9",), "cafe\u0301"),
+        ((":)",), ":("),
+        (("U.S.A.",), "USA"),
+        (("(b)",), "B"),
+        (("\uff11\uff12",), "12"),
+        (("\u6771\u4eac\u3002",), "\u6771\u4eac"),
+        (("\u6771\u4eac:)",), "\u6771\u4eac"),
+        (("1,200",), "1200"),
+        (("well-known; 'red'",), "well known red"),
+        (("!x",), "x"),
+        (("...",), "?"),
+    ),
     "rouge_l": (
         (("one two three four",), "one three four two"),
-        (("красный дом",), "красный дом"),
+        (
+            ("\u043a\u0440\u0430\u0441\u043d\u044b\u0439 \u0434\u043e\u043c",),
+            "\u043a\u0440\u0430\u0441\u043d\u044b\u0439",
+        ),
         (("runs",), "running"),
         (("a",), "b"),
     ),
     "rouge_1": (
         (("one two three four",), "four three five"),
-        (("большой дом",), "дом"),
-        (("houses",), "house"),
-        (("a",), "b"),
+        (
+            ("\u0928\u092e\u0938\u094d\u0924\u0947 \u0926\u0941\u0928\u093f\u092f\u093e",),
+            "\u0928\u092e\u0938\u094d\u0924\u0947",
+        ),
+        (("\u6771\u4eac\u90fd",), "\u4eac\u6771"),
+        (("houses, it's",), "house its"),
     ),
     "bleu": (
         (("the cat sat on the mat",), "the cat sat on a mat"),
@@ -54,21 +78,41 @@ ANSWERED: dict[str, tuple[tuple[tuple[str, ...], str], ...]] = {
         (("Dogs bark.",), "Dogs bark loudly."),
         (("No.",), "Yes."),
     ),
-    "number": ((("so 1,200 eggs",), "1200"), (("-3.5",), "it is 3.5"), (("2e3",), "2000"), (("none",), "None")),
+    "number": (
+        (("so 1,200 eggs",), "1200"),
+        (("-3.5",), "it is 3.5"),
+        (("2e3",), "2000"),
+        (("1.2 x 10^-3",), "0.0012"),
+        (("10:30",), "at 11:30"),
+        (("1/2",), "0.5"),
+        (("3 1/2",), "-3 1/2"),
+        (("1000000",), "1000000.5"),
+        (("none",), "None"),
+        (("7",), "seven"),
+    ),
     "constraint": (
         (("[red]",), "[dark blue]"),
         (("Answer: x",), "Answer: y z"),
+        (("it is done.",), "that is done"),
         (("RED",), "Blue"),
         (("red one",), "blue."),
+        (("Red one.",), "red one"),
+    ),
+    "json_match": (
+        (('{"a": 1}',), 'So: ```json\n{"a":1.0}\n```'),
+        (('{"a": [1, "x"], "b": null}',), '{"b": null, "a": [1, "X"]}'),
+        (("[1, 2]",), "[2, 1]"),
+        (('{"a": true}',), '{"a": 1}'),
+        (("{}",), "{"),
+        (("no json",), "No JSON."),
     ),
     "accuracy": ((("red",), "red"), (("blue",), "Blue."), (("green",), "red"), (("red",), "")),
 }
-OTHERS = (
-    (('{"a": 1}',), '{"a":1.0}'),
+OTHERS: Answered = (
     (("one two",), "one too"),
-    (("[1, 2]",), "[2, 1]"),
     (("x",), "y"),
-)  # of metrics to come
+    (("red",), "red"),
+)  # of metrics without a list of their own
 
 
 def _row(kind: str, number: int) -> Example:
@@ -94,35 +138,35 @@ def _row(kind: str, number: int) -> Example:
 
 def _task(kind: str, metric: str = "token_f1") -> Task:
     rows = [_row(kind, number) for number in range(TRAIN + 2 * HELD_OUT)]
-    return _made(kind, metric, rows)
+    return _made(kind, metric, rows[:-HELD_OUT], rows[-HELD_OUT:])
 
 
-def _made(name: str, metric: str, rows: list[Example]) -> Task:
-    middle = len(rows) - HELD_OUT
-    parts = {"train": rows[: middle - HELD_OUT], "validation": rows[middle - HELD_OUT : middle], "test": rows[middle:]}
+def _made(name: str, metric: str, rows: list[Example], tested: list[Example]) -> Task:
     return Task(
         name=name,
-        instruction=f"Name the colour of the item, in a word or two ({metric}).",
+        instruction=f"Name the colour of the item, in a word or two ({metric})." + LENGTHY * (name == "golden-long"),
         metric=metric,
-        **{split: tuple(part) for split, part in parts.items()},
+        train=tuple(rows[:-HELD_OUT]),
+        validation=tuple(rows[-HELD_OUT:]),
+        test=tuple(tested),
         source="written here",
         licence="that of the book",
-        max_new_tokens=8,
+        max_new_tokens=None if name == "golden-long" else 8,
     )
 
 
-def _answered(metric: str) -> tuple[tuple[tuple[str, ...], str], ...]:
+def _answered(metric: str) -> Answered:
     return ANSWERED.get(metric, OTHERS)
 
 
 def _metric_task(metric: str) -> Task:
-    """A task whose test items have the accepted answers of a metric; its first rows are to train on."""
-    rows = [_row("golden-free", number) for number in range(TRAIN + HELD_OUT)]
-    for number, (answers, _) in enumerate((*_answered(metric), *_answered(metric)[:2])):
+    """A task whose test items have the accepted answers of a metric."""
+    rows, tested = [_row("golden-free", number) for number in range(TRAIN + HELD_OUT)], []
+    for number, (answers, _) in enumerate(_answered(metric)):
         prompt = f"Text: The big old cat number {number} slept on the mat.\nSimple:"
         choices = ("red", "green", "blue") if metric == "accuracy" else ()
-        rows.append(Example(f"golden-{metric}-{number}", prompt, answers[0], choices, answers))
-    return _made(f"golden-{metric}", metric, rows)
+        tested.append(Example(f"golden-{metric}-{number}", prompt, answers[0], choices, answers))
+    return _made(f"golden-{metric}", metric, rows, tested)
 
 
 def _tasks() -> list[Task]:
@@ -132,9 +176,9 @@ def _tasks() -> list[Task]:
 
 
 def _probes() -> list[Probe]:
-    rows = [_row("golden-choice", 100 + number) for number in range(6)]
+    rows = [_row("golden-choice", 100 + number) for number in range(16)]
     known = {"source": "written here", "licence": "that of the book"}
-    texts = [Example(f"text-{n}", "", STORY[n * 9 :] + STORY[: n * 5]) for n in range(4)]
+    texts = [Example(f"text-{n}", "", STORY[n * 5 :] + STORY[: n * 3]) for n in range(15)]
     return [
         Probe("golden-plain", "choice", tuple(rows), 1 / 3, **known),
         Probe("golden-chat", "choice", tuple(rows), 1 / 3, chat=True, **known),

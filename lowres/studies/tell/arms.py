@@ -221,6 +221,7 @@ def _recipe(params: Params, arm: Arm, task_tokens: int, ratio: float) -> Recipe:
         order=arm.order,
         labels=arm.labels,
         shots=params.shots if arm.few_shot else 0,
+        general=params.general if arm.general else "usual",
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lowres import data, models, tuners
+from lowres import data, models, tuners, world
 from lowres.params import parameter
 from lowres.studies import MOST_TUNING_SEEDS, TIERS, by_tier, reserved_seeds, seeds_in_names
 
@@ -57,6 +57,9 @@ class Params:
         unit="tokens",
         may_be_empty=True,
         tiers=_tiers((), (), (1_000, 3_000, 30_000)),
+    )
+    general: str = parameter(
+        "usual", "form of the general data; tasks of the world have more than one", choices=world.POOLS
     )
     ratio: float = parameter(4.0, "general tokens per task token in every arm that mixes", above=0)
     ratios: tuple[float, ...] | None = parameter(
@@ -115,4 +118,8 @@ class Params:
             found.append("ratios are swept for the tell arm, which arms leaves out")
         if "sft" not in arms and self.sft_tokens:
             found.append("sft_tokens are for the sft arm, which arms leaves out")
+        if self.general != world.POOLS[0] and not self.task.startswith("world-"):
+            found.append(
+                f"general is {self.general!r}: there are forms of the general data for tasks of the world alone"
+            )
         return found + data.misplaced_options(self)

@@ -24,7 +24,7 @@ def counter(params: Params) -> Callable[[Example], int]:
     from lowres import models
     from lowres.trial import token_counter
 
-    return token_counter(models.load(params.model, params.precision))
+    return token_counter(models.without_weights(params.model))
 
 
 def drawn(params: Params, trial: Trial) -> tuple[Sequence[Example], Sequence[Example]]:
@@ -41,7 +41,7 @@ def drawn(params: Params, trial: Trial) -> tuple[Sequence[Example], Sequence[Exa
     if not world.is_world_model(params.model):
         from lowres import models
 
-        return draw(trial, task, models.load(params.model, params.precision))
+        return draw(trial, task, models.without_weights(params.model))
     count, recipe = counter(params), trial.recipe
     own: tuple[Example, ...] = ()
     general: tuple[Example, ...] = ()
@@ -49,8 +49,8 @@ def drawn(params: Params, trial: Trial) -> tuple[Sequence[Example], Sequence[Exa
         seed = derived_seed(trial.seed, "subset")
         own = take_tokens(task.train, recipe.task_tokens, count, seed, f"task {task.name!r}")
     if recipe.general_tokens:
-        seed = derived_seed(trial.seed, "general")
-        general = take_tokens(general_pool(params.task), recipe.general_tokens, count, seed, "the general pool")
+        seed, pool = derived_seed(trial.seed, "general"), general_pool(params.task, recipe.general)
+        general = take_tokens(pool, recipe.general_tokens, count, seed, "the general pool")
     return own, general
 
 
@@ -60,7 +60,7 @@ def pool_size(params: Params, wanted: int) -> int:
 
     if not wanted:
         return 0
-    totals = itertools.accumulate(map(counter(params), general_pool(params.task)))
+    totals = itertools.accumulate(map(counter(params), general_pool(params.task, params.general)))
     total = 0
     for total in totals:
         if total >= wanted:
@@ -101,4 +101,4 @@ def _around(params: Params) -> int:
         return 3 if parsed.instruct else 2  # <user> ... <reply> ... </s>, or <s> ... </s>
     from lowres import models
 
-    return len(models.prompt_ids(models.load(params.model, params.precision), "")) + 1
+    return len(models.prompt_ids(models.without_weights(params.model), "")) + 1
