@@ -104,7 +104,10 @@ def _plan(options: argparse.Namespace) -> int:
 
     ledger = Ledger(options.ledger)
     own = getattr(study, "plan", None)  # a study of models that nobody should load for a plan counts by itself
-    planned = own(params, ledger) if own else engine.plan(studies.planned(study, params, ledger), ledger)
+    if own:
+        planned = own(params, ledger)
+    else:
+        planned = engine.plan(studies.planned(study, params, ledger), ledger, options.measure)
     print("\n".join([planned, *studies.left_out(study, params)]))
     return OK
 
@@ -225,8 +228,8 @@ COMMANDS = {
     ),
     "plan": Command(
         _plan,
-        "show the trials, their tokens and the estimated minutes; nothing is run",
-        ("study", "--parameter", "--ledger"),
+        "show the trials, their tokens and the minutes that they would take by records of their models",
+        ("study", "--parameter", "--measure", "--ledger"),
     ),
     "params": Command(_params, "list the studies, or the parameters of one", ("[study]",)),
     "tuners": Command(
@@ -283,6 +286,7 @@ _ARGUMENTS: dict[str, dict[str, Any]] = {
     "--tier": {"help": "how much to run: the same as -p tier=TIER"},
     "--workers": {"metavar": "N", "default": "1", "help": "processes that run trials side by side (default 1)"},
     "--fresh": {"action": "store_true", "help": "run every trial again, also those that are in the ledger"},
+    "--measure": {"action": "store_true", "help": "time some updates and items here instead of going by records"},
     "--ledger": {
         "metavar": "DIR",
         "type": Path,

@@ -75,10 +75,11 @@ class World:
                 "left_out": lambda study, params: [],
                 "execute": self.execute,
                 "planned": lambda study, params, ledger: study.trials(params),
+                "left_out": lambda study, params: [],
             },
             "engine": {
                 "table": lambda records: f"table of {len(records)}",
-                "plan": lambda trials, ledger: f"plan of {trials} {ledger}",
+                "plan": lambda trials, ledger, measure: f"plan of {trials} {ledger}{', measured' * measure}",
                 "verify": lambda study, sample, ledger: (f"verify {study} {sample} {ledger}", self.agree),
             },
             "ledger": {
@@ -130,11 +131,13 @@ def test_a_failed_trial_is_told_and_the_exit_code_is_1(world: World, capsys: Any
 
 def test_plan_and_the_ledger_commands_use_the_named_ledger(world: World, capsys: Any):
     assert cli.main(["plan", "tell", "-pseeds=[4]", "--ledger", "there"]) == 0
+    assert cli.main(["plan", "tell", "--measure"]) == 0
     assert cli.main(["ledger", "--ledger=there"]) == 0
     assert cli.main(["ledger", "tell"]) == 0
     assert cli.main(["publish", "tell"]) == 0
     assert capsys.readouterr().out.splitlines() == [
         f"plan of {[Params('laptop', (4,))] * 3} ledger there",
+        f"plan of {[Params('laptop', (0,))] * 3} ledger None, measured",
         "ledger there, study None",
         "ledger None, study tell",
         "published: results/tell/2026-11-30-1.parquet",

@@ -396,7 +396,7 @@ def test_a_plan_shows_everything_and_runs_no_trial_of_it(
     mixed = replace(sweep[0], arm="tell", recipe=Recipe(task_tokens=200, general_tokens=400, anchor="hand-written"))
     untouched = replace(sweep[0], arm="untouched", recipe=Recipe(), tuner=None, optimisation=None)
     sizes = [replace(sweep[0], arm="R1", recipe=Recipe(task_examples=size)) for size in (4, 8)]
-    lines = engine.plan([*sweep, mixed, untouched, *sizes], kept).splitlines()
+    lines = engine.plan([*sweep, mixed, untouched, *sizes], kept, measure=True).splitlines()
     assert lines[0].split("  ")[0] == "arm"
     cells = {tuple(row[:2]): row[2:] for row in (re.split(r"  +", line) for line in lines[1:6])}
     assert cells["sft", "200 tokens"][:3] == ["0", "6", "2"]
@@ -404,7 +404,7 @@ def test_a_plan_shows_everything_and_runs_no_trial_of_it(
     assert cells["untouched", "none"][:4] == ["0", "1", "0", "0"]
     assert cells["R1", "4 examples"][:3] == cells["R1", "8 examples"][:3] == ["0", "1", "0"]
     assert re.search(
-        r"About \d+\.\d minutes with one worker\. Measured here just now: .*tokens/s in training", lines[-1]
+        r"About \d+\.\d minutes with one worker\. .*tokens/s in training.*, measured here just now\.", lines[-1]
     )
     assert (recorded(tmp_path), runs, len(calibrations)) == (before, [], 1)
     assert calibrations[0].key() not in {trial.key() for trial in (*sweep, mixed, untouched)}
@@ -627,3 +627,15 @@ def test_a_ledger_file_is_plain_json(sweep: list[Trial], tmp_path: Path):
     own, _ = draw(sweep[0], load_task(sweep[0].task), language_model)
     assert body["counts"]["task_examples"] == len(own)
     assert len(body["provenance"]["attempt"]) == 32
+
+
+def test_a_plan_goes_by_records_of_the_model_and_runs_nothing(sweep: list[Trial], results: Path, tmp_path: Path):
+    kept = Ledger(tmp_path / "ledger")
+    cost = {"training_tokens": 1200.0, "training_seconds": 3.0, "evaluation_seconds": 2.0}
+    prints = {"data": "d", "model": "m"}
+    kept.put(Record(sweep[0].key(), "done", sweep[0].spec(), prints, cost=cost))
+    kept.put(Record("0" * 16, "failed", sweep[1].spec(), prints, cost={**cost, "training_seconds": 1.0}))
+    speed = planning.recorded_speed(sweep[1], kept)
+    evaluated = planning.evaluation_tokens(sweep[0])
+    assert speed == planning.Speed(400.0, evaluated / 2, "as in 1 records made on unknown")
+    assert planning.recorded_speed(replace(sweep[1], model="another"), kept) is None

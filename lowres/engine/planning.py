@@ -10,8 +10,10 @@ from lowres.data import load_task
 from lowres.engine.pool import is_settled
 from lowres.engine.tables import aligned, task_data
 from lowres.ledger import Ledger
+from lowres.provenance import hardware
+from lowres.published import read_published
 from lowres.train import Optimisation, update_count
-from lowres.trial import Evaluation, Recipe, Trial, draw, token_counter
+from lowres.trial import Evaluation, Recipe, Record, Trial, draw, token_counter, trial_from
 from lowres.trial import run as run_trial
 from lowres.tuners import LoRA
 
@@ -20,15 +22,23 @@ COLUMNS = ("arm", "task data", "general tokens", "trials", "recorded", "tokens p
 
 @dataclass(frozen=True)
 class Speed:
-    """Tokens per second through training and through evaluation, measured here."""
+    """Tokens per second through training and through evaluation, and where they come from."""
 
     training: float
     evaluation: float
+    source: str = "measured here just now"
 
 
-def plan(trials: Sequence[Trial], ledger: Ledger) -> str:
-    """The trial table before anything runs: per arm the trials, those already recorded, tokens, estimated minutes."""
-    speeds = {trial.model: calibrate(trial) for trial in {trial.model: trial for trial in trials}.values()}
+def plan(trials: Sequence[Trial], ledger: Ledger, measure: bool = False) -> str:
+    """The trial table before anything runs: per arm the trials, those already recorded, tokens, estimated minutes.
+
+    Speeds are those of the model's records, in the ledger or published; a model that has none, or every model with
+    `measure`, is tried with a few updates.
+    """
+    speeds: dict[str, Speed] = {}
+    for trial in {trial.model: trial for trial in trials}.values():
+        known = None if measure else recorded_speed(trial, ledger)
+        speeds[trial.model] = known or calibrate(trial)
     rows: list[tuple[str, ...]] = [COLUMNS]
     total = 0.0
     for (arm, data, general_tokens), group in _groups(trials).items():
@@ -39,10 +49,10 @@ def plan(trials: Sequence[Trial], ledger: Ledger) -> str:
         numbers = (general_tokens, len(group), len(group) - missing, tokens)
         rows.append((arm, data, *(f"{number:,}" for number in numbers), f"{minutes:.1f}"))
     measured = "; ".join(
-        f"{name}: {speed.training:.0f} tokens/s in training, {speed.evaluation:.0f} in evaluation"
+        f"{name}: {speed.training:.0f} tokens/s in training, {speed.evaluation:.0f} in evaluation, {speed.source}"
         for name, speed in speeds.items()
     )
-    return f"{aligned(rows)}\n\nAbout {total:.1f} minutes with one worker. Measured here just now: {measured}."
+    return f"{aligned(rows)}\n\nAbout {total:.1f} minutes with one worker. {measured}."
 
 
 def _groups(trials: Sequence[Trial]) -> dict[tuple[str, str, int], list[Trial]]:
@@ -83,6 +93,36 @@ def evaluation_tokens(trial: Trial) -> int:
         items = len(getattr(load_task(trial.task, trial.options), evaluation.split))
     once = items * 150 + len(evaluation.probes) * evaluation.probe_items * 60
     return once * len(trial.stages())
+
+
+def recorded_speed(trial: Trial, ledger: Ledger) -> Speed | None:
+    """The speed at which records of a trial's model (whatever its seed) were made; None if there are none.
+
+    Records of this machine come first, then those of the ledger, then published ones, made wherever they were.
+    """
+    study, here = trial.study, hardware()
+    mine = [record for record in ledger.records(study) if _is_timed(record, trial.model)]
+    others = [record for record in read_published(study) if _is_timed(record, trial.model)]
+    both = [*mine, *others]
+    for records in ([one for one in both if one.provenance.get("hardware") == here], mine, others):
+        if records:
+            trained, training = (sum(one.cost[name] for one in records) for name in ("training_tokens", TRAINING))
+            evaluating = sum(one.cost["evaluation_seconds"] for one in records)
+            evaluated = sum(evaluation_tokens(trial_from(one.trial)) for one in records)
+            machines = " and ".join(sorted({one.provenance.get("hardware", "unknown") for one in records}))
+            source = f"as in {len(records)} records made on {machines}"
+            return Speed(trained / training, evaluated / max(evaluating, 1e-3), source)
+    return None
+
+
+TRAINING = "training_seconds"
+
+
+def _is_timed(record: Record, model: str) -> bool:
+    """Whether a record is of the model, whatever its seed, was trained, and tells its seconds."""
+    same = record.trial["model"].partition("@")[0] == model.partition("@")[0]
+    known = record.cost.get("training_tokens") and record.cost.get(TRAINING) and "evaluation_seconds" in record.cost
+    return same and record.status == "done" and bool(known)
 
 
 def calibrate(trial: Trial) -> Speed:
