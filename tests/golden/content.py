@@ -176,9 +176,9 @@ def _tasks() -> list[Task]:
 
 
 def _probes() -> list[Probe]:
-    rows = [_row("golden-choice", 100 + number) for number in range(16)]
+    rows = [_row("golden-choice", 100 + number) for number in range(24)]
     known = {"source": "written here", "licence": "that of the book"}
-    texts = [Example(f"text-{n}", "", STORY[n * 5 :] + STORY[: n * 3]) for n in range(15)]
+    texts = [Example(f"text-{n}", "", STORY[n * 5 :] + STORY[: n * 3]) for n in range(23)]
     return [
         Probe("golden-plain", "choice", tuple(rows), 1 / 3, **known),
         Probe("golden-chat", "choice", tuple(rows), 1 / 3, chat=True, **known),
