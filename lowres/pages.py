@@ -113,6 +113,12 @@ def _editions(titles: Mapping[str, str]) -> str:
     return f"What the verdicts rest on. {'; '.join(rest)}."
 
 
+def _rules(_: Path) -> str:
+    from lowres import rulebook
+
+    return rulebook.text()
+
+
 def _deviations(_: Path) -> str:
     parts = []
     for study in _every_study().values():
@@ -272,6 +278,7 @@ def _counted(number: int, thing: str) -> str:
 FRAGMENTS: dict[str, Callable[[Path], str]] = {
     "studies": _studies,
     "scoreboard": _scoreboard,
+    "rules": _rules,
     "deviations": _deviations,
     "parameters": _parameters,
     "tasks": _tasks,
