@@ -208,6 +208,13 @@ def _pretrain(options: argparse.Namespace) -> int:
 
     with_seconds = [(name, *models.pretrained(name)) for name in names]
     print(levels_table(with_seconds))
+    if options.publish:
+        from lowres.world import WorldModel, parse, weights
+
+        for name, folder, _ in with_seconds:
+            model = parse(name)
+            assert isinstance(model, WorldModel)
+            print(f"published: {weights.publish(model, models.fingerprint(name), folder)}")
     return OK
 
 
@@ -261,7 +268,7 @@ COMMANDS = {
         _book, "execute the notebooks whose inputs changed, and build the pages", ("studies", "--tier", "--parameter")
     ),
     "pretrain": Command(
-        _pretrain, "pretrain world models, or find them in the cache, and show what they know", ("models",)
+        _pretrain, "pretrain world models, or find them in the cache, and show what they know", ("models", "--publish")
     ),
     "doctor": Command(_doctor, "show versions, devices, data and model files, and how to get what is missing"),
 }
@@ -300,6 +307,7 @@ _ARGUMENTS: dict[str, dict[str, Any]] = {
         "help": "the campaign (default: results/campaign.toml)",
     },
     "--show": {"action": "store_true", "help": "run nothing, only show"},
+    "--publish": {"action": "store_true", "help": "also write their weights to results/weights/, for everybody's use"},
     "--json": {"action": "store_true", "help": "as JSON, with estimates, intervals, seeds and dates"},
     "--sample": {"metavar": "N", "default": "3", "help": "how many trials to run again (default 3)"},
 }

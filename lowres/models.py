@@ -312,9 +312,12 @@ def _world_folder(name: str) -> Path:
         return place
     from filelock import FileLock
 
+    from lowres.world import weights
     from lowres.world.pretraining import pretrain
 
     model = _world_model(name)
+    if weights.is_published(model, fingerprint(name)):
+        return _kept(place.name, lambda folder: weights.restore(model, folder))
     base = _world_folder(replace(model, instruct=False).name) if model.instruct else None
     with contextlib.suppress(OSError):  # what cannot be written is told below
         place.parent.mkdir(parents=True, exist_ok=True)

@@ -75,7 +75,6 @@ class World:
                 "left_out": lambda study, params: [],
                 "execute": self.execute,
                 "planned": lambda study, params, ledger: study.trials(params),
-                "left_out": lambda study, params: [],
             },
             "engine": {
                 "table": lambda records: f"table of {len(records)}",

@@ -571,3 +571,38 @@ def test_probes_are_probes():
         for name in world.PROBES
         if not name.startswith(("world-reading", "world-pronoun", "world-yes-no", "world-bias"))
     }
+
+
+@pytest.mark.parametrize("name", ["world-xs", "world-xs-encdec", "world-xs-instruct"])
+def test_published_weights_are_those_of_pretraining(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    from lowres.levels import weights_digest
+    from lowres.world import sizes, weights
+
+    for table in (sizes.DECODERS, sizes.ENCODER_DECODERS):
+        monkeypatch.setitem(table, "xs", replace(table["xs"], steps=3))
+    monkeypatch.setattr(weights, "FOLDER", tmp_path / "weights")
+    model, made, again = world.parse(name), tmp_path / "made", tmp_path / "again"
+    assert isinstance(model, world.WorldModel)
+    base = tmp_path / "base" if model.instruct else None
+    if base:
+        pretraining.pretrain(replace(model, instruct=False), base, None, progress=False)
+    pretraining.pretrain(model, made, base, progress=False)
+    path = weights.publish(model, "0123", made)
+    assert weights.is_published(model, "0123")
+    assert not weights.is_published(model, "of another version")
+    assert not weights.is_published(replace(model, seed=1), "0123")
+    weights.restore(model, again)
+    assert weights_digest(again) == weights_digest(made)
+    names = {each.name for each in made.iterdir()}
+    assert {each.name for each in again.iterdir()} == names
+    assert (again / "config.json").read_text() == (made / "config.json").read_text()
+    assert path.stat().st_size < 0.6 * (made / "model.safetensors").stat().st_size
+
+
+def test_a_weight_beyond_half_precision_is_refused():
+    from lowres.world import weights
+
+    layer = torch.nn.Linear(2, 2)
+    layer.weight.data[0, 0] = 1e6
+    with pytest.raises(ValueError, match="weight weight does not fit half precision"):
+        weights.rounded(layer)

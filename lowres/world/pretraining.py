@@ -15,7 +15,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from lowres.params import InputError
-from lowres.world import probes, questions, vocabulary, wording
+from lowres.world import probes, questions, vocabulary, weights, wording
 from lowres.world.names import LEVEL_PROBES, WorldModel
 
 if TYPE_CHECKING:
@@ -112,12 +112,18 @@ def pretrain(model: WorldModel, folder: Path, base: Path | None, progress: bool 
     devices = [0] if device == "cuda" else []
     with torch.random.fork_rng(devices), torch.enable_grad(), _one_thread():
         torch.manual_seed(int.from_bytes(f"{model.seed}{model.instruct}".encode(), "big"))
-        network = _network(model, base).to(device)
-        outcome = _train(model, network, progress)
-    network.config.lowres_world = {"name": model.name, "level": round(outcome.level, 4), "steps": outcome.steps}
-    network.to("cpu").save_pretrained(folder)
-    vocabulary.tokenizer(encdec=model.encdec, instruct=model.instruct).save_pretrained(folder)
+        trained = network(model, base).to(device)
+        outcome = _train(model, trained, progress)
+    weights.rounded(trained)
+    save(model, trained, {"name": model.name, "level": round(outcome.level, 4), "steps": outcome.steps}, folder)
     return outcome
+
+
+def save(model: WorldModel, trained: Any, facts: dict[str, Any], folder: Path) -> None:
+    """Save a network with its tokenizer and what is known of its pretraining."""
+    trained.config.lowres_world = facts
+    trained.to("cpu").save_pretrained(folder)
+    vocabulary.tokenizer(encdec=model.encdec, instruct=model.instruct).save_pretrained(folder)
 
 
 @contextlib.contextmanager
@@ -136,7 +142,7 @@ def _one_thread() -> Iterator[None]:
 # --- the network -----------------------------------------------------------------------------------------------------
 
 
-def _network(model: WorldModel, base: Path | None) -> Any:
+def network(model: WorldModel, base: Path | None) -> Any:
     """A new network, or that of the base model."""
     from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
