@@ -2,14 +2,18 @@
 
 The file is a list of lines, the most informative and the cheapest first:
 
+    [common.tell-world]
+    seeds = [10, 11, 12]
+
     [[line]]
     name = "tell-reverse-s"
     study = "tell"
     claims = ["tell-1", "tell-4"]
     hours = 0.4                      # of one core, estimated
-    [line.parameters]
-    model = "world-s"
-    seeds = [10, 11, 12]
+    common = "tell-world"
+    parameters = { model = "world-s", task = "world-reverse" }
+
+Parameters of a line come on top of those that it has in common with others.
 
 Any number of processes may work on one campaign: the ledger's locks share out the trials, and a line that is stopped
 goes on where it was. What was planned is run to its end; nothing here looks at a result.
@@ -86,11 +90,12 @@ def read(path: Path) -> list[Line]:
         raise InputError(f"cannot read the campaign {path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"the campaign {path} is not TOML: {error}") from error
-    unknown = sorted(set(values) - {"line"})
+    unknown = sorted(set(values) - {"line", "common"})
     if unknown or not isinstance(values.get("line"), list):
-        raise InputError(f"the campaign {path} must hold [[line]] entries and nothing else; it holds {sorted(values)}")
+        raise InputError(f"the campaign {path} must hold [[line]] entries and [common.NAME] tables: {sorted(values)}")
     problems: list[str] = []
-    lines = [_line(number, entry, problems) for number, entry in enumerate(values["line"], start=1)]
+    common = values.get("common", {})
+    lines = [_line(number, entry, common, problems) for number, entry in enumerate(values["line"], start=1)]
     names = [line.name for line in lines if line]
     problems += [f"line {name!r} is there twice" for name in sorted({name for name in names if names.count(name) > 1})]
     if problems:
@@ -98,12 +103,18 @@ def read(path: Path) -> list[Line]:
     return [line for line in lines if line]
 
 
-def _line(number: int, entry: Mapping[str, Any], problems: list[str]) -> Line | None:
+def _line(number: int, entry: Mapping[str, Any], common: Mapping[str, Any], problems: list[str]) -> Line | None:
     """One entry as a line; what is wrong with it is added to the problems."""
     from lowres import studies
 
     label = f"line {entry.get('name', number)!r}"
-    allowed = Line.__dataclass_fields__
+    entry, shared = dict(entry), entry.get("common", "")
+    entry.pop("common", None)
+    allowed = (*Line.__dataclass_fields__, "common")
+    if shared and shared not in common:
+        problems.append(f"{label}: there is no [common.{shared}], only {', '.join(common) or 'none'}")
+        return None
+    entry["parameters"] = {**common.get(shared, {}), **entry.get("parameters", {})}
     wrong = [f"{label}: unknown entry {name!r}, allowed: {', '.join(allowed)}" for name in entry if name not in allowed]
     wrong += [f"{label}: {name} is missing" for name in ("name", "study", "hours") if name not in entry]
     if not wrong and entry["study"] not in studies.study_names():

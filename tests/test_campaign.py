@@ -1,0 +1,148 @@
+"""Campaigns: what a file may hold, how far it is, and that it goes on where it was stopped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lowres import cli, rulebook, studies
+from lowres.engine import campaign
+from lowres.ledger import Ledger
+from lowres.params import InputError
+from lowres.rules import COLUMNS, Asked
+
+GOOD = """
+[common.small]
+tier = "smoke"
+arms = ["untouched", "sft"]
+
+[[line]]
+name = "one"
+study = "tell"
+claims = ["tell-1"]
+hours = 0.1
+common = "small"
+parameters = { task = TASK, model = MODEL }
+
+[[line]]
+name = "two"
+study = "tell"
+hours = 0.2
+common = "small"
+parameters = { task = TASK, model = MODEL, seeds = [1] }
+"""
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "campaign.toml"
+    path.write_text(text)
+    return path
+
+
+@pytest.fixture
+def given(tmp_path: Path, chat_folder: Path, task: str, general_pool: Any) -> Path:
+    return written(tmp_path, GOOD.replace("TASK", f'"{task}"').replace("MODEL", f'"{chat_folder}"'))
+
+
+def test_a_line_has_its_own_parameters_on_top_of_common_ones(given: Path) -> None:
+    one, two = campaign.read(given)
+    assert (one.name, one.hours, one.claims, two.claims) == ("one", 0.1, ("tell-1",), ())
+    assert (one.resolved().seeds, two.resolved().seeds) == ((0,), (1,))
+    assert one.resolved().arms == two.resolved().arms == ("untouched", "sft")
+    assert [line.name for line in campaign.chosen([one, two], ["two"])] == ["two"]
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("[[line]\n", "is not TOML"),
+        ("lines = 3\n", r"\[\[line\]\] entries"),
+        ('[[line]]\nname = "a"\nstudy = "tell"\n', "line 'a': hours is missing"),
+        ('[[line]]\nname = "a"\nstudy = "tel"\nhours = 1\n', "unknown study 'tel'. .did you mean \"tell\""),
+        ('[[line]]\nname = "a"\nstudy = "tell"\nhours = 1\nwhy = "x"\n', "unknown entry 'why'"),
+        ('[[line]]\nname = "a"\nstudy = "tell"\nhours = 1\ncommon = "b"\n', r"no \[common.b\]"),
+        ('[[line]]\nname = "a"\nstudy = "tell"\nhours = 1\nparameters = { sedes = [1] }\n', "line 'a': .*sedes"),
+        (2 * '[[line]]\nname = "a"\nstudy = "tell"\nhours = 1\n', "line 'a' is there twice"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_told(tmp_path: Path, text: str, what: str) -> None:
+    with pytest.raises(InputError, match=f"(?s){what}"):
+        campaign.read(written(tmp_path, text))
+
+
+def test_a_missing_file_or_line_is_named(tmp_path: Path, given: Path) -> None:
+    with pytest.raises(InputError, match="cannot read the campaign"):
+        campaign.read(tmp_path / "none.toml")
+    with pytest.raises(InputError, match="no line 'tow' in the campaign. .did you mean \"two\""):
+        campaign.chosen(campaign.read(given), ["tow"])
+
+
+def test_a_campaign_goes_on_where_it_was(given: Path, tmp_path: Path) -> None:
+    lines, ledger = campaign.read(given), Ledger(tmp_path / "ledger")
+    before = [campaign.progress(line, ledger) for line in lines]
+    assert [(each.planned, each.done, each.left) for each in before] == [(2, 0, 2), (2, 0, 2)]
+    campaign.run(lines[:1], ledger, progress=False)
+    dates = {path.name: path.stat().st_mtime_ns for path in ledger.folder.glob("*.json")}
+    halfway = [campaign.progress(line, ledger) for line in lines]
+    assert halfway[0].left == 0
+    assert halfway[1].left == 1  # the untouched model stands for all seeds
+    found = campaign.run(lines, ledger, progress=False)
+    assert {name: len(records) for name, records in found.items()} == {"one": 2, "two": 2}
+    assert all(each.left == 0 for each in (campaign.progress(line, ledger) for line in lines))
+    after = {path.name: path.stat().st_mtime_ns for path in ledger.folder.glob("*.json")}
+    assert dates.items() <= after.items()  # nothing was run twice
+    with ledger.claim(next(iter(after)).removesuffix(".json")):
+        assert sum(campaign.progress(line, ledger).running for line in lines) >= 1
+
+
+def test_the_command_shows_without_running(given: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "ledger"
+    assert cli.main(["campaign", "--show", "--file", str(given), "--ledger", str(folder), "one"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.splitlines()[1].split() == ["one", "tell", "0.1", "2", "0", "0", "0", "2"]
+    assert not list(folder.glob("*.json"))
+
+
+# --- the campaign and the rules of the repository --------------------------------------------------------------------
+
+
+def test_the_campaign_of_the_repository_can_be_read() -> None:
+    lines = campaign.read(cli.CAMPAIGN)
+    assert len({line.name for line in lines}) == len(lines) > 0
+    ruled = {rule.claim for name in studies.study_names() for rule in rulebook.rules_of(name)}
+    assert {claim for line in lines for claim in line.claims} <= ruled
+
+
+@pytest.mark.parametrize("study", [name for name in studies.study_names() if rulebook.rules_of(name)])
+def test_every_rule_can_end_in_yes_and_in_no(study: str) -> None:
+    rules = rulebook.rules_of(study)
+    assert len({rule.claim for rule in rules}) == len(rules)
+    for rule in rules:
+        assert set(rule.columns) == set(COLUMNS)
+        for asked in rule.columns.values():
+            if isinstance(asked, str):
+                continue
+            assert isinstance(asked, Asked)
+            assert 1 <= len(asked.parts) <= 3
+            assert asked.seeds >= 3
+            assert asked.places
+            assert 0.5 < asked.power() <= 1
+            for part in asked.parts:
+                assert part.rule.boundary != 0
+                assert len({repr(cell) for _, cell in part.terms}) == len(part.terms)
+
+
+def test_planned_seeds_of_the_world_are_those_of_the_campaign() -> None:
+    planned = {asked.seeds for rule in rulebook.rules_of("tell") if isinstance(asked := rule.columns["world"], Asked)}
+    run = {len(line.resolved().seeds) for line in campaign.read(cli.CAMPAIGN) if line.study == "tell"}
+    assert planned == run
+
+
+def test_rules_and_verdicts_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["rules", "tell"]) == 0
+    text = capsys.readouterr().out
+    assert all(f"### {rule.claim}" in text for rule in rulebook.rules_of("tell"))
+    assert cli.main(["verdicts", "tell", "--json"]) == 0
+    assert '"claim": "tell-1"' in capsys.readouterr().out
