@@ -6,7 +6,8 @@ tasks by training on ten instances). Here: after the last evaluation of a trial,
 
 1. the tuned model as it was evaluated (adapters merged where they can be) is trained in full, all parameters, on
    `SHOWN` items of the probe, in the form in which the probe is scored: its right choice behind its prompt, or a text;
-2. by AdamW in `UPDATES` updates of all of them at once, at a rate of `RATE` that falls linearly, without warm-up,
+2. by AdamW in `UPDATES` updates of all of them at once, at a rate of `RATE` (of world models `WORLD_RATE`: larger
+   ones spoil what an untouched `world-s` knows, smaller ones bring nothing back) that falls linearly, without warm-up,
    weight decay .01, gradient norms clipped at 1;
 3. the probe is measured again, on the same items as before, and the model is put back as it was.
 
@@ -31,9 +32,10 @@ from lowres.evaluate.outcomes import halved
 from lowres.models import Encoded, LanguageModel
 from lowres.params import InputError
 from lowres.train import Optimisation, train
+from lowres.world import is_world_model
 
 SHOWN, UPDATES = 10, 3
-RATE = 1e-4
+RATE, WORLD_RATE = 1e-4, 3e-4  # of real models, of the world's
 PLACE = "recovery:"  # before a probe's name, where the outcomes stand
 
 
@@ -59,7 +61,8 @@ def recovered(
             )
         with _lent(model):
             rows = shown_rows(language_model, probe, shown)
-            how = Optimisation(RATE, batch_size=len(rows), steps=UPDATES, warmup=0.0)
+            rate = WORLD_RATE if is_world_model(language_model.name) else RATE
+            how = Optimisation(rate, batch_size=len(rows), steps=UPDATES, warmup=0.0)
             train(model, language_model, rows, how, title or f"recovery of {probe.name}")
             found[PLACE + probe.name] = evaluate_probe(model, language_model, probe.part("test"), count)
     return found

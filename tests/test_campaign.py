@@ -75,7 +75,7 @@ def test_what_is_wrong_with_a_file_is_told(tmp_path: Path, text: str, what: str)
 def test_a_missing_file_or_line_is_named(tmp_path: Path, given: Path) -> None:
     with pytest.raises(InputError, match="cannot read the campaign"):
         campaign.read(tmp_path / "none.toml")
-    with pytest.raises(InputError, match="no line 'tow' in the campaign. .did you mean \"two\""):
+    with pytest.raises(InputError, match=r"no line .tow. in the campaign"):
         campaign.chosen(campaign.read(given), ["tow"])
 
 
