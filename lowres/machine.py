@@ -58,7 +58,7 @@ def instructions() -> frozenset[str]:
     """What the processor can do beyond the basics, in the words of Linux ("avx2", "avx512_bf16", ...)."""
     if CPUINFO.is_file():
         lines = CPUINFO.read_text(encoding="utf-8").splitlines()
-        return frozenset(next((line for line in lines if line.startswith("flags")), "").split())
+        return frozenset(next((line for line in lines if line.startswith("flags")), "").partition(":")[2].split())
     import torch
 
     return frozenset(name for name, there in torch.cpu.get_capabilities().items() if there is True)

@@ -136,7 +136,7 @@ def test_plan_and_the_ledger_commands_use_the_named_ledger(world: World, capsys:
     assert cli.main(["publish", "tell"]) == 0
     assert capsys.readouterr().out.splitlines() == [
         f"plan of {[Params('laptop', (4,))] * 3} ledger there",
-        f"plan of {[Params('laptop', (0,))] * 3} ledger None, measured",
+        f"plan of {[Params('laptop', (0, 1, 2, 3, 4))] * 3} ledger None, measured",
         "ledger there, study None",
         "ledger None, study tell",
         "published: results/tell/2026-11-30-1.parquet",

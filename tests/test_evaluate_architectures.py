@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from lowres import evaluate, precision, tuners
+from lowres import evaluate, fast, precision, tuners
 from lowres.evaluate import Item, answers, passes
 from lowres.models import LanguageModel
 
@@ -204,7 +204,7 @@ def test_a_common_beginning_leaves_each_prompt_a_token(contexts: list[tuple[int,
 @pytest.mark.parametrize("new", [0, 4])
 @pytest.mark.parametrize("kind", ["llama", "bloom", "t5"])
 def test_what_is_prompt_is_declared(kind: str, new: int, monkeypatch: pytest.MonkeyPatch):
-    """Each prompt's tokens are declared in one pass, and no token of a continuation ever is."""
+    """Each prompt's tokens are declared in one pass, and no token of a continuation ever is: the general way's part."""
     language_model, declared = build(kind), []
 
     @contextlib.contextmanager
@@ -213,6 +213,7 @@ def test_what_is_prompt_is_declared(kind: str, new: int, monkeypatch: pytest.Mon
         yield
 
     monkeypatch.setattr(tuners, "prompt_at", prompt_at)
+    monkeypatch.setattr(fast, "reader", lambda *_: None)
     evaluate.answer(language_model.model, language_model, items(), new)
     lengths = sorted(int(row.sum()) for mask in declared for row in mask)
     assert lengths == sorted(len(item.context) for item in items())

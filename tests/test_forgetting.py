@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tiny
 
-from lowres import claims, engine, models, stats, studies, world
+from lowres import claims, data, engine, models, stats, studies, world
 from lowres.claims import Verdict
 from lowres.ledger import Ledger
 from lowres.params import InputError, from_mapping, resolve
@@ -64,6 +64,8 @@ def test_a_stream_that_is_longer_than_its_data_is_refused_before_anything_is_pre
     monkeypatch.setattr(models, "load", lambda *_: pytest.fail("a model was loaded"))
     with pytest.raises(InputError, match=r"the budget of 900,000 tokens is more than task 'world-simplification' has"):
         forgetting.trials(params(tier="smoke", task_tokens=900_000, ablated=[]))
+    pool = data.general_pool("world-headline")[:500]
+    monkeypatch.setattr(data, "general_pool", lambda *_: pool)
     with pytest.raises(InputError, match="more than the general pool has"):
         forgetting.trials(params(tier="smoke", task_tokens=12_000, general_shares=[0.9]))
 

@@ -372,7 +372,7 @@ def quick(monkeypatch: pytest.MonkeyPatch, cache: Path) -> Path:
 
 
 @pytest.fixture(scope="module", params=["decoder", "encoder-decoder"])
-def relations_model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def relations_model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The smallest decoder and the middle encoder-decoder after some seconds of what follows from what.
 
     The encoder-decoder learns it among facts: alone, it was learnt even with settings under which nothing else was.
@@ -385,7 +385,7 @@ def relations_model(request: pytest.FixtureRequest, tmp_path_factory: pytest.Tem
         patch.setitem(table, size, replace(table[size], steps=steps))
         folder = tmp_path_factory.mktemp("world")
         pretraining.pretrain(world.WorldModel(size, encdec), folder, None, progress=False)
-        yield models.load(str(folder), "fp32", "cpu")
+    return models.load(str(folder), "fp32", "cpu")
 
 
 def test_some_seconds_of_pretraining_teach_what_follows_from_what(relations_model: LanguageModel):
