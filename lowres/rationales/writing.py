@@ -13,7 +13,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from lowres import models
+from lowres import machine, models
 from lowres.data import Example, TaskOptions, load_task
 from lowres.data.examples import digest
 from lowres.params import InputError
@@ -125,8 +125,9 @@ def write(
 ) -> Path:
     """Write the rationales of these examples that are not in the request's file yet; returns the file.
 
-    Finished rationales are never written again: a run that was killed, or that an endpoint let down, goes on with the
-    missing ones. Processes that ask for the same file wait for one another.
+    A world model writes as its trials compute, alike on every machine. Finished rationales are never written again: a
+    run that was killed, or that an endpoint let down, goes on with the missing ones. Processes that ask for the same
+    file wait for one another.
 
     Args:
         writer: who writes, instead of `writer_of(request)`.
@@ -134,10 +135,22 @@ def write(
     Raises:
         InputError: a bad request, a worked example that is also in the data, an endpoint that gives no answer.
     """
-    from filelock import FileLock
-
     if problems := request.problems():
         raise InputError(*problems)
+    if writer is not None or request.url:
+        return _write(request, examples, folder, progress, writer)
+    return machine.perform(models.is_exact(request.model), _write, request, tuple(examples), folder, progress)
+
+
+def _write(
+    request: Request,
+    examples: Sequence[Example],
+    folder: Path | None,
+    progress: bool,
+    writer: Writer | None = None,
+) -> Path:
+    from filelock import FileLock
+
     prompt = request.prompt()
     if prompt:
         prompts.check_leaks(prompt, load_task(request.task, request.options))
