@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lowres.trial import Record, Trial
 
 TUNING_SEED = 1000  # a subset of its own: a rate is not chosen on the very examples that a trial trains on
+WORLD_SEEDS, REAL_SEEDS = 3, 2  # validation seeds of every candidate, of world models and of others
 EXTENSIONS = 4  # times that a grid may grow; a choice still at its edge then is told
 STEP = 3.0  # factor between neighbours where a grid has a single rate
 SAME_RATE = 1e-9  # two rates that differ by less, relatively, are one
@@ -34,19 +35,18 @@ def unseeded(model: str) -> str:
     return model.partition("@")[0] if world.is_world_model(model) else model
 
 
-def on_seeds(trials: Sequence[Trial], seeds: int, models: Sequence[int] = (0,)) -> list[Trial]:
+def on_seeds(trials: Sequence[Trial], models: Sequence[int] = (0,)) -> list[Trial]:
     """Every tuning trial once per validation seed: subsets, order and start of its own, in the world its own model.
 
+    The seeds are `TUNING_SEED` and those that follow it.
+
     Args:
-        seeds: how many; the first is `TUNING_SEED`, the others follow it.
         models: seeds of the world models there will be; they are gone through in turn.
     """
-    if seeds <= 1:
-        return list(trials)
     return [
         replace(trial, seed=TUNING_SEED + k, model=seeded(unseeded(trial.model), models[k % len(models)]))
         for trial in trials
-        for k in range(seeds)
+        for k in range(WORLD_SEEDS if world.is_world_model(trial.model) else REAL_SEEDS)
     ]
 
 

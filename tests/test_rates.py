@@ -78,7 +78,7 @@ def test_a_grid_does_not_grow_for_ever() -> None:
 def test_a_rate_at_which_one_seed_fails_never_wins() -> None:
     ran: list[Trial] = []
     run = runner(lambda rate, seed: math.nan if rate > 2e-3 and seed == 1001 else -rate, ran)
-    records = tune(on_seeds(at_rates(3e-4, 1e-3, 3e-3), 3), run)
+    records = tune(on_seeds(at_rates(3e-4, 1e-3, 3e-3)), run)
     (grid,) = grids(records).values()
     assert (grid.best, grid.edge, len(ran)) == (1e-3, "", 9)
 
@@ -92,29 +92,21 @@ def test_all_rates_failing_asks_for_a_smaller_one() -> None:
 
 
 def test_the_mean_over_seeds_decides() -> None:
-    losses = {
-        (1e-3, 1000): 1.0,
-        (1e-3, 1001): 3.0,
-        (3e-3, 1000): 1.5,
-        (3e-3, 1001): 1.5,
-        (9e-3, 1000): 9,
-        (9e-3, 1001): 9,
-    }
-    losses |= {(3e-4, 1000): 9, (3e-4, 1001): 9}
-    records = tune(on_seeds(at_rates(3e-4, 1e-3, 3e-3, 9e-3), 2), runner(lambda *at: losses[at], []))
-    (grid,) = grids(records).values()
+    losses = {3e-4: (9, 9, 9), 1e-3: (1.0, 3.0, 3.0), 3e-3: (1.5, 1.5, 1.5), 9e-3: (9, 9, 9)}
+    run = runner(lambda rate, seed: losses[rate][seed - 1000], [])
+    (grid,) = grids(tune(on_seeds(at_rates(*losses)), run)).values()
     assert grid.best == 3e-3
 
 
 def test_validation_seeds_have_models_and_subsets_of_their_own() -> None:
-    found = on_seeds([PLAIN], 3, models=(10, 11))
+    found = on_seeds([PLAIN], (10, 11))
     assert [(trial.seed, trial.model) for trial in found] == [
         (1000, "world-s@10"),
         (1001, "world-s@11"),
         (1002, "world-s@10"),
     ]
-    real = on_seeds([replace(PLAIN, model="smollm2-135m-instruct")], 2, models=(10, 11))
-    assert {trial.model for trial in real} == {"smollm2-135m-instruct"}
+    real = on_seeds([replace(PLAIN, model="smollm2-135m-instruct")], (10, 11))
+    assert [(trial.seed, trial.model) for trial in real] == [(s, "smollm2-135m-instruct") for s in (1000, 1001)]
     assert len({group(trial.spec()) for trial in found}) == 1
 
 

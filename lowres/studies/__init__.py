@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from lowres import world
 from lowres.data import TaskOptions, load_task
-from lowres.rates import TUNING_SEED, on_seeds, seeded, tune, unseeded
+from lowres.rates import TUNING_SEED, WORLD_SEEDS, on_seeds, seeded, tune, unseeded
 
 if TYPE_CHECKING:
     from lowres.claims import Claim, Verdict
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 __all__ = ["TUNING_SEED", "seeded", "unseeded"]  # of `lowres.rates`, for the studies
 TIERS = ("smoke", "laptop", "gpu", "paper")
 
-MOST_TUNING_SEEDS = 10
 
 Group = TypeVar("Group", bound=Hashable)
 P = TypeVar("P")
@@ -75,7 +74,7 @@ def execute(study: ModuleType, params: Any, ledger: Ledger, **how: Any) -> list[
     if hasattr(study, "prepare"):
         study.prepare(params)
     study.trials(params)  # what is impossible is refused before hours go into the tuning
-    tries = on_seeds(study.tuning(params), params.tuning_seeds or 1, params.seeds or (0,))
+    tries = on_seeds(study.tuning(params), params.seeds or (0,))
     tuned = tune(tries, lambda trials: engine.run(trials, ledger, **how))
     chosen: Callable[..., Sequence[Trial]] = study.trials
     return tuned + engine.run(chosen(params, tuned), ledger, **how)
@@ -83,7 +82,7 @@ def execute(study: ModuleType, params: Any, ledger: Ledger, **how: Any) -> list[
 
 def planned(study: ModuleType, params: Any, ledger: Ledger) -> list[Trial]:
     """All trials of a study as far as they are known: what follows from a tuning yet to be run is a guess."""
-    tuning = on_seeds(study.tuning(params), params.tuning_seeds or 1, params.seeds or (0,))
+    tuning = on_seeds(study.tuning(params), params.seeds or (0,))
     found = (ledger.get(trial.key()) for trial in tuning)
     tuned = [record for record in found if record and record.status == "done"]
     return [*tuning, *study.trials(params, tuned)]
@@ -127,7 +126,7 @@ def seeds_in_names(parameter: str, models: Iterable[str]) -> list[str]:
 
 def reserved_seeds(seeds: Iterable[int]) -> list[str]:
     """What is wrong with seeds that hold one of the tuning."""
-    reserved = range(TUNING_SEED, TUNING_SEED + MOST_TUNING_SEEDS)
+    reserved = range(TUNING_SEED, TUNING_SEED + WORLD_SEEDS)
     wrong = f"seeds must not hold {TUNING_SEED} to {reserved[-1]}, seeds of the subsets on which rates are tuned"
     return [wrong] if any(seed in reserved for seed in seeds) else []
 

@@ -28,6 +28,9 @@ SHOTS = (1, 2, 4, 8)
 CURVED = ("R0", "R1", "R2")
 
 
+TUNING_ITEMS = 100  # validation examples that decide on a learning rate
+
+
 @dataclass(frozen=True)
 class Arm:
     """One line of the study. `factors` are the letters of what is present; `use` is that of the rationale."""
@@ -158,7 +161,7 @@ def tuning(params: Params) -> list[Trial]:
 
 def _tuning_trial(params: Params, setting: Setting, rate: float) -> Trial:
     trial = _trial(params, setting, TUNING_SEED, rate, min(params.seeds or (0,)))
-    evaluation = replace(trial.evaluation, split="validation", items=params.tuning_items)
+    evaluation = replace(trial.evaluation, split="validation", items=TUNING_ITEMS)
     return replace(trial, arm=f"tuning {setting.arm}", evaluation=evaluation)
 
 

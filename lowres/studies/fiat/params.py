@@ -9,7 +9,7 @@ from lowres import data, models
 from lowres.data.load import WITH_RATIONALES
 from lowres.data.rationales import OWN
 from lowres.params import parameter
-from lowres.studies import MOST_TUNING_SEEDS, TIERS, by_tier, reserved_seeds, seeds_in_names
+from lowres.studies import TIERS, by_tier, reserved_seeds, seeds_in_names
 from lowres.studies.fiat.arms import ARMS, LADDER
 
 FEW = (*LADDER, "untouched", "untouched-instruction", "beta", "answer-only", "wrong", "distilled")
@@ -99,13 +99,6 @@ class Params:
         low=0,
         tiers=by_tier((0,), (0,), (0, 1, 2), (0, 1, 2)),
     )
-    tuning_seeds: int | None = parameter(
-        None,
-        "validation seeds of every candidate rate, each with a subset of its own",
-        low=1,
-        high=MOST_TUNING_SEEDS,
-        tiers=by_tier(1, 1, 3, 1),
-    )
     rate_factors: tuple[float, ...] | None = parameter(
         None,
         "candidate learning rates as multiples of the usual one of each way of tuning, tried on validation data; "
@@ -116,7 +109,6 @@ class Params:
     )
     batch_size: int = parameter(8, "examples per update", low=1)
     items: int | None = parameter(None, "test examples", low=2, tiers=by_tier(16, 200, 1_000, 2_000))
-    tuning_items: int = parameter(100, "validation examples that decide on a learning rate", low=1)
     prompt_field: str | None = parameter(None, "your own task - name of the field that holds the input")
     target_field: str | None = parameter(None, "your own task - name of the field that holds the answer")
     choices_field: str | None = parameter(None, "your own task - name of the field that holds the choices")

@@ -9,7 +9,7 @@ from lowres import data
 from lowres import models as language_models
 from lowres import tuners as ways
 from lowres.params import parameter
-from lowres.studies import MOST_TUNING_SEEDS, TIERS, by_tier, reserved_seeds, seeds_in_names
+from lowres.studies import TIERS, by_tier, reserved_seeds, seeds_in_names
 from lowres.studies.forgetting.paper import HUB_MODELS
 
 ORDERS = ("forward", "reverse")
@@ -101,13 +101,6 @@ class Params:
         choices=CONTROLS,
         may_be_empty=True,
         tiers=by_tier((), (), CONTROLS, ()),
-    )
-    tuning_seeds: int | None = parameter(
-        None,
-        "validation seeds of every candidate rate, each with a subset of its own",
-        low=1,
-        high=MOST_TUNING_SEEDS,
-        tiers=by_tier(1, 1, 3, 1),
     )
     rate_factors: tuple[float, ...] | None = parameter(
         None,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from lowres import data, models
 from lowres.params import parameter
-from lowres.studies import MOST_TUNING_SEEDS, TIERS, by_tier, reserved_seeds, seeds_in_names
+from lowres.studies import TIERS, by_tier, reserved_seeds, seeds_in_names
 from lowres.studies.loreft.arms import ARMS
 
 CURVES = ("ranks", "layers", "positions", "data")
@@ -58,13 +58,6 @@ class Params:
         "seeds of subset, shuffle and initialisation (of a world model's pretraining too)",
         low=0,
         tiers=by_tier((0,), (0,), (0, 1, 2), (0, 1, 2)),
-    )
-    tuning_seeds: int | None = parameter(
-        None,
-        "validation seeds of every candidate rate, each with a subset of its own",
-        low=1,
-        high=MOST_TUNING_SEEDS,
-        tiers=by_tier(1, 1, 3, 1),
     )
     rate_factors: tuple[float, ...] | None = parameter(
         None,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 # The middle of the rates tried: of world models, of others.
 USUAL_RATES = {"full": (3e-3, 2e-5)}
 OTHER_RATES = (1e-2, 3e-4)
+SHOTS = 3  # solved examples in the prompt of the few-shot arm
 FAMILIES = ("task-only", "equal-steps", "equal-tokens", "mixed")
 Rates = Mapping[tuple[str, int], float]  # by family and task tokens
 
@@ -220,7 +221,7 @@ def _recipe(params: Params, arm: Arm, task_tokens: int, ratio: float) -> Recipe:
         anchor=params.anchor if arm.anchored else "none",
         order=arm.order,
         labels=arm.labels,
-        shots=params.shots if arm.few_shot else 0,
+        shots=SHOTS if arm.few_shot else 0,
         general=params.general if arm.general else "usual",
     )
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from lowres import data, models, tuners, world
 from lowres.params import parameter
-from lowres.studies import MOST_TUNING_SEEDS, TIERS, by_tier, reserved_seeds, seeds_in_names
+from lowres.studies import TIERS, by_tier, reserved_seeds, seeds_in_names
 
 ANCHORS = ("hand-written", "model-written")
 ARM_NAMES = (
@@ -82,7 +82,6 @@ class Params:
     )
     epochs: int = parameter(2, "passes over the training data", low=1)
     batch_size: int = parameter(4, "examples per update", low=1)
-    shots: int = parameter(3, "solved examples in the prompt of the few-shot arm", low=1)
     items: int | None = parameter(None, "test examples of the task", low=1, tiers=_tiers(4, 60, 492))
     probes: tuple[str, ...] | None = parameter(
         None,
@@ -92,13 +91,6 @@ class Params:
         tiers=_tiers(("wiki-nll",), ("siqa", "wiki-nll"), ("siqa", "commonsenseqa", "wiki-know", "wiki-nll")),
     )
     probe_items: int | None = parameter(None, "examples per probe", low=1, tiers=_tiers(3, 24, 500))
-    tuning_seeds: int | None = parameter(
-        None,
-        "validation seeds of every candidate rate, each with a subset of its own",
-        low=1,
-        high=MOST_TUNING_SEEDS,
-        tiers=_tiers(1, 1, 3),
-    )
     precision: str = parameter("auto", "number format of matrix products", choices=models.PRECISIONS)
     prompt_field: str | None = parameter(None, "your own task - name of the field that holds the input")
     target_field: str | None = parameter(None, "your own task - name of the field that holds the answer")
