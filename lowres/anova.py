@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -174,8 +173,3 @@ def retained(
 
     share = loss / len(later)
     return [np.asarray(share - around(later[name]) / had + kept * around(start[name]) / had**2) for name in later]
-
-
-def minus(terms: Sequence[Any]) -> list[Scores]:
-    """The terms with their sign turned, to subtract one effect from another."""
-    return [-np.asarray(term, dtype=np.float64) for term in terms]

@@ -67,12 +67,12 @@ def beyond(trials: Sequence[Trial], records: Sequence[Record]) -> list[Trial]:
 
     A group of one rate was not tuned and stays as it is.
     """
-    grids, found = _grids(records), []
+    tried, found = grids(records), []
     groups: dict[str, list[Trial]] = defaultdict(list)
     for trial in trials:
         groups[group(trial.spec())].append(trial)
     for name, members in groups.items():
-        grid = grids.get(name)
+        grid = tried.get(name)
         if grid is None or len(grid.losses) < 2 or not grid.edge:
             continue
         first = min(_rate(trial.spec()) for trial in members)
@@ -107,13 +107,9 @@ class Grid:
 
 def grids(records: Iterable[Record]) -> dict[str, Grid]:
     """What was tried, by group (see `group`)."""
-    return _grids(records)
-
-
-def _grids(records: Iterable[Record]) -> dict[str, Grid]:
     losses: dict[str, dict[float, list[float]]] = defaultdict(lambda: defaultdict(list))
     for record in records:
-        loss = validation_loss(record) if record.status == "done" else math.inf
+        loss = task_loss(record) if record.status == "done" else math.inf
         losses[group(record.trial)][_known(losses[group(record.trial)], _rate(record.trial))].append(loss)
     return {
         name: Grid({rate: sum(values) / len(values) for rate, values in rates.items()})
@@ -126,7 +122,7 @@ def _known(rates: Mapping[float, Any], rate: float) -> float:
     return next((one for one in rates if abs(one - rate) <= SAME_RATE * rate), rate)
 
 
-def validation_loss(record: Record) -> float:
+def task_loss(record: Record) -> float:
     """Nats per target token; of a stream the mean over its tasks, each measured right after it was learnt."""
     places = [where for where in record.outcomes if where == "task" or where.endswith(":task")]
     return sum(record.mean(where, "target_nll") for where in places) / len(places)

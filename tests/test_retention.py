@@ -19,7 +19,6 @@ from lowres.evaluate import Item, divergence
 from lowres.evaluate.divergence import NUMBERS
 from lowres.models import LanguageModel
 from lowres.params import InputError
-from lowres.studies.forgetting.measures import corrected_loss
 
 FREE = [Example(f"e{i}", row["prompt"], row["target"], answers=(row["target"],)) for i, row in enumerate(tiny.rows(20))]
 CHOICE = tuple(
@@ -218,28 +217,3 @@ def test_recovery_trains_on_ten_that_are_set_aside(chat_model: LanguageModel, mo
     rows, how = shown[0]
     assert rows == recovery.shown_rows(chat_model, ASKED, CHOICE[10:20])
     assert (how.steps, how.batch_size, how.learning_rate) == (3, 10, recovery.RATE)
-
-
-# --- loss above chance -----------------------------------------------------------------------------------------------
-
-
-def test_the_corrected_loss_by_hand():
-    """Above chance .5 and .3 before, .25 and .15 after: half is lost. What began at chance adds its noise alone."""
-    chances = np.array([0.25, 0.5, 0.2])
-    before, after = np.array([0.75, 0.8, 0.2]), np.array([0.5, 0.65, 0.2])
-    assert corrected_loss(before, after, chances) == pytest.approx(0.5)
-    assert corrected_loss(before, before, chances) == 0.0
-    assert corrected_loss(before, chances, chances) == pytest.approx(1.0)
-    noisy = np.array([0.5, 0.65, 0.24])  # a ratio for each probe would divide by nought
-    assert corrected_loss(before, noisy, chances) == pytest.approx(1 - 0.44 / 0.8)
-    seeds = corrected_loss(np.stack([before, before]), np.stack([after, before]), chances)
-    assert seeds == pytest.approx([0.5, 0.0])
-
-
-def test_a_loss_of_nothing_known_is_refused():
-    with pytest.raises(ValueError, match="nothing can be lost"):
-        corrected_loss(np.array([0.2, 0.5]), np.array([0.1, 0.5]), np.array([0.25, 0.5]))
-    with pytest.raises(ValueError, match="the same probes are needed"):
-        corrected_loss(np.array([0.2]), np.array([0.1, 0.5]), np.array([0.25]))
-    with pytest.raises(ValueError, match="at least one"):
-        corrected_loss(np.array([]), np.array([]), np.array([]))

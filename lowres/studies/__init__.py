@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from lowres import world
 from lowres.data import TaskOptions, load_task
-from lowres.rates import TUNING_SEED, WORLD_SEEDS, on_seeds, seeded, tune, unseeded
+from lowres.rates import TUNING_SEED, WORLD_SEEDS, on_seeds, seeded, task_loss, tune, unseeded
 
 if TYPE_CHECKING:
     from lowres.claims import Claim, Verdict
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from lowres.ledger import Ledger
     from lowres.trial import Record, Trial
 
-__all__ = ["TUNING_SEED", "seeded", "unseeded"]  # of `lowres.rates`, for the studies
+__all__ = ["TUNING_SEED", "seeded", "task_loss", "unseeded"]  # of `lowres.rates`, for the studies
 TIERS = ("smoke", "laptop", "gpu", "paper")
 
 
@@ -131,13 +131,8 @@ def reserved_seeds(seeds: Iterable[int]) -> list[str]:
     return [wrong] if any(seed in reserved for seed in seeds) else []
 
 
-def validation_loss(record: Record) -> float:
-    """Nats per target token on the items of the task."""
-    return record.mean("task", "target_nll")
-
-
 def best_rates(
-    tuned: Iterable[Record], group: Callable[[Record], Group], loss: Callable[[Record], float] = validation_loss
+    tuned: Iterable[Record], group: Callable[[Record], Group], loss: Callable[[Record], float] = task_loss
 ) -> dict[Group, float]:
     """The best learning rate of each group of tuning records: the lowest mean loss of the validation targets.
 

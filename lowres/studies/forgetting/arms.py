@@ -277,10 +277,4 @@ def learning_rates(params: Params, tuned: Sequence[Record] = ()) -> dict[tuple[s
 
 def chosen_rates(tuned: Iterable[Record]) -> dict[tuple[str, str], float]:
     """The rate of the best tuning record of each model and tuner, by the likelihood of the validation targets."""
-    return best_rates(tuned, lambda r: (unseeded(r.trial["model"]), r.trial["tuner"]["name"]), task_loss)
-
-
-def task_loss(record: Record) -> float:
-    """Nats per target token of the new tasks, each measured right after it was learnt, mean over the tasks."""
-    places = [where for where in record.outcomes if where == "task" or where.endswith(":task")]
-    return sum(record.mean(where, "target_nll") for where in places) / len(places)
+    return best_rates(tuned, lambda r: (unseeded(r.trial["model"]), r.trial["tuner"]["name"]))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from lowres import world
 from lowres.claims import Claim, Part, Rule, Verdict, judge_parts
 from lowres.exhibits import named, process_hours
-from lowres.studies import Gathered, decided, unseeded
+from lowres.studies import Gathered, decided, task_loss, unseeded
 from lowres.studies.forgetting import measures
 from lowres.studies.forgetting.arms import (
     MAIN,
@@ -22,7 +22,6 @@ from lowres.studies.forgetting.arms import (
     SHORT_RUN_START,
     chosen_rates,
     groups_of,
-    task_loss,
     usual_rate,
 )
 from lowres.studies.forgetting.claims import CLAIMS, MARGIN

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from lowres import exhibits, world
 from lowres.exhibits import BARS, average
 from lowres.markup import Shown, folded, joined, shown_table, shown_text
-from lowres.studies import unseeded
+from lowres.studies import task_loss, unseeded
 from lowres.studies.forgetting import measures, paper
-from lowres.studies.forgetting.arms import ARMS, MAIN, SHORT_RUN_START, arm_of, task_loss
+from lowres.studies.forgetting.arms import ARMS, MAIN, SHORT_RUN_START, arm_of
 from lowres.studies.forgetting.claims import ABOVE, DEVIATIONS
 from lowres.studies.forgetting.evidence import (
     ABILITIES,

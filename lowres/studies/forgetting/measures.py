@@ -108,38 +108,3 @@ def common_loss(curves: Iterable[Mapping[float, NDArray]]) -> float | None:
         return None
     loss = max(min(curve) for curve in curves)
     return loss if all(loss <= max(curve) for curve in curves) else None
-
-
-def corrected_loss(before: NDArray, after: NDArray, chances: NDArray) -> NDArray:
-    """How much of what was known above chance is lost over a fixed list of probes: a ratio of sums.
-
-        L = 1 - sum_p (R_p - c_p) / sum_p (R0_p - c_p)
-
-    0: nothing is lost, 1: all probes together are at chance, below 0: more is known than before. A probe that began
-    near chance weighs as little as it has to lose, where a mean of ratios would divide by almost nothing; so the list
-    is fixed beforehand and no probe is left out for its level.
-
-    Args:
-        before: R0, scores of the untouched model, [..., probes].
-        after: R, scores afterwards, of the same shape.
-        chances: c, the score of guessing, [probes].
-
-    Returns:
-        L, of the shape of `before` without its last axis.
-
-    Raises:
-        ValueError: the shapes differ, there is no probe, or the untouched model is not above chance over the list.
-    """
-    import numpy as np
-
-    start, end, guess = (np.asarray(each, dtype=np.float64) for each in (before, after, chances))
-    if start.shape != end.shape or start.shape[-1:] != guess.shape or 0 in start.shape:
-        raise ValueError(
-            f"scores of shapes {list(start.shape)} and {list(end.shape)} and chances of shape {list(guess.shape)}: the "
-            "same probes are needed in all, at least one"
-        )
-    known = (start - guess).sum(-1)
-    if (known <= 0).any():
-        raise ValueError(f"before tuning the probes are together {known.min():+.3f} above chance: nothing can be lost")
-    lost: NDArray = 1 - (end - guess).sum(-1) / known
-    return lost

@@ -11,7 +11,7 @@ from lowres import exhibits
 from lowres.exhibits import frame
 from lowres.markup import Shown, shown_table, shown_text
 from lowres.params import literal
-from lowres.studies import Where, unseeded, validation_loss
+from lowres.studies import Where, task_loss, unseeded
 from lowres.studies.loreft.arms import ARMS, usual_rate
 from lowres.studies.loreft.claims import DEVIATIONS
 from lowres.studies.loreft.evidence import Evidence
@@ -149,7 +149,7 @@ def tuning_table(evidence: Evidence, records: Iterable[Record]) -> Shown:
 def _tuning_rows(where: Where, tries: Mapping[str, list[Record]]) -> Shown:
     rows: list[Row] = []
     for arm, tried in tries.items():
-        best = min(_done(tried), key=validation_loss, default=None)
+        best = min(_done(tried), key=task_loss, default=None)
         seen = [f"{_learning_rate(record):g}: {_loss_in_words(record)}" for record in tried]
         if best is None:
             rows.append((arm, ", ".join(seen), "all failed", float("nan")))
@@ -170,7 +170,7 @@ def _tuning_rows(where: Where, tries: Mapping[str, list[Record]]) -> Shown:
 
 
 def _loss_in_words(record: Record) -> str:
-    return f"{validation_loss(record):.3f}" if record.status == "done" else "failed"
+    return f"{task_loss(record):.3f}" if record.status == "done" else "failed"
 
 
 def tuning_curve(evidence: Evidence, records: Iterable[Record]) -> Shown:
@@ -208,7 +208,7 @@ def _so_far(where: Where, arm: str, tried: Sequence[Record]) -> dict[int, float]
     order = sorted(tried, key=lambda record: (abs(_learning_rate(record) / usual - 1) > 1e-6, _learning_rate(record)))
     found: dict[int, float] = {}
     for number, record in enumerate(order, start=1):
-        loss = validation_loss(record) if record.status == "done" else float("inf")
+        loss = task_loss(record) if record.status == "done" else float("inf")
         best = min(loss, *found.values()) if found else loss
         if best < float("inf"):
             found[number] = best
