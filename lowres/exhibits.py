@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from lowres.data import METRICS
 from lowres.markup import Shown, shown_table, shown_text
 from lowres.params import literal
+from lowres.rates import grid_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,6 +28,43 @@ Name = TypeVar("Name", bound=Hashable)
 IN_CHAT = "-chat"  # ends the name of a probe that is asked in the chat format
 BARS = "95 % intervals over seeds and items"
 COST = ("Trials", "Seconds each", "of which training", "Tokens/s in training", "Peak memory")
+
+
+NO_TUNING = "No learning rate was tried in these records: the rates are the usual ones, or those that were published."
+
+
+def rates_table(
+    what: str, records: Iterable[Record], of: Callable[[Record], tuple[str, ...]], header: tuple[str, ...]
+) -> Shown:
+    """Every learning rate that was tried, its mean validation loss over the seeds, and which was chosen.
+
+    Args:
+        what: what is tuned, for the caption.
+        of: what a record is a try for, one cell per column of `header`.
+    """
+    tried: dict[tuple[str, ...], list[Record]] = defaultdict(list)
+    distinct = {record.key: record for record in records if record.trial["arm"].startswith("tuning ")}
+    for record in distinct.values():
+        tried[of(record)].append(record)
+    if not tried:
+        return shown_text(NO_TUNING)
+    rows = [(*name, *_tried_cells(members)) for name, members in sorted(tried.items())]
+    caption = (
+        f"Learning rates {what} on validation data: {len(distinct)} trials. Nats per target token, mean over the "
+        "seeds; beyond a choice at the edge of what was tried may lie a better one"
+    )
+    return shown_table(caption, (*header, "Rates tried (nats)", "Seeds each", "Chosen"), rows, stack=True)
+
+
+def _tried_cells(records: Sequence[Record]) -> tuple[object, ...]:
+    grid = grid_of(records)
+    losses = [f"{rate:g}: " + (f"{loss:.3f}" if math.isfinite(loss) else "failed") for rate, loss in grid.sorted()]
+    counts = sorted(Counter(record.trial["optimisation"]["learning_rate"] for record in records).values())
+    seeds = f"{counts[0]}" if counts[0] == counts[-1] else f"{counts[0]} to {counts[-1]}"
+    if not math.isfinite(grid.losses[grid.best]):
+        return ", ".join(losses), seeds, "all failed"
+    edge = {"lower": ", smallest tried", "upper": ", largest tried"}.get(grid.edge, "")
+    return ", ".join(losses), seeds, f"{grid.best:g}{edge}"
 
 
 def measure(where: Where) -> str:

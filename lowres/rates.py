@@ -99,6 +99,10 @@ class Grid:
             return "lower" if len(tried) > 1 else ""
         return {tried[0]: "lower", tried[-1]: "upper"}.get(self.best, "")
 
+    def sorted(self) -> list[tuple[float, float]]:
+        """Rates and their losses, the smallest rate first."""
+        return sorted(self.losses.items())
+
     def next_rate(self) -> float:
         """The rate beyond the edge, as far from it as its neighbour is."""
         tried = sorted(self.losses)
@@ -107,14 +111,19 @@ class Grid:
 
 def grids(records: Iterable[Record]) -> dict[str, Grid]:
     """What was tried, by group (see `group`)."""
-    losses: dict[str, dict[float, list[float]]] = defaultdict(lambda: defaultdict(list))
+    found: dict[str, list[Record]] = defaultdict(list)
     for record in records:
+        found[group(record.trial)].append(record)
+    return {name: grid_of(members) for name, members in found.items()}
+
+
+def grid_of(records: Iterable[Record]) -> Grid:
+    """What was tried in these records, which compete with each other; each trial counts once."""
+    losses: dict[float, list[float]] = defaultdict(list)
+    for record in {record.key: record for record in records}.values():
         loss = task_loss(record) if record.status == "done" else math.inf
-        losses[group(record.trial)][_known(losses[group(record.trial)], _rate(record.trial))].append(loss)
-    return {
-        name: Grid({rate: sum(values) / len(values) for rate, values in rates.items()})
-        for name, rates in losses.items()
-    }
+        losses[_known(losses, _rate(record.trial))].append(loss)
+    return Grid({rate: sum(values) / len(values) for rate, values in losses.items()})
 
 
 def _known(rates: Mapping[float, Any], rate: float) -> float:

@@ -146,7 +146,7 @@ def test_the_table_of_rates_marks_a_choice_at_the_edge():
         for i, trial in enumerate(tried)
     ]
     shown = exhibits.tuning_table(records)._repr_markdown_()
-    cells = {line.split("|")[1].strip(): line.split("|")[2].strip() for line in shown.splitlines() if "world" in line}
+    cells = {line.split("|")[1].strip(): line.split("|")[-2].strip() for line in shown.splitlines() if "world" in line}
     assert cells["world-xs, full"].endswith("largest tried")
     assert cells["world-s, full"] == f"{arms.usual_rate('world-s', 'full'):g}"
     assert cells["world-m, full"].endswith("smallest tried")

@@ -192,8 +192,9 @@ def test_the_rate_under_which_validation_targets_are_likeliest_wins_and_a_failed
     found = evidence.Evidence(chosen, {}, False, records)
     table = repr(exhibits.tuning_table(found, records))
     rows = {cells[0].strip(): cells for line in table.splitlines() if (cells := line.strip("|").split(" | "))}
-    assert [cell.strip() for cell in rows["lora"][1:3]] == ["0.00025: 2.000, 0.001: 1.000, 0.004: failed", "0.001"]
-    assert rows["loreft"][2] == "0.00025, edge of the grid"
+    tried, seeds, rate = (cell.strip() for cell in rows["lora"][1:4])
+    assert (tried, seeds, rate) == ("0.00025: 2.000, 0.001: 1.000, 0.004: failed", "1", "0.001")
+    assert rows["loreft"][3].strip() == "0.00025, smallest tried"
     curve = repr(exhibits.tuning_curve(found, records))
     assert "3 tries" in curve
     assert "lora: 0.000 nats" not in curve

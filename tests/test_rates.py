@@ -42,7 +42,8 @@ def runner(loss: Callable[[float, int], float], ran: list[Trial]) -> Callable[[S
 
 def _record(trial: Trial, loss: float) -> Record:
     status = "failed" if math.isnan(loss) else "done"
-    return Record("0", status, trial.spec(), {}, outcomes={"task": {"target_nll": [loss]}})
+    key = f"{trial.recipe.task_tokens}/{trial.optimisation.learning_rate}/{trial.seed}"
+    return Record(key, status, trial.spec(), {}, outcomes={"task": {"target_nll": [loss]}})
 
 
 def valley(bottom: float) -> Callable[[float, int], float]:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import tiny
@@ -225,8 +226,23 @@ def test_without_records_the_page_says_so_instead_of_drawing(monkeypatch):
 
 def test_the_tuning_table_marks_the_rate_under_which_the_targets_are_likeliest():
     tried = [record("tuning mixed", score, rate=rate, split="validation") for rate, score in ((1e-4, 0.2), (1e-3, 0.5))]
-    lines = repr(exhibits.tuning_table(tried)).splitlines()
-    assert [line for line in lines if "chosen" in line] == [line for line in lines if "0.001" in line]
+    (row,) = (line for line in repr(exhibits.tuning_table(tried)).splitlines() if "mixed" in line)
+    assert row.split("|")[-2].strip() == "0.001, largest tried"
+
+
+def test_the_tuning_table_goes_by_the_mean_over_seeds():
+    losses = {1e-4: (3.0, 3.0), 1e-3: (0.1, 3.5), 1e-2: (1.0, 1.0), 1e-1: (4.0, 4.0)}
+    tried = [
+        replace(
+            one := record("tuning mixed", 0.5, seed=1000 + seed, rate=rate, split="validation"),
+            key=f"{rate}/{seed}",
+            outcomes={"task": {**one.outcomes["task"], "target_nll": [loss]}},
+        )
+        for rate, each in losses.items()
+        for seed, loss in enumerate(each)
+    ]
+    (row,) = (line for line in repr(exhibits.tuning_table(tried)).splitlines() if "mixed" in line)
+    assert [cell.strip() for cell in row.split("|")[-3:-1]] == ["2", "0.01"]
 
 
 def test_tables_are_made_from_the_records(monkeypatch):

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from lowres import world
 from lowres.data import TaskOptions, load_task
-from lowres.rates import TUNING_SEED, WORLD_SEEDS, on_seeds, seeded, task_loss, tune, unseeded
+from lowres.rates import TUNING_SEED, WORLD_SEEDS, grid_of, on_seeds, seeded, task_loss, tune, unseeded
 
 if TYPE_CHECKING:
     from lowres.claims import Claim, Verdict
@@ -131,20 +131,13 @@ def reserved_seeds(seeds: Iterable[int]) -> list[str]:
     return [wrong] if any(seed in reserved for seed in seeds) else []
 
 
-def best_rates(
-    tuned: Iterable[Record], group: Callable[[Record], Group], loss: Callable[[Record], float] = task_loss
-) -> dict[Group, float]:
-    """The best learning rate of each group of tuning records: the lowest mean loss of the validation targets.
-
-    The mean is over the seeds of a rate. A rate at which one of them failed never wins.
-    """
-    found: dict[Group, dict[float, list[float]]] = defaultdict(lambda: defaultdict(list))
+def best_rates(tuned: Iterable[Record], group: Callable[[Record], Group]) -> dict[Group, float]:
+    """The best learning rate of each group of tuning records (see `lowres.rates`); none where every try failed."""
+    found: dict[Group, list[Record]] = defaultdict(list)
     for record in tuned:
-        rate = float(record.trial["optimisation"]["learning_rate"])
-        found[group(record)][rate].append(loss(record) if record.status == "done" else math.inf)
-    means = {name: {rate: sum(each) / len(each) for rate, each in rates.items()} for name, rates in found.items()}
-    best = {name: min(rates, key=lambda rate: rates[rate]) for name, rates in means.items()}
-    return {name: rate for name, rate in best.items() if math.isfinite(means[name][rate])}
+        found[group(record)].append(record)
+    grids = {name: grid_of(records) for name, records in found.items()}
+    return {name: grid.best for name, grid in grids.items() if math.isfinite(grid.losses[grid.best])}
 
 
 def tuned_arm(record: Record) -> str:

@@ -8,9 +8,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from lowres import exhibits, world
-from lowres.exhibits import BARS, average
+from lowres.exhibits import BARS, average, rates_table
 from lowres.markup import Shown, folded, joined, shown_table, shown_text
-from lowres.studies import task_loss, unseeded
+from lowres.studies import task_loss, tuned_arm, unseeded
 from lowres.studies.forgetting import measures, paper
 from lowres.studies.forgetting.arms import ARMS, MAIN, SHORT_RUN_START, arm_of
 from lowres.studies.forgetting.claims import ABOVE, DEVIATIONS
@@ -151,29 +151,12 @@ def _end_levels(record: Record) -> dict[str, float]:
 
 
 def tuning_table(records: Iterable[Record]) -> Shown:
-    """Every learning rate that was tried, per model and tuner: validation loss of the tasks, and the choice."""
-    tried = [record for record in records if record.trial["arm"].startswith("tuning ") and record.status == "done"]
-    tried = list({record.key: record for record in tried}.values())
-    best = {}
-    for record in sorted(tried, key=task_loss, reverse=True):
-        best[record.trial["model"], record.trial["arm"]] = record.key
-    found: dict[tuple[str, str], list[Record]] = {}
-    for record in sorted(tried, key=lambda r: (r.trial["model"], r.trial["arm"], _rate(r))):
-        found.setdefault((record.trial["model"], record.trial["arm"]), []).append(record)
-    rows = []
-    for (model, arm), listed in found.items():
-        chosen = next(record for record in listed if record.key == best[model, arm])
-        others = ", ".join(f"{_rate(r):g} ({task_loss(r):.3f})" for r in listed if r is not chosen)
-        name = f"{model}, {arm.removeprefix('tuning ')}"
-        edge = {_rate(listed[0]): ", smallest tried", _rate(listed[-1]): ", largest tried"}.get(_rate(chosen), "")
-        cell = f"{_rate(chosen):g}{edge if others else ''}"
-        rows.append((name, cell, f"{task_loss(chosen):.3f}", others or "none"))
-    note = (
-        f"Learning rates on validation data: {len(tried)} trials. Beyond a chosen rate at the edge may lie a better one"
-    )
-    note = note if tried else "No tuning was run"
-    header = ("Model and tuner", "Chosen rate", "Nats per target token", "Other rates tried (nats)")
-    return shown_table(note, header, rows, stack=True)
+    """Every learning rate that was tried, per model and tuner, and which was chosen."""
+
+    def of(record: Record) -> tuple[str, ...]:
+        return (f"{unseeded(record.trial['model'])}, {tuned_arm(record)}",)
+
+    return rates_table("of each model and tuner", records, of, ("Model and tuner",))
 
 
 def _rate(record: Record) -> float:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lowres import exhibits
 from lowres.data import METRICS, TaskOptions
-from lowres.exhibits import BARS, average, probes_of
+from lowres.exhibits import BARS, average, probes_of, rates_table
 from lowres.markup import Shown, shown_table, shown_text
 from lowres.studies import Where, tuned_arm
 from lowres.studies.tell.arms import ARMS
@@ -30,30 +30,12 @@ def arms_table(arms: Sequence[str]) -> Shown:
 
 
 def tuning_table(records: Iterable[Record]) -> Shown:
-    """Every learning rate that was tried, per arm family: validation loss and score, and which rate was chosen."""
-    tried = [record for record in records if record.trial["arm"].startswith("tuning ") and record.status == "done"]
-    best = {}
-    for record in sorted(tried, key=lambda record: record.mean("task", "target_nll"), reverse=True):
-        best[_tuned(record)] = record.key
-    rows = []
-    for record in sorted(tried, key=lambda r: (*_tuned(r), r.trial["optimisation"]["learning_rate"])):
-        family, tokens = _tuned(record)
-        rate, loss = record.trial["optimisation"]["learning_rate"], record.mean("task", "target_nll")
-        score = record.mean("task", main_measure(record))
-        choice = "chosen" if best[family, tokens] == record.key else ""
-        rows.append((family, f"{tokens:,}", f"{rate:g}", loss, score, choice))
-    header = ("Arm family", "Task tokens", "Learning rate", "Nats per target token", "Score", "Choice")
-    note = (
-        f"Learning rates on validation data: {len(tried)} trials, as many for each family and budget"
-        if tried
-        else "No tuning was run"
-    )
-    return shown_table(note, header, rows, stack=True)
+    """Every learning rate that was tried, per arm family and budget, and which was chosen."""
 
+    def of(record: Record) -> tuple[str, ...]:
+        return tuned_arm(record), f"{record.trial['recipe']['task_tokens']:,}"
 
-def _tuned(record: Record) -> tuple[str, int]:
-    """The family and the budget that a tuning record is of."""
-    return tuned_arm(record), record.trial["recipe"]["task_tokens"]
+    return rates_table("of each arm family and budget", records, of, ("Arm family", "Task tokens"))
 
 
 def main_measure(record: Record) -> str:

@@ -11,6 +11,7 @@ from lowres.data import TaskOptions, rationales
 from lowres.data.rationales import OWN
 from lowres.markup import Html, Shown, folded, joined, markup, shown_lines, shown_table, shown_text
 from lowres.params import InputError
+from lowres.studies import tuned_arm
 from lowres.studies.fiat.arms import ARMS, FACTORS, LADDER, left_out, rate_arm
 from lowres.studies.fiat.claims import DEVIATIONS
 from lowres.studies.fiat.evidence import place_of
@@ -224,33 +225,16 @@ def live_table(records: Sequence[Record]) -> Shown:
 
 
 def tuning_table(records: Iterable[Record]) -> Shown:
-    """Every learning rate that was tried: validation loss, and which was chosen."""
-    tried = {r.key: r for r in records if r.trial["arm"].startswith("tuning ") and r.status == "done"}
-    if not tried:
-        return shown_text(
-            "No learning rate was tried in these records: the rates are the usual ones, or those that were published."
-        )
-    best: dict[tuple[object, ...], str] = {}
-    ordered = sorted(tried.values(), key=lambda r: r.mean("task", "target_nll"))
-    for record in ordered:
-        best.setdefault(_group(record), record.key)
-    rows = []
-    for record in sorted(
-        tried.values(), key=lambda r: (*map(str, _group(r)), r.trial["optimisation"]["learning_rate"])
-    ):
-        rate = record.trial["optimisation"]["learning_rate"]
-        choice = "chosen" if best[_group(record)] == record.key else ""
-        name = f"{record.trial['arm'].removeprefix('tuning ')}, {label(place_of(record, {}))}"
-        cells = (record.trial["recipe"]["task_examples"], f"{rate:g}", record.mean("task", "target_nll"), choice)
-        rows.append((name, *cells))
-    header = ("Deciding arm", "Examples", "Learning rate", "Nats per target token", "Choice")
-    table = shown_table("Learning rates on validation data", header, rows, stack=True)
-    return folded(f"All {len(rows)} tries, and which rates were chosen", table)
+    """Every learning rate that was tried, per deciding arm, place and size, and which was chosen."""
 
+    def of(record: Record) -> tuple[str, ...]:
+        name = f"{tuned_arm(record)}, {label(place_of(record, {}))}"
+        return name, str(record.trial["recipe"].get("task_examples", 0))
 
-def _group(record: Record) -> tuple[object, ...]:
-    trial = record.trial
-    return trial["task"], trial["model"], trial["arm"], trial["recipe"]["task_examples"]
+    listed = list(records)
+    table = exhibits.rates_table("of each deciding arm", listed, of, ("Deciding arm", "Examples"))
+    tries = len({record.key for record in listed if record.trial["arm"].startswith("tuning ")})
+    return folded(f"All {tries} tries, and which rates were chosen", table) if tries else table
 
 
 # --- what every page shows -------------------------------------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
@@ -11,7 +13,8 @@ from lowres import exhibits
 from lowres.exhibits import frame
 from lowres.markup import Shown, shown_table, shown_text
 from lowres.params import literal
-from lowres.studies import Where, task_loss, unseeded
+from lowres.rates import grid_of
+from lowres.studies import Where, tuned_arm, unseeded
 from lowres.studies.loreft.arms import ARMS, usual_rate
 from lowres.studies.loreft.claims import DEVIATIONS
 from lowres.studies.loreft.evidence import Evidence
@@ -132,13 +135,10 @@ def _done(tries: Iterable[Record]) -> list[Record]:
     return [record for record in tries if record.status == "done"]
 
 
-NO_TUNING = "No learning rate was tried in these records: the rates are the usual ones, or those that were published."
-
-
 def _tuned(evidence: Evidence, records: Iterable[Record], draw: Any) -> Shown:
     tries, first = _tries(records), places(evidence)
     listed = [where for where in first if where in tries] + [where for where in tries if where not in first]
-    return per_place(listed, lambda where: draw(where, tries[where]), shown_text(NO_TUNING))
+    return per_place(listed, lambda where: draw(where, tries[where]), shown_text(exhibits.NO_TUNING))
 
 
 def tuning_table(evidence: Evidence, records: Iterable[Record]) -> Shown:
@@ -147,30 +147,8 @@ def tuning_table(evidence: Evidence, records: Iterable[Record]) -> Shown:
 
 
 def _tuning_rows(where: Where, tries: Mapping[str, list[Record]]) -> Shown:
-    rows: list[Row] = []
-    for arm, tried in tries.items():
-        best = min(_done(tried), key=task_loss, default=None)
-        seen = [f"{_learning_rate(record):g}: {_loss_in_words(record)}" for record in tried]
-        if best is None:
-            rows.append((arm, ", ".join(seen), "all failed", float("nan")))
-            continue
-        at_edge = len(tried) > 1 and tried.index(best) in (0, len(tried) - 1)
-        choice = f"{_learning_rate(best):g}" + (", edge of the grid" if at_edge else "")
-        rows.append((arm, ", ".join(seen), choice, best.mean("task", where.metric)))
-    counts = sorted({len(tried) for tried in tries.values()})
-    each = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    budgets = sorted({record.trial["recipe"]["task_tokens"] for tried in tries.values() for record in tried})
-    trained = " or ".join(f"{budget:,}" for budget in budgets)
-    caption = (
-        f"Learning rates on validation data of {label(where)}: {each} tries for each of {len(tries)} arms, trained on "
-        f"{trained} tokens of task data"
-    )
-    header = ("Arm", "Rates tried: nats per target token", "Chosen", "Score there")
-    return shown_table(caption, header, rows, stack=True)
-
-
-def _loss_in_words(record: Record) -> str:
-    return f"{task_loss(record):.3f}" if record.status == "done" else "failed"
+    records = [record for tried in tries.values() for record in tried]
+    return exhibits.rates_table(f"of {label(where)}", records, lambda record: (tuned_arm(record),), ("Arm",))
 
 
 def tuning_curve(evidence: Evidence, records: Iterable[Record]) -> Shown:
@@ -205,14 +183,9 @@ def _tuning_dots(where: Where, tries: Mapping[str, list[Record]]) -> Shown:
 def _so_far(where: Where, arm: str, tried: Sequence[Record]) -> dict[int, float]:
     """The best loss after each try: the usual rate first, then the others from small to large; failed ones count."""
     usual = usual_rate(where.model, ARMS[arm].tuner)
-    order = sorted(tried, key=lambda record: (abs(_learning_rate(record) / usual - 1) > 1e-6, _learning_rate(record)))
-    found: dict[int, float] = {}
-    for number, record in enumerate(order, start=1):
-        loss = task_loss(record) if record.status == "done" else float("inf")
-        best = min(loss, *found.values()) if found else loss
-        if best < float("inf"):
-            found[number] = best
-    return found
+    order = sorted(grid_of(tried).losses.items(), key=lambda pair: (abs(pair[0] / usual - 1) > 1e-6, pair[0]))
+    best = list(itertools.accumulate((loss for _, loss in order), min))
+    return {number: loss for number, loss in enumerate(best, start=1) if math.isfinite(loss)}
 
 
 def stability(evidence: Evidence, records: Iterable[Record]) -> Shown:
