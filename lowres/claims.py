@@ -176,14 +176,14 @@ def judge(
         effects=effects,
         scale=scale,
         seeds_needed=most(unclear) if outcome == "cannot tell" else None,
-        p_value=_p_value(outcome, answers, p_values),
+        p_value=p_value_of(outcome, answers, p_values),
         rules=rules,
         cost=cost,
         page=page,
     )
 
 
-def _p_value(outcome: Outcome, answers: Mapping[str, Answer], p_values: Mapping[str, float]) -> float:
+def p_value_of(outcome: Outcome, answers: Mapping[str, Answer], p_values: Mapping[str, float]) -> float:
     """The p-value of an outcome, from those of its parts, each against its own boundary.
 
     An outcome that all parts share is as sure as the weakest of them. "Partly" needs one yes and one no, the surest of

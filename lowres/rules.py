@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lowres.anova import FEWEST_SEEDS, anova_effect, retained
-from lowres.claims import Answer, Outcome, Rule, combine
+from lowres.claims import Answer, Outcome, Rule, combine, p_value_of
 from lowres.outcomes import Ambiguous, Cell, NotRun, Outcomes, of_task
 from lowres.stats import Effect, holm
 
@@ -215,16 +215,8 @@ def decide(rule: SecondRule, column: ColumnName, outcomes: Outcomes) -> Decision
     if min(seen) < FEWEST_SEEDS:
         return replace(found, reason=f"too few seeds: planned {asked.seeds}, there are {min(seen)}")
     outcome = combine(answers.values())
-    found = replace(found, outcome=outcome, p_value=_p_value(outcome, answers, p_values))
+    found = replace(found, outcome=outcome, p_value=p_value_of(outcome, answers, p_values))
     return replace(found, reason=_reason(found, asked))
-
-
-def _p_value(outcome: Outcome, answers: Mapping[str, Answer], p_values: Mapping[str, float]) -> float:
-    """As sure as the weakest part; "partly" as the surest yes and the surest no, times the parts (Bonferroni)."""
-    if outcome != "partly":
-        return max(p_values.values())
-    sides = ([p_values[name] for name in answers if answers[name] == side] for side in ("yes", "no"))
-    return min(1.0, len(p_values) * max(min(side) for side in sides))
 
 
 def _reason(decision: Decision, asked: Asked) -> str:

@@ -277,7 +277,7 @@ def test_one_candidate_or_none_needs_no_tuning(given: dict[str, Any]):
 
 def tuned(made: Trial, nll: float, f1: float = 0.0, status: str = "done") -> Record:
     outcomes = {"task": {"token_f1": [f1, f1], "target_nll": [nll - 1, nll + 1]}}
-    return Record("k", status, made.spec(), {"data": "d", "model": "m", "code": "c"}, outcomes)
+    return Record(str(made), status, made.spec(), {"data": "d", "model": "m", "code": "c"}, outcomes)
 
 
 def test_each_family_takes_the_rate_of_its_likeliest_validation_targets(given: dict[str, Any]):

@@ -60,7 +60,13 @@ def first_literal(glued: str, passage: str) -> str:
 
 def _stands_in(run: str, passage: str) -> bool:
     """Whether `run` stands in `passage` and ends there where a word ends."""
-    return run in passage and re.search(rf"{re.escape(run)}(?!\w)", passage) is not None
+    place = passage.find(run)
+    while place >= 0:
+        following = passage[place + len(run) : place + len(run) + 1]
+        if not (following.isalnum() or following == "_"):
+            return True
+        place = passage.find(run, place + 1)
+    return False
 
 
 def unescape_csv(text: str) -> str:

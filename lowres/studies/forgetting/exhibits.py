@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from lowres import exhibits, world
-from lowres.exhibits import BARS, average, rates_table
+from lowres.exhibits import BARS, average
 from lowres.markup import Shown, folded, joined, shown_table, shown_text
 from lowres.studies import task_loss, tuned_arm, unseeded
 from lowres.studies.forgetting import measures, paper
@@ -156,7 +156,7 @@ def tuning_table(records: Iterable[Record]) -> Shown:
     def of(record: Record) -> tuple[str, ...]:
         return (f"{unseeded(record.trial['model'])}, {tuned_arm(record)}",)
 
-    return rates_table("of each model and tuner", records, of, ("Model and tuner",))
+    return exhibits.rates_table("of each model and tuner", records, of, ("Model and tuner",))
 
 
 def _rate(record: Record) -> float:

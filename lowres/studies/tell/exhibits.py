@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lowres import exhibits
 from lowres.data import METRICS, TaskOptions
-from lowres.exhibits import BARS, average, probes_of, rates_table
+from lowres.exhibits import BARS, average, probes_of
 from lowres.markup import Shown, shown_table, shown_text
 from lowres.studies import Where, tuned_arm
 from lowres.studies.tell.arms import ARMS
@@ -35,7 +35,7 @@ def tuning_table(records: Iterable[Record]) -> Shown:
     def of(record: Record) -> tuple[str, ...]:
         return tuned_arm(record), f"{record.trial['recipe']['task_tokens']:,}"
 
-    return rates_table("of each arm family and budget", records, of, ("Arm family", "Task tokens"))
+    return exhibits.rates_table("of each arm family and budget", records, of, ("Arm family", "Task tokens"))
 
 
 def main_measure(record: Record) -> str:
