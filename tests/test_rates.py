@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
+from lowres.optimisation import Optimisation
 from lowres.rates import at_rate, beyond, grids, group, on_seeds, tune
-from lowres.train import Optimisation
 from lowres.trial import Evaluation, Recipe, Record, Stage, Trial
 from lowres.tuners import LoRA
 

@@ -10,9 +10,9 @@ import pytest
 
 from lowres.anova import anova_effect
 from lowres.claims import Rule
+from lowres.optimisation import Optimisation
 from lowres.outcomes import Ambiguous, NotRun, Outcomes, by_unit, of_task
 from lowres.rules import LOSS, Asked, Contrast, Decision, SecondRule, decide, decisions, difference, terms_of, with_holm
-from lowres.train import Optimisation
 from lowres.trial import Evaluation, Recipe, Record, Trial
 from lowres.tuners import LoRA
 

@@ -12,7 +12,7 @@ from lowres.studies.forgetting.params import LANGUAGE, REAL_GROUPS, REAL_MODEL, 
 
 if TYPE_CHECKING:
     from lowres.data import Example
-    from lowres.train import Optimisation
+    from lowres.optimisation import Optimisation
     from lowres.trial import Evaluation, Recipe, Record, Stage, Trial
 
 USUAL_RATES = {"full": (3e-3, 2e-5), "lora": (1e-2, 3e-4), "loreft": (3e-2, 1e-3)}  # of world models, of others
@@ -207,7 +207,7 @@ def _recipe(params: Params, arm: Arm) -> Recipe:
 
 def _optimisation(params: Params, arm: Arm, rate: float) -> Optimisation:
     """General data come with updates of their own, so that as much of the task is seen with them as without."""
-    from lowres.train import Optimisation
+    from lowres.optimisation import Optimisation
 
     steps = round((params.steps or 0) / (1 - arm.share))
     return Optimisation(0.0 if arm.frozen else rate, batch_size=params.batch_size or 1, steps=steps)
