@@ -144,7 +144,8 @@ def terms_of(outcomes: Outcomes, asked: Asked, part: Contrast) -> tuple[list[int
 def at_equal_loss(outcomes: Outcomes, place: Cell, part: Contrast) -> Contrast:
     """The part with each curve over learning rates read where the loss on the new tasks is the same for all of them.
 
-    That loss is the lowest that every curve reaches; each is read between the two rates around it, in proportion, from
+    That loss is the lowest that every curve reaches (of those whose cells have the same `pair`, where they name one);
+    each is read between the two rates around it, in proportion, from
     the smallest rate up to the one that learns best. The losses are means over seeds and what is read is weighted by
     them, so seeds and items enter the interval as in any other contrast. A part without rates is returned as it is.
 
@@ -155,15 +156,19 @@ def at_equal_loss(outcomes: Outcomes, place: Cell, part: Contrast) -> Contrast:
         return part
     curves = []
     for _, cell in part.terms:
-        found = [outcomes.by_seed(**{**place, **cell, "learning_rate": rate}) for rate in part.rates]
+        own = {name: value for name, value in {**place, **cell}.items() if name not in ("pair", "probes")}
+        found = [outcomes.by_seed(**{**own, "learning_rate": rate}) for rate in part.rates]
         losses = [float(np.mean([task_loss(record) for record in run.values()])) for run in found]
         best = int(np.argmin(losses)) + 1
         curves.append(list(zip(part.rates[:best], losses[:best], strict=True)))
-    level = max(curve[-1][1] for curve in curves)
+    pairs = [cell.get("pair") for _, cell in part.terms]
+    levels = {
+        name: max(curve[-1][1] for curve, own in zip(curves, pairs, strict=True) if own == name) for name in pairs
+    }
     terms = [
-        (weight * share, {**cell, "learning_rate": rate})
+        (weight * share, {**{name: value for name, value in cell.items() if name != "pair"}, "learning_rate": rate})
         for (weight, cell), curve in zip(part.terms, curves, strict=True)
-        for rate, share in _shares(curve, level)
+        for rate, share in _shares(curve, levels[cell.get("pair")])
     ]
     return replace(part, terms=tuple(terms), rates=())
 
