@@ -80,7 +80,7 @@ ONE = (REAL_BUDGET,)
 
 def _ten_times(budget: int) -> tuple[Contrast, ...]:
     return (
-        _minus("SFT - untouched", Rule("below", -MARGIN), (_sft(budget), {"arm": "untouched"})),
+        _minus("SFT - untouched", Rule("below", MARGIN), (_sft(budget), {"arm": "untouched"})),
         _minus("TELL - untouched", ABOVE, (_tell(budget), {"arm": "untouched"})),
         _minus("TELL - SFT with ten times the data", NOT_WORSE, (_tell(budget), _sft(10 * budget))),
     )
