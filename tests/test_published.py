@@ -329,6 +329,19 @@ def test_the_first_edition_stays_beside_the_shards(results: Path, tmp_path: Path
     assert published.verification_file("tell") == results / "tell" / "verified.json"
 
 
+def test_the_stream_of_the_first_edition_was_in_new_words(results: Path):
+    stage = {"task": "world-question", "recipe": {}, "optimisation": {}}
+    kept = [record("a"), record("b", seed=1)]
+    kept[0].trial.update(task="world-headline", stream=[stage])
+    first_edition(results, kept)
+    old, other = published.read_published("tell")
+    assert (old.trial["task"], old.trial["stream"][0]["task"]) == (
+        "world-headline-new-words",
+        "world-question-new-words",
+    )
+    assert other.trial["task"] == kept[1].trial["task"]
+
+
 @pytest.mark.parametrize("numbers", [[0.5], [0.5, 0.25, 0.125]])
 def test_numbers_missing_or_left_over_are_noticed(results: Path, numbers: list[float]):
     first_edition(results, [record("a", outcomes={"task": {"float32": 2}})], [0.5, 0.25])
