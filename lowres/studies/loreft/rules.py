@@ -64,8 +64,8 @@ def _world(parts: Parts, tasks: tuple[str, ...], **more: float | tuple[float, fl
     return Asked(parts, _places(tasks), 10, 72, "all test items, by person", **planned)  # type: ignore[arg-type]
 
 
-def _questions(*parts: Contrast) -> Asked:
-    return Asked(parts, (QUESTIONS,), 6, 615, "all 615 test items", MATTERS, QUESTIONS_NOISE)
+def _questions(part: Contrast) -> Asked:
+    return Asked((part,), (QUESTIONS,), 6, 615, "all 615 test items", MATTERS, QUESTIONS_NOISE)
 
 
 # --- contrasts -------------------------------------------------------------------------------------------------------
@@ -136,8 +136,8 @@ RULES = (
     SecondRule(
         "loreft-1",
         "Rates were tuned with 2,000 tokens and used with 29,000; at 2,000 there is time to tune each arm where it is "
-        "used. The second part, LoRA of equal size and reach, is a "
-        "control and no part of the paper's sentence; its effect lay within the margin of what 615 items can tell. "
+        "used. The second part, LoRA of equal size and reach, is a control and no part of the paper's sentence; its "
+        "effect was nearer to the margin than 615 items can tell. "
         f"{NO_PASSAGES}",
         _both(_world((GAIN,), KNOWING), _questions(GAIN)),
     ),
@@ -173,7 +173,7 @@ RULES = (
         "from three tries. Both are tuned now.",
         _both(
             _world((HALF_RANK, _half_the_data(FEW_TOKENS // 2)), KNOWING),
-            _questions(HALF_RANK, _half_the_data(REAL_TOKENS // 2)),
+            "on SmolLM2 both effects lay within 0.01 of their margin, which would take some fifty seeds",
         ),
     ),
     SecondRule(
