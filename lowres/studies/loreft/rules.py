@@ -6,8 +6,8 @@ answers it gets hardly one wholly right: there the words in common count (ROUGE-
 tokens, some 65 examples or fewer, for three epochs. Rates are tuned at these very sizes; "half as many updates" takes
 the rate that LoReFT has with all of them, as in the paper.
 
-Margins are those of the first edition. Where there was none, a true zero could never have been told: there it is that
-of the other claims.
+Margins are those of the first edition. Where it was zero, a true zero could never have been told: there it is that of
+the other claims. What is to be alike, is so within 0.05; the rules that change it say why.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from lowres.outcomes import Cell
 from lowres.rules import Asked, ColumnName, Contrast, SecondRule, difference
 from lowres.studies.loreft.claims import MARGIN
 
-FORM = 0.05  # of the parametrisation: where two forms differ by less, nobody would choose between them for it
+ON_A_PAR = 0.05  # what another seed changes, in the first edition as on three of the paper's eight sets (its Table 13)
 RECITED = 0.9
 WORDS = "rouge_l"
-ABOVE, ALIKE = Rule("above", MARGIN), Rule("within", MARGIN)
+ABOVE, ALIKE = Rule("above", MARGIN), Rule("within", ON_A_PAR)
 NOT_WORSE = Rule("above", -MARGIN)
 
 # --- places ----------------------------------------------------------------------------------------------------------
@@ -110,9 +110,11 @@ def _long_answers() -> Asked:
 def _forms() -> Asked:
     fixed = tuple((-0.5, {"arm": f"loreft-{form}"}) for form in ("constant", "bias-only"))
     parts = (
-        _minus("loreft-no-subtraction", Rule("within", FORM), "LoReFT - no subtraction"),
-        _minus("loreft-non-orthogonal", Rule("within", FORM), "LoReFT - not orthogonal"),
-        Contrast("LoReFT - mean of constant and bias only", ((1.0, {"arm": "loreft"}), *fixed), Rule("above", FORM)),
+        _minus("loreft-no-subtraction", ALIKE, "LoReFT - no subtraction"),
+        _minus("loreft-non-orthogonal", ALIKE, "LoReFT - not orthogonal"),
+        Contrast(
+            "LoReFT - mean of constant and bias only", ((1.0, {"arm": "loreft"}), *fixed), Rule("above", ON_A_PAR)
+        ),
     )
     return _world(parts, FORMS)
 
@@ -178,7 +180,10 @@ RULES = (
     ),
     SecondRule(
         "loreft-5",
-        "Three seeds and 200 of 455 test items, for an equivalence within 0.02.",
+        "Three seeds and 200 of 455 test items. Within 0.02 could not have been told with as many seeds as there is "
+        "time for, and is less than one sees: another seed changes the difference by some 0.05 here, and LoReFT's "
+        "score by 0.026 on three of the paper's sets, which has LoReFT between 0.035 behind LoRA and 0.037 ahead, set "
+        "by set. On a par is within 0.05, on the mean.",
         _both(
             _world((_minus("lora", ALIKE, "LoReFT - LoRA"),), CHOICE),
             Asked(
