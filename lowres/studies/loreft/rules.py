@@ -217,7 +217,7 @@ RULES = (
         "equivalences within 0.02 would have taken more than a hundred seeds. The margin is 0.05 on both sides of the "
         "sentence: with a smaller one for what matters, a difference could matter and hardly matter at once. Of the "
         "forms without dependence on the input, or with less of it, the mean.",
-        _both(_forms(), "four further arms on SmolLM2 would take as long as the rest of its campaign"),
+        _both(_forms(), "four further arms on SmolLM2 would take four hours at one task; the world has four tasks"),
     ),
     SecondRule(
         "loreft-9",
