@@ -10,8 +10,9 @@ import pytest
 
 from lowres.anova import anova_effect
 from lowres.claims import Rule
+from lowres.data import load_task
 from lowres.optimisation import Optimisation
-from lowres.outcomes import Ambiguous, NotRun, Outcomes, by_unit, of_task
+from lowres.outcomes import Ambiguous, NotRun, Outcomes, by_unit, of_task, units
 from lowres.rules import LOSS, Asked, Contrast, Decision, SecondRule, decide, decisions, difference, terms_of, with_holm
 from lowres.trial import Evaluation, Recipe, Record, Trial
 from lowres.tuners import LoRA
@@ -227,13 +228,20 @@ def test_columns_are_decided_apart() -> None:
 
 
 def test_items_of_a_group_count_as_one() -> None:
-    assert by_unit(np.array([1.0, 0.0, 1.0, 1.0]), ("a", "a", "b", "c")).tolist() == [0.75, 0.75, 0.75]
+    assert by_unit(np.array([1.0, 0.0, 1.0, 1.0]), ("a", "a", "b", "c")).tolist() == [0.375, 0.9375, 0.9375]
+    assert by_unit(np.array([0.5, 0.5, 0.5]), ("a", "a", "b")).tolist() == [0.5, 0.5]  # sizes alone are no difference
     assert by_unit(np.array([1.0, 0.0, 4.0]), ("a", "a", "b")).mean() == pytest.approx(5 / 3)
     outcomes = table({"tell": 0.6})
     (first, *_) = outcomes.records
     assert of_task("score")(first).mean() == pytest.approx(np.mean(first.outcomes["task"]["score"]))
     with pytest.raises(NotRun):
         outcomes.by_seed(arm="nobody")
+
+
+def test_a_person_is_a_unit_and_a_kind_of_item_is_none() -> None:
+    passages, topics = load_task("boolq"), load_task("wiki-topic")
+    assert set(units(passages, 100)) == {item.group for item in passages.test[:100]}
+    assert units(topics, 100) == tuple(item.id for item in topics.test[:100])
 
 
 def test_power_is_that_of_simulated_decisions() -> None:
