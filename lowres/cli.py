@@ -3,6 +3,7 @@
     lowres params tell
     lowres plan tell -p tier=smoke
     lowres run tell -p 'task_tokens=[1000, 10000]' -p 'seeds=[0, 1, 2]' --workers 2
+    lowres run tell --shard 3/8
 
 Everything heavy is imported inside the command that needs it, after the input was found to be right.
 """
@@ -83,12 +84,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    (study, params), workers = _checked(options, _study_and_params, lambda given: _count("--workers", given.workers))
+    (study, params), workers, on = _checked(options, _study_and_params, _workers, _where)
     from lowres import engine, studies
+    from lowres.elsewhere import OtherShards
     from lowres.ledger import Ledger
 
-    how = {"workers": workers, "fresh": options.fresh, "progress": sys.stderr.isatty()}
-    records = studies.execute(study, params, Ledger(options.ledger), **how)
+    how = {"workers": workers, "fresh": options.fresh, "progress": sys.stderr.isatty(), "on": on}
+    try:
+        records = studies.execute(study, params, Ledger(options.ledger), **how)
+    except OtherShards as waiting:
+        records = waiting.records
+        _say(str(waiting), OK)
     print("\n".join([engine.table(records), *studies.left_out(study, params)]))
     failed = [record for record in records if record.status == "failed"]
     if not failed:
@@ -133,10 +139,11 @@ def _tuners(options: argparse.Namespace) -> int:
 
 
 def _ledger(options: argparse.Namespace) -> int:
-    _checked(options, _named_study)
+    (folders,) = _checked(options, _merged_folders)
     from lowres import ledger
 
-    print(ledger.describe(ledger.Ledger(options.ledger), options.study))
+    kept = ledger.Ledger(options.ledger)
+    print(ledger.merge(kept, folders) if folders else ledger.describe(kept, options.study))
     return OK
 
 
@@ -151,14 +158,16 @@ def _publish(options: argparse.Namespace) -> int:
 
 
 def _campaign(options: argparse.Namespace) -> int:
-    (workers,) = _checked(options, lambda given: _count("--workers", given.workers))
+    workers, on = _checked(options, _workers, _where)
     from lowres.engine import campaign
     from lowres.ledger import Ledger
 
     lines, ledger = campaign.chosen(campaign.read(options.file), options.lines), Ledger(options.ledger)
     if not options.show:
-        campaign.run(lines, ledger, workers=workers, progress=sys.stderr.isatty())
+        campaign.run(lines, ledger, workers=workers, progress=sys.stderr.isatty(), on=on)
     print(campaign.table(lines, ledger))
+    if on:
+        print(f"Shard {on} is through: what is left belongs to others, or follows from what they have not tuned yet.")
     return OK
 
 
@@ -231,7 +240,7 @@ COMMANDS = {
     "run": Command(
         _run,
         "run the trials of a study that were not run before, and show the table of all",
-        ("study", "--parameter", "--workers", "--fresh", "--ledger"),
+        ("study", "--parameter", "--workers", "--shard", "--fresh", "--ledger"),
     ),
     "plan": Command(
         _plan,
@@ -244,7 +253,11 @@ COMMANDS = {
         "show how many parameters each tuner trains on a model; no weights are loaded",
         ("[tuner]", "--model", "--parameter"),
     ),
-    "ledger": Command(_ledger, "show which records there are, stale and failed ones too", ("[study]", "--ledger")),
+    "ledger": Command(
+        _ledger,
+        "show which records there are, stale and failed ones too; `lowres ledger merge DIR...` copies those of others",
+        ("[study]", "folders", "--ledger"),
+    ),
     "publish": Command(
         _publish, "write the records of a study to results/, where its page draws them from", ("study", "--ledger")
     ),
@@ -257,7 +270,7 @@ COMMANDS = {
     "campaign": Command(
         _campaign,
         "run the lines of a campaign in their order, and show how far each is; any number of processes may share it",
-        ("lines", "--file", "--show", "--workers", "--ledger"),
+        ("lines", "--file", "--show", "--workers", "--shard", "--ledger"),
     ),
     "verify": Command(
         _verify,
@@ -276,6 +289,7 @@ COMMANDS = {
 _ARGUMENTS: dict[str, dict[str, Any]] = {
     "study": {"metavar": "STUDY", "help": "name of a study; `lowres params` lists them"},
     "[study]": {"metavar": "STUDY", "nargs": "?", "help": "name of a study; all when left out"},
+    "folders": {"metavar": "DIR", "nargs": "*", "type": Path, "help": "after `merge`: ledgers of other machines"},
     "studies": {"metavar": "STUDY", "nargs": "*", "help": "names of studies; all when left out"},
     "[tuner]": {"metavar": "TUNER", "nargs": "?", "help": "name of a tuner, whose options -p sets; all when left out"},
     "--model": {
@@ -292,6 +306,10 @@ _ARGUMENTS: dict[str, dict[str, Any]] = {
     },
     "--tier": {"help": "how much to run: the same as -p tier=TIER"},
     "--workers": {"metavar": "N", "default": "1", "help": "processes that run trials side by side (default 1)"},
+    "--shard": {
+        "metavar": "I/N",
+        "help": "run one of N parts, counted from 0, without any locks; every part needs the same command",
+    },
     "--fresh": {"action": "store_true", "help": "run every trial again, also those that are in the ledger"},
     "--measure": {"action": "store_true", "help": "time some updates and items here instead of going by records"},
     "--ledger": {
@@ -411,6 +429,33 @@ def _load(name: str) -> ModuleType:
 
 def _named_study(options: argparse.Namespace) -> ModuleType | None:
     return None if options.study is None else _load(options.study)
+
+
+def _merged_folders(options: argparse.Namespace) -> list[Path]:
+    """The folders after `lowres ledger merge`; none where records are shown."""
+    folders: list[Path] = options.folders
+    if options.study == "merge":
+        if not folders:
+            raise InputError("lowres ledger merge needs the folders to copy from: lowres ledger merge DIR...")
+        return folders
+    wrong = [f'unexpected argument "{folder}"; to copy records: lowres ledger merge DIR...' for folder in folders]
+    if wrong:
+        raise InputError(*wrong)
+    _named_study(options)
+    return []
+
+
+def _workers(options: argparse.Namespace) -> int:
+    return _count("--workers", options.workers)
+
+
+def _where(options: argparse.Namespace) -> Any:
+    """The shard to run; None for all trials."""
+    if options.shard is None:
+        return None
+    from lowres.elsewhere import shard_from
+
+    return shard_from(options.shard)
 
 
 def _study_and_params(options: argparse.Namespace) -> tuple[ModuleType, Any]:

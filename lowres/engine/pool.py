@@ -2,6 +2,7 @@
 
 There is no queue. Every worker walks the same list and takes what is neither recorded nor claimed by another; the
 ledger's locks do the rest. So two commands, or two machines with a shared folder, share a sweep without further ado.
+Where there are no locks, or the folder is not shared, the trials are dealt out beforehand (see `lowres.elsewhere`).
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from multiprocessing.process import BaseProcess
-from pathlib import Path
 
 from tqdm import tqdm
 
 from lowres import machine, models
+from lowres.elsewhere import OtherShards, Shard
 from lowres.engine.failures import failed
 from lowres.ledger import Ledger
 from lowres.train import Diverged
@@ -30,7 +31,13 @@ POLL_SECONDS = 0.5
 
 
 def run(
-    trials: Sequence[Trial], ledger: Ledger, *, workers: int = 1, fresh: bool = False, progress: bool = True
+    trials: Sequence[Trial],
+    ledger: Ledger,
+    *,
+    workers: int = 1,
+    fresh: bool = False,
+    progress: bool = True,
+    on: Shard | None = None,
 ) -> list[Record]:
     """Run what the ledger does not hold yet; records come back in the order of the trials.
 
@@ -40,25 +47,33 @@ def run(
         workers: processes; 1 runs here. Each computes with as many threads as a single one would, so that results do
             not depend on their number.
         fresh: run everything again, also what is recorded; an old record stays until the new one is there.
+        on: the shard whose trials are run; all trials when left out.
 
     Raises:
         InputError: the ledger cannot be written.
+        OtherShards: the shard's own trials are run, and the ledger lacks some of the others.
         KeyboardInterrupt: passed on; finished trials are kept.
     """
     attempt = uuid.uuid4().hex
     keys = [trial.key() for trial in trials]
     unique = list(dict(zip(keys, trials, strict=True)).items())
-    with tqdm(total=len(unique), desc="trials", unit="trial", disable=not progress, mininterval=1.0) as bar:
-        if min(workers, len(unique)) <= 1:
-            for _ in _walk(unique, ledger, attempt, fresh):
+    if on:
+        ledger = Ledger(ledger.folder, locks=False)
+    mine = [(key, trial) for key, trial in unique if on is None or on.owns(key)]
+    with tqdm(total=len(mine), desc="trials", unit="trial", disable=not progress, mininterval=1.0) as bar:
+        if min(workers, len(mine)) <= 1:
+            for _ in _walk(mine, ledger, attempt, fresh):
                 bar.update()
         else:
-            _Pool(unique, ledger, attempt, fresh).run(min(workers, len(unique)), bar)
-    records = {key: ledger.get(key) for key, _ in unique}
-    assert all(records.values()), "every trial leaves a record"
+            _Pool(mine, ledger, attempt, fresh, on).run(min(workers, len(mine)), bar)
+    records = {key: record for key, _ in unique if (record := ledger.get(key))}
     # Under the name of the trial that asked: another arm or study may have left the record of the same trial.
-    found = ((trial, records[key]) for key, trial in zip(keys, trials, strict=True))
-    return [replace(record, trial=trial.spec()) for trial, record in found if record]
+    found = [replace(records[key], trial=one.spec()) for key, one in zip(keys, trials, strict=True) if key in records]
+    missing = len(unique) - len(records)
+    assert on or not missing, "every trial leaves a record"
+    if on and missing:
+        raise OtherShards(on, list({record.key: record for record in found}.values()), missing)
+    return found
 
 
 def _walk(trials: Sequence[tuple[str, Trial]], ledger: Ledger, attempt: str, fresh: bool = False) -> Iterable[str]:
@@ -115,9 +130,12 @@ class _Pool:
     ledger: Ledger
     attempt: str
     fresh: bool
+    shard: Shard | None = None
+    workers: int = 1
     settled: set[str] = field(default_factory=set)
 
     def run(self, workers: int, bar: tqdm) -> None:
+        self.workers = workers
         os.environ["TQDM_DISABLE"] = "1"  # inherited by the workers: one bar is enough
         processes = {index: self._start(index) for index in range(workers)}
         try:
@@ -129,7 +147,7 @@ class _Pool:
                     if process.is_alive():
                         continue
                     del processes[index]
-                    if process.exitcode and self._record_death(process):
+                    if process.exitcode and self._record_death(process, index):
                         processes[index] = self._start(index)
         finally:
             for process in processes.values():
@@ -138,11 +156,16 @@ class _Pool:
             self._record_failure(key, trial, "every worker ended before its first trial; see what they printed")
 
     def _start(self, index: int) -> BaseProcess:
-        given = (list(self.trials), self.ledger.folder, self.attempt, index, self.fresh)
+        given = (self._share(index), self.ledger, self.attempt, index, self.fresh)
         process = multiprocessing.get_context("spawn").Process(target=_worker, args=given, daemon=True)
         with machine.exact_children(all(models.is_exact(trial.model) for _, trial in self.trials)):
             process.start()
         return process
+
+    def _share(self, index: int) -> list[tuple[str, Trial]]:
+        """What a worker may take: anything, or without locks its own part of the shard, in order."""
+        part = self.shard.part(index, self.workers) if self.shard else None
+        return [(key, trial) for key, trial in self.trials if part is None or part.owns(key)]
 
     def _left(self) -> list[tuple[str, Trial]]:
         """Trials not settled yet; what is settled is not read again."""
@@ -151,9 +174,14 @@ class _Pool:
                 self.settled.add(key)
         return [(key, trial) for key, trial in self.trials if key not in self.settled]
 
-    def _record_death(self, process: BaseProcess) -> bool:
-        """Record what a dead worker was at as failed; whether to replace it (not if it died before its first trial)."""
-        claimed = set(self.ledger.claimed_by(process.pid or -1))
+    def _record_death(self, process: BaseProcess, index: int = 0) -> bool:
+        """Record what a dead worker was at as failed; whether to replace it (not if it died before its first trial).
+
+        Without locks it was at the first trial of its share that is left.
+        """
+        left = {key for key, _ in self._left()}
+        at = next(([key] for key, _ in self._share(index) if key in left), []) if self.shard else None
+        claimed = set(self.ledger.claimed_by(process.pid or -1) if at is None else at)
         reason = f"the worker was killed (exit code {process.exitcode}); if memory ran out, use fewer --workers"
         for key, trial in self._left():
             if key in claimed:
@@ -168,7 +196,7 @@ class _Pool:
                 self.ledger.put(record)
 
 
-def _worker(trials: Sequence[tuple[str, Trial]], folder: Path, attempt: str, index: int, fresh: bool = False) -> None:
+def _worker(trials: Sequence[tuple[str, Trial]], ledger: Ledger, attempt: str, index: int, fresh: bool = False) -> None:
     import torch
 
     _die_of_interrupts()
@@ -176,7 +204,7 @@ def _worker(trials: Sequence[tuple[str, Trial]], folder: Path, attempt: str, ind
     if torch.cuda.is_available():
         torch.cuda.set_device(index % torch.cuda.device_count())
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    for _ in _walk(trials, Ledger(folder), attempt, fresh):
+    for _ in _walk(trials, ledger, attempt, fresh):
         pass
 
 
