@@ -11,6 +11,7 @@ Everything heavy is imported inside the command that needs it, after the input w
 from __future__ import annotations
 
 import argparse
+import contextlib
 import errno
 import itertools
 import os
@@ -84,14 +85,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    (study, params), workers, on = _checked(options, _study_and_params, _workers, _where)
+    (study, params), workers, where = _checked(options, _study_and_params, _workers, _where)
     from lowres import engine, studies
     from lowres.elsewhere import OtherShards
     from lowres.ledger import Ledger
 
-    how = {"workers": workers, "fresh": options.fresh, "progress": sys.stderr.isatty(), "on": on}
+    how = {"workers": workers, "fresh": options.fresh, "progress": sys.stderr.isatty()}
     try:
-        records = studies.execute(study, params, Ledger(options.ledger), **how)
+        with _opened(where) as on:
+            records = studies.execute(study, params, Ledger(options.ledger), **how, on=on)
     except OtherShards as waiting:
         records = waiting.records
         _say(str(waiting), OK)
@@ -158,16 +160,19 @@ def _publish(options: argparse.Namespace) -> int:
 
 
 def _campaign(options: argparse.Namespace) -> int:
-    workers, on = _checked(options, _workers, _where)
+    workers, where = _checked(options, _workers, _where)
     from lowres.engine import campaign
     from lowres.ledger import Ledger
 
     lines, ledger = campaign.chosen(campaign.read(options.file), options.lines), Ledger(options.ledger)
     if not options.show:
-        campaign.run(lines, ledger, workers=workers, progress=sys.stderr.isatty(), on=on)
+        with _opened(where) as on:
+            campaign.run(lines, ledger, workers=workers, progress=sys.stderr.isatty(), on=on)
     print(campaign.table(lines, ledger))
-    if on:
-        print(f"Shard {on} is through: what is left belongs to others, or follows from what they have not tuned yet.")
+    if options.shard is not None:
+        print(
+            f"Shard {where} is through: what is left belongs to others, or follows from what they have not tuned yet."
+        )
     return OK
 
 
@@ -240,7 +245,7 @@ COMMANDS = {
     "run": Command(
         _run,
         "run the trials of a study that were not run before, and show the table of all",
-        ("study", "--parameter", "--workers", "--shard", "--fresh", "--ledger"),
+        ("study", "--parameter", "--workers", "--shard", "--engine", "--fresh", "--ledger"),
     ),
     "plan": Command(
         _plan,
@@ -270,7 +275,7 @@ COMMANDS = {
     "campaign": Command(
         _campaign,
         "run the lines of a campaign in their order, and show how far each is; any number of processes may share it",
-        ("lines", "--file", "--show", "--workers", "--shard", "--ledger"),
+        ("lines", "--file", "--show", "--workers", "--shard", "--engine", "--ledger"),
     ),
     "verify": Command(
         _verify,
@@ -309,6 +314,10 @@ _ARGUMENTS: dict[str, dict[str, Any]] = {
     "--shard": {
         "metavar": "I/N",
         "help": "run one of N parts, counted from 0, without any locks; every part needs the same command",
+    },
+    "--engine": {
+        "metavar": "parsl:FILE",
+        "help": "run on the workers of a Parsl config: a file, or one of laptop, gpus, slurm, kubernetes",
     },
     "--fresh": {"action": "store_true", "help": "run every trial again, also those that are in the ledger"},
     "--measure": {"action": "store_true", "help": "time some updates and items here instead of going by records"},
@@ -450,12 +459,23 @@ def _workers(options: argparse.Namespace) -> int:
 
 
 def _where(options: argparse.Namespace) -> Any:
-    """The shard to run; None for all trials."""
-    if options.shard is None:
-        return None
-    from lowres.elsewhere import shard_from
+    """The shard to run, or the file of an engine; None for all trials on this machine."""
+    from lowres.elsewhere import engine_file, shard_from
 
-    return shard_from(options.shard)
+    if options.engine is None:
+        return None if options.shard is None else shard_from(options.shard)
+    if options.shard is not None or options.workers != "1":
+        raise InputError("--engine goes without --shard and --workers: its file says how many workers there are")
+    return engine_file(options.engine)
+
+
+def _opened(where: Any) -> Any:
+    """A context that gives what `engine.run` takes as `on`: an engine is started, and stopped at the end."""
+    if not isinstance(where, Path):
+        return contextlib.nullcontext(where)
+    from lowres.engine.cluster import Cluster
+
+    return Cluster(where)
 
 
 def _study_and_params(options: argparse.Namespace) -> tuple[ModuleType, Any]:

@@ -1,7 +1,10 @@
-"""Shards: a sweep dealt out among commands that share nothing, not even a folder, and so need no locks.
+"""Where trials run when this machine is not enough, as the command line names it. Loads nothing heavy.
 
-Which shard a trial belongs to follows from its key. A shard runs what it owns and stops where it would need what
-others own; it waits for nobody. Once the records of all are in one ledger, the same commands go on from there.
+Shards: a sweep dealt out among commands that share nothing, not even a folder, and so need no locks. Which shard a
+trial belongs to follows from its key. A shard runs what it owns and stops where it would need what others own; it waits
+for nobody. Once the records of all are in one ledger, the same commands go on from there.
+
+Engines: a file that describes workers for Parsl (see `lowres.engine.cluster`).
 """
 
 from __future__ import annotations
@@ -9,6 +12,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lowres.params import InputError
@@ -60,3 +65,27 @@ def shard_from(text: str) -> Shard:
         last = f"0/{count} to {count - 1}/{count}" if count else "0/4 to 3/4"
         raise InputError(f'--shard must be I/N, counted from 0 ({last}), not "{text}"')
     return Shard(index, count)
+
+
+# --- engines ---------------------------------------------------------------------------------------------------------
+
+SITES = Path(__file__).parent / "engine" / "sites"
+
+
+def engine_file(text: str) -> Path:
+    """The file of "parsl:FILE", where FILE may also be the name of one that comes with the book.
+
+    Raises:
+        InputError: another engine, no such file, or Parsl is not installed.
+    """
+    kind, _, name = text.partition(":")
+    known = sorted(path.stem for path in SITES.glob("*.py"))
+    if kind != "parsl" or not name:
+        raise InputError(f'--engine must be parsl:FILE, not "{text}"; for FILE there are {", ".join(known)}')
+    file = SITES / f"{name}.py" if name in known else Path(name)
+    problems = [] if file.is_file() else [f"--engine: no file {file}, and none of the ready ones: {', '.join(known)}"]
+    if find_spec("parsl") is None:
+        problems.append("--engine parsl needs Parsl, which is not installed: python -m pip install -e '.[cluster]'")
+    if problems:
+        raise InputError(*problems)
+    return file

@@ -21,13 +21,17 @@ from tqdm import tqdm
 
 from lowres import machine, models
 from lowres.elsewhere import OtherShards, Shard
-from lowres.engine.failures import failed
+from lowres.engine.cluster import Cluster
+from lowres.engine.failures import explain, failed
 from lowres.ledger import Ledger
 from lowres.train import Diverged
 from lowres.trial import Record, Trial
 from lowres.trial import run as run_trial
 
 POLL_SECONDS = 0.5
+CHANGED = (
+    "the data or the model changed during the run, or the workers differ in device, number format or threads: run again"
+)
 
 
 def run(
@@ -37,7 +41,7 @@ def run(
     workers: int = 1,
     fresh: bool = False,
     progress: bool = True,
-    on: Shard | None = None,
+    on: Shard | Cluster | None = None,
 ) -> list[Record]:
     """Run what the ledger does not hold yet; records come back in the order of the trials.
 
@@ -47,32 +51,40 @@ def run(
         workers: processes; 1 runs here. Each computes with as many threads as a single one would, so that results do
             not depend on their number.
         fresh: run everything again, also what is recorded; an old record stays until the new one is there.
-        on: the shard whose trials are run; all trials when left out.
+        on: the shard whose trials are run, or the cluster that runs them in place of `workers`. There, trials have the
+            keys that a worker of the cluster gives them: what counts is the machine that computes.
 
     Raises:
         InputError: the ledger cannot be written.
+        InputError: the cluster has no workers to give.
         OtherShards: the shard's own trials are run, and the ledger lacks some of the others.
         KeyboardInterrupt: passed on; finished trials are kept.
     """
-    attempt = uuid.uuid4().hex
-    keys = [trial.key() for trial in trials]
+    attempt, shard = uuid.uuid4().hex, on if isinstance(on, Shard) else None
+    keys = _keys(trials)
+    if isinstance(on, Cluster) and not all(is_settled(ledger.get(key), attempt, fresh) for key in keys):
+        keys = on.ask(_keys, trials)
     unique = list(dict(zip(keys, trials, strict=True)).items())
-    if on:
-        ledger = Ledger(ledger.folder, locks=False)
-    mine = [(key, trial) for key, trial in unique if on is None or on.owns(key)]
+    ledger = Ledger(ledger.folder, locks=False) if shard else ledger
+    mine = [(key, trial) for key, trial in unique if shard is None or shard.owns(key)]
     with tqdm(total=len(mine), desc="trials", unit="trial", disable=not progress, mininterval=1.0) as bar:
-        if min(workers, len(mine)) <= 1:
-            for _ in _walk(mine, ledger, attempt, fresh):
+        if isinstance(on, Cluster) or min(workers, len(mine)) <= 1:
+            walk = (
+                _send(mine, ledger, attempt, fresh, on)
+                if isinstance(on, Cluster)
+                else _walk(mine, ledger, attempt, fresh)
+            )
+            for _ in walk:
                 bar.update()
         else:
-            _Pool(mine, ledger, attempt, fresh, on).run(min(workers, len(mine)), bar)
+            _Pool(mine, ledger, attempt, fresh, shard).run(min(workers, len(mine)), bar)
     records = {key: record for key, _ in unique if (record := ledger.get(key))}
     # Under the name of the trial that asked: another arm or study may have left the record of the same trial.
     found = [replace(records[key], trial=one.spec()) for key, one in zip(keys, trials, strict=True) if key in records]
     missing = len(unique) - len(records)
-    assert on or not missing, "every trial leaves a record"
-    if on and missing:
-        raise OtherShards(on, list({record.key: record for record in found}.values()), missing)
+    assert shard or not missing, "every trial leaves a record"
+    if shard and missing:
+        raise OtherShards(shard, list({record.key: record for record in found}.values()), missing)
     return found
 
 
@@ -98,6 +110,27 @@ def _walk(trials: Sequence[tuple[str, Trial]], ledger: Ledger, attempt: str, fre
             time.sleep(POLL_SECONDS)
 
 
+def _keys(trials: Sequence[Trial]) -> list[str]:
+    return [trial.key() for trial in trials]
+
+
+def _send(
+    trials: Sequence[tuple[str, Trial]], ledger: Ledger, attempt: str, fresh: bool, cluster: Cluster
+) -> Iterable[str]:
+    """Have a cluster run what is not recorded; yields the key of each trial as it is settled."""
+    recorded = [key for key, _ in trials if is_settled(ledger.get(key), attempt, fresh)]
+    yield from recorded
+    missing = [(key, trial) for key, trial in trials if key not in set(recorded)]
+    sent = {cluster.submit(_attempted, key, trial, attempt): (key, trial) for key, trial in missing}
+    for (key, trial), found in cluster.completed(sent):
+        if isinstance(found, BaseException):
+            reason = f"{type(found).__name__}: {explain(found)}. If memory or time ran out, give each worker more of it"
+            found = replace(failed(trial, reason), key=key)
+            found.provenance["attempt"] = attempt
+        ledger.put(found)
+        yield key
+
+
 def is_settled(record: Record | None, attempt: str, fresh: bool = False) -> bool:
     """Done or failed in this very run, or, unless all is to be run afresh, done in an earlier one."""
     if record is None:
@@ -114,7 +147,7 @@ def _attempted(key: str, trial: Trial, attempt: str) -> Record:
     except Exception as error:  # a sweep outlives any single trial; the error is kept and the exit code tells
         record = failed(trial, error)
     if record.key != key:
-        record = replace(failed(trial, "the data or the model changed during the run: run again"), key=key)
+        record = replace(failed(trial, CHANGED), key=key)
     record.provenance["attempt"] = attempt
     return record
 
