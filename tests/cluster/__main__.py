@@ -46,7 +46,7 @@ def main() -> None:
     local = table([*command, "--ledger", str(folder / "local")])
     slurm.install()
     with slurm.running(folder / "slurm"):
-        checks = {"parsl": by_parsl(command, folder, local), "array": by_array(command, folder, local)}
+        checks = {"parsl-slurm": by_parsl(command, folder, local), "array": by_array(command, folder, local)}
     found = {
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
         "slurm": slurm.said("sinfo", "--version").removeprefix("slurm-wlm "),
@@ -108,7 +108,7 @@ def by_array(command: list[str], folder: Path, local: str) -> dict[str, object]:
     assert len(before) == sum(parts) == len(records(folder / "local"))
     assert table([*command, *merged]) == local
     assert records(folder / "merged") == before, "nothing was run again"
-    return {"before the kill": len(kept), "shards": parts, "same table": True}
+    return {"kept": len(kept), "shards": parts, "same table": True}
 
 
 def submitted(script: Path) -> str:
