@@ -87,22 +87,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> int:
     (study, params), workers, where = _checked(options, _study_and_params, _workers, _where)
     from lowres import engine, studies
-    from lowres.elsewhere import OtherShards
+    from lowres.engine import finished
     from lowres.ledger import Ledger
 
-    how = {"workers": workers, "fresh": options.fresh, "progress": sys.stderr.isatty()}
-    try:
-        with _opened(where) as on:
-            records = studies.execute(study, params, Ledger(options.ledger), **how, on=on)
-    except OtherShards as waiting:
-        records = waiting.records
-        _say(str(waiting), OK)
-    print("\n".join([engine.table(records), *studies.left_out(study, params)]))
+    ledger = Ledger(options.ledger)
+    before = None if options.fresh else finished.recall(options.study, params, ledger)
+    if before:
+        records, remarks = before
+    else:
+        remarks = studies.left_out(study, params)
+        how = {"workers": workers, "fresh": options.fresh, "progress": sys.stderr.isatty()}
+        records, whole = _executed(where, lambda on: studies.execute(study, params, ledger, **how, on=on))
+        if whole and not options.engine:  # records of an engine have the keys of its machines
+            finished.remember(options.study, params, records, remarks)
+    print("\n".join([engine.table(records), *remarks]))
     failed = [record for record in records if record.status == "failed"]
     if not failed:
         return OK
     reasons = [f"\n  - {record.key}: {record.error.partition(chr(10))[0]}" for record in failed]
     return _say(f"{len(failed)} of {len(records)} trials failed; the others are kept{''.join(reasons)}", FAILED)
+
+
+def _executed(where: Any, execute: Callable[[Any], list[Any]]) -> tuple[list[Any], bool]:
+    """Records, and whether they are all of the run: a shard may have to wait for those of others, and says so."""
+    from lowres.elsewhere import OtherShards
+
+    try:
+        with _opened(where) as on:
+            return execute(on), True
+    except OtherShards as waiting:
+        _say(str(waiting), OK)
+        return waiting.records, False
 
 
 def _plan(options: argparse.Namespace) -> int:

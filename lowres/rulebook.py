@@ -78,7 +78,16 @@ def _asked(asked: Asked) -> str:
 
 def _measure(part: Contrast) -> str:
     at = "; at " + ", ".join(" x ".join(map(str, place.values())) for place in part.at) if part.at else ""
-    return {"": "the task's own metric", LOSS: "chance-corrected loss"}.get(part.measure, part.measure) + at
+    own = {"": "the task's own metric", LOSS: "chance-corrected loss"}.get(part.measure, part.measure)
+    cells = ({"probes": part.probes, **cell} for _, cell in part.terms)
+    probes = sorted({probe for cell in cells for probe in _names(cell["probes"])})
+    of = f" of {', '.join(probes)}" if probes else ""
+    rates = ", ".join(f"{rate:g}" for rate in part.rates)
+    return own + of + (f", at the same task loss between rates {rates}" if rates else "") + at
+
+
+def _names(probes: object) -> tuple[str, ...]:
+    return probes if isinstance(probes, tuple) else ()
 
 
 # --- the verdicts ----------------------------------------------------------------------------------------------------

@@ -18,13 +18,13 @@ from lowres import claims, data, models, studies, tuners
 from lowres.claims import Verdict
 from lowres.exhibits import RULES, behaviour
 from lowres.ledger import Ledger
+from lowres.optimisation import Optimisation
 from lowres.params import InputError, from_mapping, resolve
 from lowres.stats import Effect, paired_effect
 from lowres.studies import loreft
 from lowres.studies.loreft import arms, bench, evidence, exhibits, paper, pareto
 from lowres.studies.loreft.exhibits import common, questions
 from lowres.studies.loreft.params import FEW, Params
-from lowres.train import Optimisation
 from lowres.trial import Evaluation, Recipe, Record, Trial, draw
 from lowres.world import sizes
 

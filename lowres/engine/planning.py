@@ -10,9 +10,9 @@ from lowres.data import load_task
 from lowres.engine.pool import is_settled
 from lowres.engine.tables import aligned, task_data
 from lowres.ledger import Ledger
+from lowres.optimisation import Optimisation, update_count
 from lowres.provenance import hardware
 from lowres.published import read_published
-from lowres.train import Optimisation, update_count
 from lowres.trial import Evaluation, Recipe, Record, Trial, draw, token_counter, trial_from
 from lowres.trial import run as run_trial
 from lowres.tuners import LoRA

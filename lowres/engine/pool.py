@@ -24,7 +24,7 @@ from lowres.elsewhere import OtherShards, Shard
 from lowres.engine.cluster import Cluster
 from lowres.engine.failures import explain, failed
 from lowres.ledger import Ledger
-from lowres.train import Diverged
+from lowres.optimisation import Diverged
 from lowres.trial import Record, Trial
 from lowres.trial import run as run_trial
 
