@@ -289,6 +289,19 @@ def _cluster(root: Path) -> str:
     )
 
 
+def _sweep(root: Path) -> str:
+    path = root / "results" / "sweep.json"
+    if not path.is_file():
+        return "Nothing has been simulated yet: `python -m benchmarks.sweep` does it."
+    rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
+    by = {(row["workers"], bool(row["loss"])): row for row in rows}
+    cells = [
+        (f"{workers:,}", *(f"{by[workers, lossy][how]:.2f}" for lossy in (False, True) for how in ("queue", "shards")))
+        for workers in sorted({workers for workers, _ in by})
+    ]
+    return table(("workers", "queue", "shards", "queue, workers are lost", "shards, workers are lost"), cells)
+
+
 FRAGMENTS: dict[str, Callable[[Path], str]] = {
     "studies": _studies,
     "scoreboard": _scoreboard,
@@ -303,4 +316,5 @@ FRAGMENTS: dict[str, Callable[[Path], str]] = {
     "wheels": _wheels,
     "run-times": _run_times,
     "cluster": _cluster,
+    "sweep": _sweep,
 }

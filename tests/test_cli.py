@@ -48,7 +48,9 @@ class World:
         self.calls: list[tuple[Any, ...]] = []
         self.records = [SimpleNamespace(key="a", status="done", error="")]
         self.error: BaseException | None = None
+        self.before: Any = None
         self.agree = self.healthy = True
+        self.remembered = False
         self.shard: Path | None = Path("results/tell/2026-11-30-1.parquet")
 
     def note(self, *call: object) -> None:
@@ -63,6 +65,9 @@ class World:
         if on:
             raise OtherShards(on, self.records, 3)
         return self.records
+
+    def remember(self, *_: object) -> None:
+        self.remembered = True
 
     def make(self, parameters: object, *, studies: object = None) -> Path:
         self.note("make", parameters, studies)
@@ -82,6 +87,7 @@ class World:
                 "planned": lambda study, params, ledger: study.trials(params),
             },
             "engine": {
+                "finished": SimpleNamespace(recall=lambda *_: self.before, remember=self.remember),
                 "table": lambda records: f"table of {len(records)}",
                 "plan": lambda trials, ledger, measure: f"plan of {trials} {ledger}{', measured' * measure}",
                 "verify": lambda study, sample, ledger: (f"verify {study} {sample} {ledger}", self.agree),
@@ -132,6 +138,17 @@ def test_a_shard_ends_well_and_says_what_it_waits_for(world: World, capsys: Any)
     said = capsys.readouterr()
     assert said.out == "table of 1\n"
     assert "This ledger has 1 of its 4 trials; the other 3 belong to other shards" in said.err
+    assert not world.remembered  # as a finished run
+
+
+def test_a_finished_run_is_told_without_running(world: World, capsys: Any):
+    world.before = (world.records, ["a remark"])
+    assert cli.main(["run", "tell"]) == 0
+    assert capsys.readouterr().out == "table of 1\na remark\n"
+    assert world.calls == []
+    assert cli.main(["run", "tell", "--fresh"]) == 0
+    assert len(world.calls) == 1
+    assert world.remembered
 
 
 def test_ledgers_are_merged_into_the_named_one(world: World, capsys: Any):
