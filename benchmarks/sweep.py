@@ -2,8 +2,8 @@
 
     python -m benchmarks.sweep
 
-Trials last as the published ones of real models did, relative to their mean; a trial whose worker is lost begins anew, since a record
-is written whole or not at all. The result goes to results/sweep.json, where the page on clusters draws it from.
+Trials last as the published ones of real models did, relative to their mean; a trial whose worker is lost begins anew,
+since a record is written whole or not at all. The result goes to results/sweep.json, for the page on clusters.
 """
 
 from __future__ import annotations
