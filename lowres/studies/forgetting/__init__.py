@@ -6,7 +6,6 @@ lowres run forgetting -p 'models=[world-s, world-m]' -p 'seeds=[0, 1, 2]' --work
 
 from lowres.studies.forgetting import exhibits
 from lowres.studies.forgetting.arms import ARMS, Arm, trials, tuning
-from lowres.studies.forgetting.arms import unharmed as UNHARMED
 from lowres.studies.forgetting.claims import CLAIMS, DEVIATIONS
 from lowres.studies.forgetting.evidence import Evidence, gather, verdicts
 from lowres.studies.forgetting.params import Params
@@ -21,7 +20,6 @@ __all__ = [
     "DEVIATIONS",
     "NOTEBOOK",
     "TITLE",
-    "UNHARMED",
     "Arm",
     "Evidence",
     "Params",

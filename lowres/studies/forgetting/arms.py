@@ -89,11 +89,6 @@ def probes_of(params: Params, model: str) -> tuple[str, ...]:
     return tuple(names if world.is_world_model(model) else (*names, *LANGUAGE))
 
 
-def unharmed(model: str) -> tuple[str, ...]:
-    """What no learning rate may harm by itself: all that goes with a model but its bias."""
-    return tuple(name for group, names in groups_of(model).items() if group != "bias" for name in names)
-
-
 def usual_rate(model: str, tuner: str) -> float:
     """A rate that is about right: the middle of what is tried."""
     small, large = USUAL_RATES.get(tuner, OTHER_RATES)
