@@ -4,6 +4,7 @@
 # make parity                        score items by lm-evaluation-harness and here, record both for the tests
 # make bench                         speed and memory beside the peers, into results/bench.json
 # make bench-tuners                  what each tuner costs in training and in use, into results/bench_tuners.json
+# make cluster-test                 the engines on a real SLURM, installed here (Debian, as root), into results/cluster.json
 # make composition                   two halves of a subspace used together, into results/composition.json
 TIER ?= laptop
 PYTHON ?= python3
@@ -17,7 +18,7 @@ endif
 BIN := $(ENV)/bin
 INSTALLED := $(ENV)/.lowres-installed
 
-.PHONY: book test golden parity bench bench-tuners composition clean
+.PHONY: book test golden parity bench bench-tuners cluster-test composition clean
 
 book: $(INSTALLED)
 	@$(BIN)/lowres book --tier $(TIER)
@@ -42,6 +43,10 @@ bench: $(INSTALLED) .peers/.installed
 
 bench-tuners: $(INSTALLED)
 	HF_HUB_OFFLINE=1 $(BIN)/python -m benchmarks.tuners
+
+cluster-test: $(INSTALLED)
+	@$(BIN)/python -m pip install --quiet --no-build-isolation -c constraints.txt -e '.[cluster]'
+	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m tests.cluster
 
 composition: $(INSTALLED)
 	HF_HUB_OFFLINE=1 $(BIN)/python -m lowres.studies.loreft.composition

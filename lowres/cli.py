@@ -3,6 +3,7 @@
     lowres params tell
     lowres plan tell -p tier=smoke
     lowres run tell -p 'task_tokens=[1000, 10000]' -p 'seeds=[0, 1, 2]' --workers 2
+    lowres run tell --shard 3/8
 
 Everything heavy is imported inside the command that needs it, after the input was found to be right.
 """
@@ -10,6 +11,7 @@ Everything heavy is imported inside the command that needs it, after the input w
 from __future__ import annotations
 
 import argparse
+import contextlib
 import errno
 import itertools
 import os
@@ -83,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    (study, params), workers = _checked(options, _study_and_params, lambda given: _count("--workers", given.workers))
+    (study, params), workers, where = _checked(options, _study_and_params, _workers, _where)
     from lowres import engine, studies
     from lowres.engine import finished
     from lowres.ledger import Ledger
@@ -93,16 +95,29 @@ def _run(options: argparse.Namespace) -> int:
     if before:
         records, remarks = before
     else:
-        how = {"workers": workers, "fresh": options.fresh, "progress": sys.stderr.isatty()}
-        records = studies.execute(study, params, ledger, **how)
         remarks = studies.left_out(study, params)
-        finished.remember(options.study, params, records, remarks)
+        how = {"workers": workers, "fresh": options.fresh, "progress": sys.stderr.isatty()}
+        records, whole = _executed(where, lambda on: studies.execute(study, params, ledger, **how, on=on))
+        if whole and not options.engine:  # records of an engine have the keys of its machines
+            finished.remember(options.study, params, records, remarks)
     print("\n".join([engine.table(records), *remarks]))
     failed = [record for record in records if record.status == "failed"]
     if not failed:
         return OK
     reasons = [f"\n  - {record.key}: {record.error.partition(chr(10))[0]}" for record in failed]
     return _say(f"{len(failed)} of {len(records)} trials failed; the others are kept{''.join(reasons)}", FAILED)
+
+
+def _executed(where: Any, execute: Callable[[Any], list[Any]]) -> tuple[list[Any], bool]:
+    """Records, and whether they are all of the run: a shard may have to wait for those of others, and says so."""
+    from lowres.elsewhere import OtherShards
+
+    try:
+        with _opened(where) as on:
+            return execute(on), True
+    except OtherShards as waiting:
+        _say(str(waiting), OK)
+        return waiting.records, False
 
 
 def _plan(options: argparse.Namespace) -> int:
@@ -141,10 +156,11 @@ def _tuners(options: argparse.Namespace) -> int:
 
 
 def _ledger(options: argparse.Namespace) -> int:
-    _checked(options, _named_study)
+    (folders,) = _checked(options, _merged_folders)
     from lowres import ledger
 
-    print(ledger.describe(ledger.Ledger(options.ledger), options.study))
+    kept = ledger.Ledger(options.ledger)
+    print(ledger.merge(kept, folders) if folders else ledger.describe(kept, options.study))
     return OK
 
 
@@ -159,14 +175,19 @@ def _publish(options: argparse.Namespace) -> int:
 
 
 def _campaign(options: argparse.Namespace) -> int:
-    (workers,) = _checked(options, lambda given: _count("--workers", given.workers))
+    workers, where = _checked(options, _workers, _where)
     from lowres.engine import campaign
     from lowres.ledger import Ledger
 
     lines, ledger = campaign.chosen(campaign.read(options.file), options.lines), Ledger(options.ledger)
     if not options.show:
-        campaign.run(lines, ledger, workers=workers, progress=sys.stderr.isatty())
+        with _opened(where) as on:
+            campaign.run(lines, ledger, workers=workers, progress=sys.stderr.isatty(), on=on)
     print(campaign.table(lines, ledger))
+    if options.shard is not None:
+        print(
+            f"Shard {where} is through: what is left belongs to others, or follows from what they have not tuned yet."
+        )
     return OK
 
 
@@ -239,7 +260,7 @@ COMMANDS = {
     "run": Command(
         _run,
         "run the trials of a study that were not run before, and show the table of all",
-        ("study", "--parameter", "--workers", "--fresh", "--ledger"),
+        ("study", "--parameter", "--workers", "--shard", "--engine", "--fresh", "--ledger"),
     ),
     "plan": Command(
         _plan,
@@ -252,7 +273,11 @@ COMMANDS = {
         "show how many parameters each tuner trains on a model; no weights are loaded",
         ("[tuner]", "--model", "--parameter"),
     ),
-    "ledger": Command(_ledger, "show which records there are, stale and failed ones too", ("[study]", "--ledger")),
+    "ledger": Command(
+        _ledger,
+        "show which records there are, stale and failed ones too; `lowres ledger merge DIR...` copies those of others",
+        ("[study]", "folders", "--ledger"),
+    ),
     "publish": Command(
         _publish, "write the records of a study to results/, where its page draws them from", ("study", "--ledger")
     ),
@@ -265,7 +290,7 @@ COMMANDS = {
     "campaign": Command(
         _campaign,
         "run the lines of a campaign in their order, and show how far each is; any number of processes may share it",
-        ("lines", "--file", "--show", "--workers", "--ledger"),
+        ("lines", "--file", "--show", "--workers", "--shard", "--engine", "--ledger"),
     ),
     "verify": Command(
         _verify,
@@ -284,6 +309,7 @@ COMMANDS = {
 _ARGUMENTS: dict[str, dict[str, Any]] = {
     "study": {"metavar": "STUDY", "help": "name of a study; `lowres params` lists them"},
     "[study]": {"metavar": "STUDY", "nargs": "?", "help": "name of a study; all when left out"},
+    "folders": {"metavar": "DIR", "nargs": "*", "type": Path, "help": "after `merge`: ledgers of other machines"},
     "studies": {"metavar": "STUDY", "nargs": "*", "help": "names of studies; all when left out"},
     "[tuner]": {"metavar": "TUNER", "nargs": "?", "help": "name of a tuner, whose options -p sets; all when left out"},
     "--model": {
@@ -300,6 +326,14 @@ _ARGUMENTS: dict[str, dict[str, Any]] = {
     },
     "--tier": {"help": "how much to run: the same as -p tier=TIER"},
     "--workers": {"metavar": "N", "default": "1", "help": "processes that run trials side by side (default 1)"},
+    "--shard": {
+        "metavar": "I/N",
+        "help": "run one of N parts, counted from 0, without any locks; every part needs the same command",
+    },
+    "--engine": {
+        "metavar": "parsl:FILE",
+        "help": "run on the workers of a Parsl config: a file, or one of laptop, gpus, slurm, kubernetes",
+    },
     "--fresh": {"action": "store_true", "help": "run every trial again, also those that are in the ledger"},
     "--measure": {"action": "store_true", "help": "time some updates and items here instead of going by records"},
     "--ledger": {
@@ -419,6 +453,44 @@ def _load(name: str) -> ModuleType:
 
 def _named_study(options: argparse.Namespace) -> ModuleType | None:
     return None if options.study is None else _load(options.study)
+
+
+def _merged_folders(options: argparse.Namespace) -> list[Path]:
+    """The folders after `lowres ledger merge`; none where records are shown."""
+    folders: list[Path] = options.folders
+    if options.study == "merge":
+        if not folders:
+            raise InputError("lowres ledger merge needs the folders to copy from: lowres ledger merge DIR...")
+        return folders
+    wrong = [f'unexpected argument "{folder}"; to copy records: lowres ledger merge DIR...' for folder in folders]
+    if wrong:
+        raise InputError(*wrong)
+    _named_study(options)
+    return []
+
+
+def _workers(options: argparse.Namespace) -> int:
+    return _count("--workers", options.workers)
+
+
+def _where(options: argparse.Namespace) -> Any:
+    """The shard to run, or the file of an engine; None for all trials on this machine."""
+    from lowres.elsewhere import engine_file, shard_from
+
+    if options.engine is None:
+        return None if options.shard is None else shard_from(options.shard)
+    if options.shard is not None or options.workers != "1":
+        raise InputError("--engine goes without --shard and --workers: its file says how many workers there are")
+    return engine_file(options.engine)
+
+
+def _opened(where: Any) -> Any:
+    """A context that gives what `engine.run` takes as `on`: an engine is started, and stopped at the end."""
+    if not isinstance(where, Path):
+        return contextlib.nullcontext(where)
+    from lowres.engine.cluster import Cluster
+
+    return Cluster(where)
 
 
 def _study_and_params(options: argparse.Namespace) -> tuple[ModuleType, Any]:

@@ -7,6 +7,7 @@ lies in `quarantine/`. Files of other names are not the ledger's and stay as the
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
@@ -15,7 +16,7 @@ import re
 import tempfile
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import IO
@@ -24,17 +25,26 @@ from lowres.params import InputError
 from lowres.places import ledger_folder
 from lowres.trial import RESULT_VERSION, Record, from_dict
 
+RATIONALES = "rationales"  # folder of a ledger; `lowres.rationales` writes there
+NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}  # network file systems that are mounted without
+
 
 class Ledger:
     """A folder of records. Any number of processes may use it at the same time.
+
+    Without `locks` every claim is granted: for those who have dealt out the trials among themselves beforehand. Without
+    `writes` the folder must be there and is only read.
 
     Raises:
         InputError: the folder cannot be created or written.
     """
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(self, folder: Path | None = None, locks: bool = True, writes: bool = True) -> None:
         self.folder = Path(folder) if folder else ledger_folder()
+        self.locks = locks
         self.damaged: list[str] = []  # keys whose file was found to be no record
+        if not writes:
+            return
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -95,7 +105,14 @@ class Ledger:
 
     @contextlib.contextmanager
     def claim(self, key: str) -> Iterator[bool]:
-        """Try to be the only process on a trial; yields whether it worked. The system frees the lock of the dead."""
+        """Try to be the only process on a trial; yields whether it worked. The system frees the lock of the dead.
+
+        Raises:
+            InputError: the file system has no locks.
+        """
+        if not self.locks:
+            yield True
+            return
         with self._lock_of(key).open("a+") as handle:
             taken = _lock(handle)
             if taken:
@@ -125,6 +142,13 @@ def _lock(handle: IO[str]) -> bool:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+        raise InputError(
+            f"the file system of {Path(handle.name).parent} has no locks ({error.strerror}): run with --shard, which "
+            "needs none (--shard 0/1 runs all), or set LOWRES_LEDGER to a folder that has them"
+        ) from error
     return True
 
 
@@ -205,3 +229,59 @@ def describe(ledger: Ledger, study: str | None) -> str:
     lines += [f"  corrupted: {key}.json" for key in ledger.damaged]
     lines += [f"  quarantined: {name}" for name in quarantine]
     return "\n".join(lines)
+
+
+# --- ledgers of other machines ---------------------------------------------------------------------------------------
+
+MEASURED = ("fingerprints", "outcomes", "curves", "counts", "texts")  # what two runs of a trial must agree in
+
+
+def merge(ledger: Ledger, folders: Sequence[Path]) -> str:
+    """Copy what other ledgers hold and this one lacks, records and rationales; nothing at all if two of them disagree.
+
+    Two finished records of one trial agree if they differ in nothing but seconds and where they were made; the first
+    stays. A finished one takes the place of one that failed. Returns what was done, in words.
+
+    Raises:
+        InputError: a folder that is not there, or all trials of which two records differ.
+    """
+    if missing := [f"no folder {folder}: nothing was merged" for folder in folders if not folder.is_dir()]:
+        raise InputError(*missing)
+    held = {record.key: (record, ledger.folder) for record in ledger.records()}
+    new: dict[str, Record] = {}
+    conflicts, seen = [], 0
+    for folder in folders:
+        for record in Ledger(folder, writes=False).records():
+            seen += 1
+            known, place = held.get(record.key, (None, folder))
+            if known is None or (known.status != "done" and record.status == "done"):
+                held[record.key], new[record.key] = (record, folder), record
+            elif differing := _differing(known, record):
+                conflicts.append(
+                    f"{record.key} differs in {', '.join(differing)}: {place} and {folder} hold two records"
+                )
+    if conflicts:
+        raise InputError(*conflicts, "nothing was merged; of each two, keep the right one and delete the other file")
+    for record in new.values():
+        ledger.put(record)
+    written = sum(_copy_rationales(ledger, folder) for folder in folders)
+    return f"{len(new)} of {seen} records copied to {ledger.folder}" + f", {written} files of rationales" * bool(
+        written
+    )
+
+
+def _differing(one: Record, other: Record) -> list[str]:
+    """In what two finished records of a trial disagree; a failed one says nothing."""
+    both = one.status == other.status == "done"
+    return [name for name in MEASURED if both and getattr(one, name) != getattr(other, name)]
+
+
+def _copy_rationales(ledger: Ledger, folder: Path) -> int:
+    """Rationales lie beside the records, named by what they were made from; those that are here already stay."""
+    missing = [
+        path for path in (folder / RATIONALES).glob("*.jsonl") if not (ledger.folder / RATIONALES / path.name).exists()
+    ]
+    for path in missing:
+        (ledger.folder / RATIONALES).mkdir(exist_ok=True)
+        write_atomically(ledger.folder / RATIONALES / path.name, path.read_bytes())
+    return len(missing)

@@ -275,6 +275,33 @@ def _counted(number: int, thing: str) -> str:
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
+def _cluster(root: Path) -> str:
+    path = root / "results" / "cluster.json"
+    if not path.is_file():
+        return "It has not been run yet."
+    seen = json.loads(path.read_text(encoding="utf-8"))
+    parsl, array = seen["parsl-slurm"], seen["array"]
+    return (
+        f"It passed on {seen['date']}, with SLURM {seen['slurm']} and Parsl {seen['parsl']}, in {seen['minutes']} "
+        f"minutes. Through Parsl, {parsl['lost']} of {parsl['trials']} trials were lost with the job and run again. "
+        f"The array job left {' and '.join(map(str, array['shards']))} records in its shards, {array['kept']} of them "
+        "from before the kill. Both tables were equal, byte for byte, to that of one command."
+    )
+
+
+def _sweep(root: Path) -> str:
+    path = root / "results" / "sweep.json"
+    if not path.is_file():
+        return "Nothing has been simulated yet: `python -m benchmarks.sweep` does it."
+    rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
+    by = {(row["workers"], bool(row["loss"])): row for row in rows}
+    cells = [
+        (f"{workers:,}", *(f"{by[workers, lossy][how]:.2f}" for lossy in (False, True) for how in ("queue", "shards")))
+        for workers in sorted({workers for workers, _ in by})
+    ]
+    return table(("workers", "queue", "shards", "queue, workers are lost", "shards, workers are lost"), cells)
+
+
 FRAGMENTS: dict[str, Callable[[Path], str]] = {
     "studies": _studies,
     "scoreboard": _scoreboard,
@@ -288,4 +315,6 @@ FRAGMENTS: dict[str, Callable[[Path], str]] = {
     "benchmarks": _benchmarks,
     "wheels": _wheels,
     "run-times": _run_times,
+    "cluster": _cluster,
+    "sweep": _sweep,
 }

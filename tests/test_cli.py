@@ -17,6 +17,7 @@ import pytest
 
 import lowres
 from lowres import cli
+from lowres.elsewhere import OtherShards, Shard
 from lowres.params import InputError, ParameterRow, parameter
 from lowres.tuners import tuner_names
 
@@ -47,7 +48,9 @@ class World:
         self.calls: list[tuple[Any, ...]] = []
         self.records = [SimpleNamespace(key="a", status="done", error="")]
         self.error: BaseException | None = None
+        self.before: Any = None
         self.agree = self.healthy = True
+        self.remembered = False
         self.shard: Path | None = Path("results/tell/2026-11-30-1.parquet")
 
     def note(self, *call: object) -> None:
@@ -55,9 +58,16 @@ class World:
         if self.error:
             raise self.error
 
-    def execute(self, study: Any, params: object, ledger: object, *, workers: int, fresh: bool, progress: bool) -> Any:
-        self.note("run", study.trials(params), ledger, workers, fresh)
+    def execute(self, study: Any, params: object, ledger: object, **how: Any) -> Any:
+        assert set(how) == {"workers", "fresh", "progress", "on"}
+        on = how["on"]
+        self.note("run", study.trials(params), ledger, how["workers"], how["fresh"], *([on] if on else []))
+        if on:
+            raise OtherShards(on, self.records, 3)
         return self.records
+
+    def remember(self, *_: object) -> None:
+        self.remembered = True
 
     def make(self, parameters: object, *, studies: object = None) -> Path:
         self.note("make", parameters, studies)
@@ -77,6 +87,7 @@ class World:
                 "planned": lambda study, params, ledger: study.trials(params),
             },
             "engine": {
+                "finished": SimpleNamespace(recall=lambda *_: self.before, remember=self.remember),
                 "table": lambda records: f"table of {len(records)}",
                 "plan": lambda trials, ledger, measure: f"plan of {trials} {ledger}{', measured' * measure}",
                 "verify": lambda study, sample, ledger: (f"verify {study} {sample} {ledger}", self.agree),
@@ -84,6 +95,7 @@ class World:
             "ledger": {
                 "Ledger": lambda folder=None: f"ledger {folder}",
                 "describe": lambda ledger, study: f"{ledger}, study {study}",
+                "merge": lambda ledger, folders: f"{ledger} from {', '.join(map(str, folders))}",
             },
             "published": {"publish": lambda ledger, study: self.shard},
             "book": {"make": self.make, "BookError": BookError},
@@ -118,6 +130,32 @@ def test_run_passes_resolved_parameters_and_prints_the_table(world: World, capsy
     assert cli.main(["run", "tell", "-p", "tier=smoke", "--parameter", "rate=1e-3", "--workers", "2", "--fresh"]) == 0
     assert world.calls == [("run", [Params("smoke", (0,), 1e-3)] * 3, "ledger None", 2, True)]
     assert capsys.readouterr().out == "table of 1\n"
+
+
+def test_a_shard_ends_well_and_says_what_it_waits_for(world: World, capsys: Any):
+    assert cli.main(["run", "tell", "--shard", "1/4"]) == 0
+    assert world.calls[0][-1] == Shard(1, 4)
+    said = capsys.readouterr()
+    assert said.out == "table of 1\n"
+    assert "This ledger has 1 of its 4 trials; the other 3 belong to other shards" in said.err
+    assert not world.remembered  # as a finished run
+
+
+def test_a_finished_run_is_told_without_running(world: World, capsys: Any):
+    world.before = (world.records, ["a remark"])
+    assert cli.main(["run", "tell"]) == 0
+    assert capsys.readouterr().out == "table of 1\na remark\n"
+    assert world.calls == []
+    assert cli.main(["run", "tell", "--fresh"]) == 0
+    assert len(world.calls) == 1
+    assert world.remembered
+
+
+def test_ledgers_are_merged_into_the_named_one(world: World, capsys: Any):
+    assert cli.main(["ledger", "merge", "a", "b", "--ledger", "there"]) == 0
+    assert capsys.readouterr().out == "ledger there from a, b\n"
+    assert "needs the folders" in refused(capsys, "ledger", "merge")
+    assert 'unexpected argument "a"' in refused(capsys, "ledger", "tell", "a")
 
 
 def test_a_failed_trial_is_told_and_the_exit_code_is_1(world: World, capsys: Any):

@@ -310,12 +310,12 @@ def alive(process: int) -> bool:
     return status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("how", [["--workers", "1"], ["--workers", "2"], ["--shard", "0/1"]])
 def test_a_killed_command_goes_on_where_it_was(
-    chat_folder: Path, task: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], runs: list[Trial], workers: str
+    chat_folder: Path, task: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], runs: list[Trial], how: list[str]
 ):
     killed, whole = (tiny.command(chat_folder, task, tmp_path / name) for name in ("killed", "whole"))
-    with start([*killed, "--workers", workers]) as process:
+    with start([*killed, *how]) as process:
         until(lambda: len(recorded(tmp_path / "killed")) >= 2, "two records")
         process.kill()
         process.wait(PATIENCE)

@@ -315,3 +315,70 @@ def test_the_description_counts_states(tmp_path: Path):
     assert "tell: 2 done, 1 failed, 2 made by another version" in text
     assert f"failed {C} tell, seed 2: diverged: loss nan" in text
     assert "0 records" in ledger.describe(kept, "fiat")
+
+
+# --- ledgers of other machines ---------------------------------------------------------------------------------------
+
+
+def ledgers(folder: Path, *contents: list[Record]) -> list[Path]:
+    """A ledger per list of records."""
+    for number, records in enumerate(contents):
+        kept = Ledger(folder / str(number))
+        for one in records:
+            kept.put(one)
+    return [folder / str(number) for number in range(len(contents))]
+
+
+def test_a_merge_copies_what_is_missing_and_a_finished_record_replaces_a_failed_one(tmp_path: Path):
+    elsewhere = record(B, provenance={"date": "later"}, cost={"seconds": 3.0})
+    first, second, third = ledgers(
+        tmp_path,
+        [record(A, status="failed", outcomes={}), record(B)],
+        [record(A), elsewhere, record(C)],
+        [record(A, status="failed", outcomes={}), record(D, status="failed", outcomes={})],
+    )
+    kept = Ledger(first)
+    (second / "rationales").mkdir()
+    (second / "rationales" / "some.jsonl").write_text("{}")
+    (third / f"{C}.json").write_text("half a")
+    with pytest.warns(UserWarning, match="is corrupted"):
+        said = ledger.merge(kept, [second, third])
+    assert said.startswith("3 of 5 records copied")
+    assert {one.key: (one.status, one.provenance["date"]) for one in kept.records()} == {
+        A: ("done", "2024-05-01 10:00 UTC"),
+        B: ("done", "2024-05-01 10:00 UTC"),
+        C: ("done", "2024-05-01 10:00 UTC"),
+        D: ("failed", "2024-05-01 10:00 UTC"),
+    }
+    assert (first / "rationales" / "some.jsonl").read_text() == "{}"
+    assert ledger.merge(kept, [second]).startswith("0 of 3 records")
+
+
+@pytest.mark.parametrize("into", [[A], []])
+def test_two_records_of_one_trial_that_differ_are_named_and_nothing_is_copied(tmp_path: Path, into: list[str]):
+    other = record(A, outcomes={"task": {"token_f1": [0.2]}}, counts={"items": 1})
+    first, second, third = ledgers(tmp_path, [record(key) for key in into], [record(A), record(B)], [other])
+    before = names(first)
+    place = first if into else second
+    with pytest.raises(InputError, match=rf"{A} differs in outcomes, counts: {place} and {third} hold two") as told:
+        ledger.merge(Ledger(first), [second, third])
+    assert B not in str(told.value)
+    assert names(first) == before
+
+
+def test_a_merge_from_a_folder_that_is_not_there_is_refused(tmp_path: Path):
+    with pytest.raises(InputError, match=r"no folder .*absent"):
+        ledger.merge(Ledger(tmp_path / "here"), [tmp_path / "absent"])
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("code", [errno.ENOSYS, errno.ENOLCK])
+def test_a_file_system_without_locks_is_named_and_shards_do_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+):
+    monkeypatch.setattr(ledger.fcntl, "flock", fail(code))
+    with pytest.raises(InputError, match=rf"{tmp_path} has no locks .*--shard"), Ledger(tmp_path).claim(A):
+        pass
+    with Ledger(tmp_path / "shard", locks=False).claim(A) as mine:
+        assert mine
+    assert names(tmp_path / "shard") == []

@@ -15,8 +15,8 @@ The file is a list of lines, the most informative and the cheapest first:
 
 Parameters of a line come on top of those that it has in common with others.
 
-Any number of processes may work on one campaign: the ledger's locks share out the trials, and a line that is stopped
-goes on where it was. What was planned is run to its end; nothing here looks at a result.
+Any number of processes may work on one campaign: the ledger's locks share out the trials, or shards do, and a line that
+is stopped goes on where it was. What was planned is run to its end; nothing here looks at a result.
 """
 
 from __future__ import annotations
@@ -168,9 +168,18 @@ def table(lines: Sequence[Line], ledger: Ledger) -> str:
 def run(lines: Sequence[Line], ledger: Ledger, **how: Any) -> dict[str, list[Record]]:
     """Run the lines in their order; the records of each, failed trials among them.
 
+    A line that waits for other shards does not keep this one from the next.
+
     Args:
-        how: `workers` and `progress`, as in `lowres.engine.run`.
+        how: `workers`, `progress` and `on`, as in `lowres.engine.run`.
     """
     from lowres import studies
+    from lowres.elsewhere import OtherShards
 
-    return {line.name: studies.execute(line.module(), line.resolved(), ledger, **how) for line in lines}
+    found: dict[str, list[Record]] = {}
+    for line in lines:
+        try:
+            found[line.name] = studies.execute(line.module(), line.resolved(), ledger, **how)
+        except OtherShards as waiting:
+            found[line.name] = waiting.records
+    return found

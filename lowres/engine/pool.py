@@ -2,6 +2,7 @@
 
 There is no queue. Every worker walks the same list and takes what is neither recorded nor claimed by another; the
 ledger's locks do the rest. So two commands, or two machines with a shared folder, share a sweep without further ado.
+Where there are no locks, or the folder is not shared, the trials are dealt out beforehand (see `lowres.elsewhere`).
 """
 
 from __future__ import annotations
@@ -15,22 +16,32 @@ import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from multiprocessing.process import BaseProcess
-from pathlib import Path
 
 from tqdm import tqdm
 
 from lowres import machine, models
-from lowres.engine.failures import failed
+from lowres.elsewhere import OtherShards, Shard
+from lowres.engine.cluster import Cluster
+from lowres.engine.failures import explain, failed
 from lowres.ledger import Ledger
 from lowres.optimisation import Diverged
 from lowres.trial import Record, Trial
 from lowres.trial import run as run_trial
 
 POLL_SECONDS = 0.5
+CHANGED = (
+    "the data or the model changed during the run, or the workers differ in device, number format or threads: run again"
+)
 
 
 def run(
-    trials: Sequence[Trial], ledger: Ledger, *, workers: int = 1, fresh: bool = False, progress: bool = True
+    trials: Sequence[Trial],
+    ledger: Ledger,
+    *,
+    workers: int = 1,
+    fresh: bool = False,
+    progress: bool = True,
+    on: Shard | Cluster | None = None,
 ) -> list[Record]:
     """Run what the ledger does not hold yet; records come back in the order of the trials.
 
@@ -40,25 +51,41 @@ def run(
         workers: processes; 1 runs here. Each computes with as many threads as a single one would, so that results do
             not depend on their number.
         fresh: run everything again, also what is recorded; an old record stays until the new one is there.
+        on: the shard whose trials are run, or the cluster that runs them in place of `workers`. There, trials have the
+            keys that a worker of the cluster gives them: what counts is the machine that computes.
 
     Raises:
         InputError: the ledger cannot be written.
+        InputError: the cluster has no workers to give.
+        OtherShards: the shard's own trials are run, and the ledger lacks some of the others.
         KeyboardInterrupt: passed on; finished trials are kept.
     """
-    attempt = uuid.uuid4().hex
-    keys = [trial.key() for trial in trials]
+    attempt, shard = uuid.uuid4().hex, on if isinstance(on, Shard) else None
+    keys = _keys(trials)
+    if isinstance(on, Cluster) and not all(is_settled(ledger.get(key), attempt, fresh) for key in keys):
+        keys = on.ask(_keys, trials)
     unique = list(dict(zip(keys, trials, strict=True)).items())
-    with tqdm(total=len(unique), desc="trials", unit="trial", disable=not progress, mininterval=1.0) as bar:
-        if min(workers, len(unique)) <= 1:
-            for _ in _walk(unique, ledger, attempt, fresh):
+    ledger = Ledger(ledger.folder, locks=False) if shard else ledger
+    mine = [(key, trial) for key, trial in unique if shard is None or shard.owns(key)]
+    with tqdm(total=len(mine), desc="trials", unit="trial", disable=not progress, mininterval=1.0) as bar:
+        if isinstance(on, Cluster) or min(workers, len(mine)) <= 1:
+            walk = (
+                _send(mine, ledger, attempt, fresh, on)
+                if isinstance(on, Cluster)
+                else _walk(mine, ledger, attempt, fresh)
+            )
+            for _ in walk:
                 bar.update()
         else:
-            _Pool(unique, ledger, attempt, fresh).run(min(workers, len(unique)), bar)
-    records = {key: ledger.get(key) for key, _ in unique}
-    assert all(records.values()), "every trial leaves a record"
+            _Pool(mine, ledger, attempt, fresh, shard).run(min(workers, len(mine)), bar)
+    records = {key: record for key, _ in unique if (record := ledger.get(key))}
     # Under the name of the trial that asked: another arm or study may have left the record of the same trial.
-    found = ((trial, records[key]) for key, trial in zip(keys, trials, strict=True))
-    return [replace(record, trial=trial.spec()) for trial, record in found if record]
+    found = [replace(records[key], trial=one.spec()) for key, one in zip(keys, trials, strict=True) if key in records]
+    missing = len(unique) - len(records)
+    assert shard or not missing, "every trial leaves a record"
+    if shard and missing:
+        raise OtherShards(shard, list({record.key: record for record in found}.values()), missing)
+    return found
 
 
 def _walk(trials: Sequence[tuple[str, Trial]], ledger: Ledger, attempt: str, fresh: bool = False) -> Iterable[str]:
@@ -83,6 +110,27 @@ def _walk(trials: Sequence[tuple[str, Trial]], ledger: Ledger, attempt: str, fre
             time.sleep(POLL_SECONDS)
 
 
+def _keys(trials: Sequence[Trial]) -> list[str]:
+    return [trial.key() for trial in trials]
+
+
+def _send(
+    trials: Sequence[tuple[str, Trial]], ledger: Ledger, attempt: str, fresh: bool, cluster: Cluster
+) -> Iterable[str]:
+    """Have a cluster run what is not recorded; yields the key of each trial as it is settled."""
+    recorded = [key for key, _ in trials if is_settled(ledger.get(key), attempt, fresh)]
+    yield from recorded
+    missing = [(key, trial) for key, trial in trials if key not in set(recorded)]
+    sent = {cluster.submit(_attempted, key, trial, attempt): (key, trial) for key, trial in missing}
+    for (key, trial), found in cluster.completed(sent):
+        if isinstance(found, BaseException):
+            reason = f"{type(found).__name__}: {explain(found)}. If memory or time ran out, give each worker more of it"
+            found = replace(failed(trial, reason), key=key)
+            found.provenance["attempt"] = attempt
+        ledger.put(found)
+        yield key
+
+
 def is_settled(record: Record | None, attempt: str, fresh: bool = False) -> bool:
     """Done or failed in this very run, or, unless all is to be run afresh, done in an earlier one."""
     if record is None:
@@ -99,7 +147,7 @@ def _attempted(key: str, trial: Trial, attempt: str) -> Record:
     except Exception as error:  # a sweep outlives any single trial; the error is kept and the exit code tells
         record = failed(trial, error)
     if record.key != key:
-        record = replace(failed(trial, "the data or the model changed during the run: run again"), key=key)
+        record = replace(failed(trial, CHANGED), key=key)
     record.provenance["attempt"] = attempt
     return record
 
@@ -115,9 +163,12 @@ class _Pool:
     ledger: Ledger
     attempt: str
     fresh: bool
+    shard: Shard | None = None
+    workers: int = 1
     settled: set[str] = field(default_factory=set)
 
     def run(self, workers: int, bar: tqdm) -> None:
+        self.workers = workers
         os.environ["TQDM_DISABLE"] = "1"  # inherited by the workers: one bar is enough
         processes = {index: self._start(index) for index in range(workers)}
         try:
@@ -129,7 +180,7 @@ class _Pool:
                     if process.is_alive():
                         continue
                     del processes[index]
-                    if process.exitcode and self._record_death(process):
+                    if process.exitcode and self._record_death(process, index):
                         processes[index] = self._start(index)
         finally:
             for process in processes.values():
@@ -138,11 +189,16 @@ class _Pool:
             self._record_failure(key, trial, "every worker ended before its first trial; see what they printed")
 
     def _start(self, index: int) -> BaseProcess:
-        given = (list(self.trials), self.ledger.folder, self.attempt, index, self.fresh)
+        given = (self._share(index), self.ledger, self.attempt, index, self.fresh)
         process = multiprocessing.get_context("spawn").Process(target=_worker, args=given, daemon=True)
         with machine.exact_children(all(models.is_exact(trial.model) for _, trial in self.trials)):
             process.start()
         return process
+
+    def _share(self, index: int) -> list[tuple[str, Trial]]:
+        """What a worker may take: anything, or without locks its own part of the shard, in order."""
+        part = self.shard.part(index, self.workers) if self.shard else None
+        return [(key, trial) for key, trial in self.trials if part is None or part.owns(key)]
 
     def _left(self) -> list[tuple[str, Trial]]:
         """Trials not settled yet; what is settled is not read again."""
@@ -151,9 +207,14 @@ class _Pool:
                 self.settled.add(key)
         return [(key, trial) for key, trial in self.trials if key not in self.settled]
 
-    def _record_death(self, process: BaseProcess) -> bool:
-        """Record what a dead worker was at as failed; whether to replace it (not if it died before its first trial)."""
-        claimed = set(self.ledger.claimed_by(process.pid or -1))
+    def _record_death(self, process: BaseProcess, index: int = 0) -> bool:
+        """Record what a dead worker was at as failed; whether to replace it (not if it died before its first trial).
+
+        Without locks it was at the first trial of its share that is left.
+        """
+        left = {key for key, _ in self._left()}
+        at = next(([key] for key, _ in self._share(index) if key in left), []) if self.shard else None
+        claimed = set(self.ledger.claimed_by(process.pid or -1) if at is None else at)
         reason = f"the worker was killed (exit code {process.exitcode}); if memory ran out, use fewer --workers"
         for key, trial in self._left():
             if key in claimed:
@@ -168,7 +229,7 @@ class _Pool:
                 self.ledger.put(record)
 
 
-def _worker(trials: Sequence[tuple[str, Trial]], folder: Path, attempt: str, index: int, fresh: bool = False) -> None:
+def _worker(trials: Sequence[tuple[str, Trial]], ledger: Ledger, attempt: str, index: int, fresh: bool = False) -> None:
     import torch
 
     _die_of_interrupts()
@@ -176,7 +237,7 @@ def _worker(trials: Sequence[tuple[str, Trial]], folder: Path, attempt: str, ind
     if torch.cuda.is_available():
         torch.cuda.set_device(index % torch.cuda.device_count())
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    for _ in _walk(trials, Ledger(folder), attempt, fresh):
+    for _ in _walk(trials, ledger, attempt, fresh):
         pass
 
 

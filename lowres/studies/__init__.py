@@ -68,7 +68,10 @@ def execute(study: ModuleType, params: Any, ledger: Ledger, **how: Any) -> list[
 
     Args:
         params: resolved parameters of the study.
-        how: `workers`, `fresh` and `progress`, as in `lowres.engine.run`.
+        how: `workers`, `fresh`, `progress` and `on`, as in `lowres.engine.run`.
+
+    Raises:
+        OtherShards: a shard cannot go on, or end, without the records of others.
     """
     from lowres import engine
 
