@@ -13,10 +13,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from lowres.anova import retained
-
 if TYPE_CHECKING:
     from lowres.trial import Evaluation, Recipe, Record, Trial
 
@@ -69,12 +65,13 @@ class Harms:
 
 
 def _loss(start: Record, record: Record) -> float:
+    from lowres.anova import retained
     from lowres.data import load_probe
 
     probes = list(record.trial["evaluation"]["probes"])
     before, after = ({name: [each.outcomes[name]["accuracy"]] for name in probes} for each in (start, record))
     chance = {name: load_probe(name).chance or 0.0 for name in probes}
-    return float(np.sum([table.mean() for table in retained(before, after, chance)]))
+    return float(sum(table.mean() for table in retained(before, after, chance)))
 
 
 def _control(trial: Trial, evaluation: Evaluation) -> Trial:
