@@ -42,6 +42,7 @@ def request(params: Params, seed: int, sampled: bool) -> Request:
         max_new_tokens=params.max_new_tokens,
         url=params.beta_url or "",
         samples=(params.samples or 0) if sampled else 0,
+        asked=params.asked,
     )
 
 
@@ -123,4 +124,6 @@ def prepare(params: Params, progress: bool = True) -> None:
 
 def names_of(files: Iterable[str]) -> list[str]:
     """Who wrote each file of rationales, in words."""
-    return [name if name == OWN else name.rsplit("_", 2)[-2] for name in files]
+    from lowres.outcomes import writer_of
+
+    return [writer_of(name) for name in files]
