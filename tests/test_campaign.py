@@ -5,13 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from lowres import cli, rulebook, studies
 from lowres.engine import campaign
 from lowres.ledger import Ledger
+from lowres.outcomes import Ambiguous, Cell, NotRun, Outcomes
 from lowres.params import InputError
-from lowres.rules import COLUMNS, Asked
+from lowres.rules import COLUMNS, LOSS, UNTOUCHED, Asked, Contrast
+from lowres.trial import Record
+
+UNPLANNED = {("tell", "real")}  # its lines are yet to be written
 
 GOOD = """
 [common.small]
@@ -134,10 +140,41 @@ def test_every_rule_can_end_in_yes_and_in_no(study: str) -> None:
                 assert len({repr(cell) for _, cell in part.terms}) == len(part.terms)
 
 
-def test_planned_seeds_of_the_world_are_those_of_the_campaign() -> None:
-    planned = {asked.seeds for rule in rulebook.rules_of("tell") if isinstance(asked := rule.columns["world"], Asked)}
-    run = {len(line.resolved().seeds) for line in campaign.read(cli.CAMPAIGN) if line.study == "tell"}
-    assert planned == run
+def planned(study: str) -> Outcomes:
+    """Records without outcomes of all trials that the campaign plans for a study; no model is loaded."""
+    lines = [line for line in campaign.read(cli.CAMPAIGN) if line.study == study]
+    trials = dict.fromkeys(trial for line in lines for trial in line.module().trials(line.resolved()))
+    return Outcomes.of(Record("", "done", trial.spec(), {}) for trial in trials)
+
+
+@pytest.mark.parametrize("study", [name for name in studies.study_names() if rulebook.rules_of(name)])
+def test_every_cell_of_a_rule_is_made_by_a_line_of_the_campaign(study: str) -> None:
+    outcomes, missing = planned(study), []
+    for rule in rulebook.rules_of(study):
+        for column, asked in rule.columns.items():
+            if isinstance(asked, str) or (study, column) in UNPLANNED:
+                continue
+            for part in asked.parts:
+                for place in part.at or asked.places:
+                    if (seeds := seeds_of(outcomes, asked, part, place)) != asked.seeds:
+                        missing.append(f"{part.name} of {rule.claim} at {place}: {seeds}, asked {asked.seeds}")
+    assert not missing
+
+
+def seeds_of(outcomes: Outcomes, asked: Asked, part: Contrast, place: Cell) -> int | str:
+    """The seeds that all cells of a part have at a place, or why there are none."""
+    cells = [{**place, **cell} for _, cell in part.terms]
+    probes = set(asked.probes) if part.measure == LOSS else set()
+    cells += [{**place, **UNTOUCHED}] if probes else []
+
+    def read(record: Record) -> NDArray:
+        assert probes <= set(record.trial["evaluation"]["probes"])
+        return np.zeros(1)
+
+    try:
+        return len(outcomes.tables(cells, read)[0])
+    except (NotRun, Ambiguous) as error:
+        return str(error)
 
 
 def test_rules_and_verdicts_are_told(capsys: pytest.CaptureFixture[str]) -> None:

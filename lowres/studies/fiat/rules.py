@@ -214,12 +214,8 @@ RULES = (
         "update the world's learnable tasks are all at zero, so two-hop questions are asked, which are not.",
         _both(
             _world(UNTOUCHED, Contrast("instruction at the end: R1 - R2", _instruction(SIZES), ABOVE)),
-            _real(
-                Contrast(
-                    "instruction before any update", _arm("untouched-instruction") + _arm("untouched", (), -1.0), ABOVE
-                ),
-                Contrast("instruction at the end: R1 - R2", _instruction(REAL_SIZES), ABOVE),
-            ),
+            "before any update nothing is drawn at random on a real model, so that there are no seeds to decide by; at "
+            "the end it is the question of fiat-4",
         ),
     ),
     SecondRule(
