@@ -52,13 +52,13 @@ def row_of(record: Record) -> Row:
     row["tuner"] = (trial["tuner"] or {}).get("name", "")
     row["ratio"] = recipe["general_tokens"] / recipe["task_tokens"] if recipe["task_tokens"] else None
     row["stream"] = tuple(stage["task"] for stage in trial.get("stream", ()))
-    row["writer"] = unseeded(writer_of(row["rationales"]))
+    row["writer"] = writer_of(row["rationales"])
     return row
 
 
 def writer_of(rationales: str) -> str:
-    """Who wrote a file of rationales, from its name: a model, or "own" where they came with the data; "" for none."""
-    return rationales.rsplit("_", 2)[-2] if "_" in rationales else rationales
+    """Who wrote a file of rationales, from its name: a model without its seed, a user's file, "own"; "" for none."""
+    return unseeded(rationales.rsplit("_", 2)[-2]) if "_" in rationales else rationales
 
 
 @dataclass(frozen=True)

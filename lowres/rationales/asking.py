@@ -52,6 +52,10 @@ class _Path:
     def subject(self, step: Step) -> str:
         return self.said.get(step.subject, step.subject)
 
+    def tell(self, step: Step, word: str) -> None:
+        self.sentences.append(step.said(self.subject(step), word))
+        self.said[step.value] = word
+
 
 @dataclass
 class AskedWriter:
@@ -90,9 +94,7 @@ class AskedWriter:
         items = [Item(models.prompt_ids(own, question), (), ()) for question in asked]
         texts = answer(own.model, own, items, ANSWER, "ask").texts
         for path, step, text in zip(paths, steps, texts, strict=True):
-            word = (text.split() or [""])[0]
-            path.sentences.append(step.said(path.subject(step), word))
-            path.said[step.value] = word
+            path.tell(step, (text.split() or [""])[0])
 
 
 def concluded(example: Example, said: dict[str, str]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -120,10 +119,3 @@ def prepare(params: Params, progress: bool = True) -> None:
             shutil.copyfile(known, ledger / known.name)
         writer = writer_of(one, params.beta_per_minute) if one.url else None
         write(one, examples[one], ledger, progress, writer)
-
-
-def names_of(files: Iterable[str]) -> list[str]:
-    """Who wrote each file of rationales, in words."""
-    from lowres.outcomes import writer_of
-
-    return [writer_of(name) for name in files]
