@@ -5,9 +5,10 @@ correction), one on relations. Beta is a world model in context: as it is, asked
 betas write, a good one and two whose pretraining was stopped early; where a claim is about rationales it is about
 their mean. Learning rates are those of the arms without rationale and instruction, as the ladder has it.
 
-Real: SmolLM2 with descriptions of French and Spanish articles. Its own rationales answer whether fusing beats both
-paradigms; whether a rationale helps is asked with the good ones that come with the data. Tasks on which beta is at
-chance on validation items (PrivacyQA, attribution) are a stratum of their own that no rule here averages in.
+Real: SmolLM2 with descriptions of Spanish articles; the French ones would double the hours. Its own rationales answer
+whether fusing beats both paradigms; whether a rationale helps is asked with the good ones that come with the data.
+Tasks on which beta is at chance on validation items (PrivacyQA, attribution) are a stratum of their own, which no rule
+here averages in.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from lowres.studies.fiat.claims import MARGIN
 TAU, BASE, REAL_TAU = "world-s-instruct", "world-s", "smollm2-135m-instruct"
 WRITERS = ("world-m", "world-xs~0.75", "world-xs~0.55")  # in context; from good to poor
 FACTS, RELATIONS = ("world-form", "world-correction"), ("world-relations",)
-REAL_TASKS = ("wiki-crosslingual-fr", "wiki-crosslingual-es")
+REAL_TASKS = ("wiki-crosslingual-es",)
 FEW, MANY = 32, 320  # examples, in the world
 SIZES, REAL_SIZES = (FEW, MANY), (100,)
 OWN = "own"  # the rationales that come with the data
@@ -75,8 +76,7 @@ def _world(*parts: Contrast) -> Asked:
 
 
 def _real(*parts: Contrast) -> Asked:
-    items = "306 test items of each task (all of the Spanish, the first of 594 French: evaluation is the cost)"
-    return Asked(parts, REAL, 4, 306, items, MATTERS, REAL_NOISE)
+    return Asked(parts, REAL, 5, 306, "all 306 test items", MATTERS, REAL_NOISE)
 
 
 def _both(world: Asked | str, real: Asked | str) -> dict[ColumnName, Asked | str]:
