@@ -20,7 +20,7 @@ from benchmarks.rows import Row
 from lowres import evaluate, fast, models, train, tuners, world
 from lowres.data import load_probe, load_task
 from lowres.models import Encoded, LanguageModel
-from lowres.train import Optimisation
+from lowres.optimisation import Optimisation
 from lowres.world import pretraining, vocabulary
 
 SMOLLM = "smollm2-135m-instruct"

@@ -13,7 +13,7 @@ from statistics import fmean
 
 from lowres import trial, world
 from lowres.data import load_task
-from lowres.train import Optimisation
+from lowres.optimisation import Optimisation
 from lowres.tuners import Full
 from lowres.world.known import KNOWN
 

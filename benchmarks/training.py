@@ -22,7 +22,8 @@ from lowres import evaluate, models, tuners
 from lowres.data import load_task
 from lowres.evaluate.answers import padded
 from lowres.models import Encoded, LanguageModel
-from lowres.train import Optimisation, train
+from lowres.optimisation import Optimisation
+from lowres.train import train
 from lowres.tuners import Full, LoRA, LoReFT, Tuner
 from lowres.tuners.representation import edits_of
 

@@ -28,11 +28,12 @@ from lowres import models, tuners
 from lowres.data import load_task
 from lowres.evaluate.answers import Beginning, Contexts
 from lowres.models import Encoded, LanguageModel
+from lowres.optimisation import Optimisation, TrainingLog
 from lowres.precision import cast_once
 from lowres.studies.loreft import bench
 from lowres.studies.loreft.arms import ARMS
 from lowres.studies.loreft.params import MAIN
-from lowres.train import Optimisation, TrainingLog, train
+from lowres.train import train
 
 MODEL, TASK = "smollm2-135m-instruct", "siqa-csqa"
 UPDATES, PROMPT, NEW = 3, 128, 32

@@ -85,11 +85,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> int:
     (study, params), workers = _checked(options, _study_and_params, lambda given: _count("--workers", given.workers))
     from lowres import engine, studies
+    from lowres.engine import finished
     from lowres.ledger import Ledger
 
-    how = {"workers": workers, "fresh": options.fresh, "progress": sys.stderr.isatty()}
-    records = studies.execute(study, params, Ledger(options.ledger), **how)
-    print("\n".join([engine.table(records), *studies.left_out(study, params)]))
+    ledger = Ledger(options.ledger)
+    before = None if options.fresh else finished.recall(options.study, params, ledger)
+    if before:
+        records, remarks = before
+    else:
+        how = {"workers": workers, "fresh": options.fresh, "progress": sys.stderr.isatty()}
+        records = studies.execute(study, params, ledger, **how)
+        remarks = studies.left_out(study, params)
+        finished.remember(options.study, params, records, remarks)
+    print("\n".join([engine.table(records), *remarks]))
     failed = [record for record in records if record.status == "failed"]
     if not failed:
         return OK

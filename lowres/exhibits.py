@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from lowres.data import METRICS
+from lowres.harm import HARMLESS, Harms, is_control
 from lowres.markup import Shown, shown_table, shown_text
 from lowres.params import literal
 from lowres.rates import grid_of
@@ -43,22 +44,29 @@ def rates_table(
         of: what a record is a try for, one cell per column of `header`.
     """
     tried: dict[tuple[str, ...], list[Record]] = defaultdict(list)
-    distinct = {record.key: record for record in records if record.trial["arm"].startswith("tuning ")}
-    for record in distinct.values():
+    everything = {record.key: record for record in records if record.trial["arm"].startswith("tuning ")}
+    distinct = [record for record in everything.values() if not is_control(record)]
+    harms = Harms(everything.values())
+    for record in distinct:
         tried[of(record)].append(record)
     if not tried:
         return shown_text(NO_TUNING)
-    rows = [(*name, *_tried_cells(members)) for name, members in sorted(tried.items())]
+    rows = [(*name, *_tried_cells(members, harms)) for name, members in sorted(tried.items())]
     caption = (
         f"Learning rates {what} on validation data: {len(distinct)} trials. Nats per target token, mean over the "
-        "seeds; beyond a choice at the edge of what was tried may lie a better one"
+        "seeds; beyond a choice at the edge of what was tried may lie a better one. Harm is what general data alone at "
+        f"this rate lose of what the model knew: more than {HARMLESS:g} is not chosen"
     )
     return shown_table(caption, (*header, "Rates tried (nats)", "Seeds each", "Chosen"), rows, stack=True)
 
 
-def _tried_cells(records: Sequence[Record]) -> tuple[object, ...]:
-    grid = grid_of(records)
+def _tried_cells(records: Sequence[Record], harms: Harms) -> tuple[object, ...]:
+    grid = grid_of(records, harms)
     losses = [f"{rate:g}: " + (f"{loss:.3f}" if math.isfinite(loss) else "failed") for rate, loss in grid.sorted()]
+    losses = [
+        told + (f" (harm {grid.harm[rate]:.2f})" if rate in grid.harm else "")
+        for told, (rate, _) in zip(losses, grid.sorted(), strict=True)
+    ]
     counts = sorted(Counter(record.trial["optimisation"]["learning_rate"] for record in records).values())
     seeds = f"{counts[0]}" if counts[0] == counts[-1] else f"{counts[0]} to {counts[-1]}"
     if not math.isfinite(grid.losses[grid.best]):

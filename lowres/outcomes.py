@@ -167,16 +167,22 @@ def of_task(measure: str = "") -> Callable[[Record], NDArray]:
 
 @lru_cache(maxsize=256)
 def units(task: Task, items: int) -> tuple[str, ...]:
-    """What each of the first test items counts under: its group, or itself where it has none."""
-    return tuple(example.group or example.id for example in task.test[:items])
+    """What each of the first test items counts under: its group where the test has groups of its own, else itself.
+
+    A person or a passage is drawn whole, and nothing of it is in training. A group that training has too, such as a
+    topic or the source of a question, is a kind of item: of each kind the items are drawn one by one.
+    """
+    kinds = {example.group for example in task.train} | {""}
+    return tuple(example.id if example.group in kinds else example.group for example in task.test[:items])
 
 
 def by_unit(values: NDArray, names: Sequence[str]) -> NDArray:
     """Outcomes [items] as [units], in the order in which units first appear: same mean, a column per unit.
 
-    A unit of more items weighs more: its sum of outcomes, times units over items.
+    With I items, mean m and U units, unit u of n_u items has m + (sum of its items - n_u m) U / I: units of different
+    sizes differ by what their items do, not by how many there are (the expansion of a ratio of sums).
     """
     order = {name: column for column, name in enumerate(dict.fromkeys(names))}
-    sums = np.zeros(len(order))
-    np.add.at(sums, [order[name] for name in names], values)
-    return np.asarray(sums * len(order) / len(values))
+    sums, mean = np.zeros(len(order)), values.mean()
+    np.add.at(sums, [order[name] for name in names], values - mean)
+    return np.asarray(mean + sums * len(order) / len(values))

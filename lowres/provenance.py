@@ -17,7 +17,18 @@ from lowres.syntax import source_fingerprint
 PACKAGE = Path(__file__).parent
 RECORD_MAKING = (  # what RESULT_VERSION stands for
     *("trial.py", "material.py", "prompt.py", "room.py", "recovery.py", "machine.py", "models.py", "checkpoints.py"),
-    *("train.py", "fast", "precision.py", "attention.py", "frozen.py", "evaluate", "tuners", "data", "world"),
+    *(
+        "optimisation.py",
+        "train.py",
+        "fast",
+        "precision.py",
+        "attention.py",
+        "frozen.py",
+        "evaluate",
+        "tuners",
+        "data",
+        "world",
+    ),
 )
 
 

@@ -1,7 +1,8 @@
 """The published records, on which verdicts rest: files in results/ that are added to and never rewritten.
 
-`results/STUDY/DATE-N.parquet` are the shards of a study (see `lowres.shards`); results/exploratory/ keeps the records
-of the first edition as they were published then. A study that has shards rests on them alone.
+`results/STUDY/DATE-N.parquet` are the shards of a study (see `lowres.shards`), which rules of the second edition judge;
+results/exploratory/ keeps the records of the first edition as they were published then. The pages of a study draw what
+they show from the first edition where there is one.
 """
 
 from __future__ import annotations
@@ -21,29 +22,33 @@ from lowres.params import InputError
 from lowres.shards import version_of
 from lowres.trial import Record, from_dict
 from lowres.world import is_world_model
+from lowres.world.names import NEW_WORD_STREAM, STREAM
 
 EXPLORATORY = "exploratory"
 FROM_LIKELIHOODS = ("nll", "probability", "bits_per", "kl")  # what the names of such measures hold
+NEW_WORDS = dict(zip(STREAM, NEW_WORD_STREAM, strict=True))
 LIKELIHOOD_BITS, CURVE_BITS = 12, 8  # errors of at most 0.025 % and 0.4 % of a number
 
 
 def read_published(study: str) -> list[Record]:
-    """The records that the book draws its evidence from; none if the study has published nothing yet.
+    """The records that the pages draw their evidence from: those of the first edition, or of a study without, of today.
 
-    They are those of the newest version in the study's shards, the newest of each trial; of a study without shards
-    those of the first edition. A file is read once per process, and again when it changes.
+    A file is read once per process, and again when it changes.
 
     Raises:
         InputError: a file exists and cannot be read.
     """
-    return list(_read(tuple(_state(path) for path in files(study))))
-
-
-def files(study: str) -> list[Path]:
-    """The files that the published records of a study lie in: its shards, else the one of the first edition."""
-    found = sorted((places.RESULTS / study).glob("*.parquet"))
     old = exploratory_file(study)
-    return found or ([old] if old.is_file() else [])
+    return list(_read((_state(old),))) if old.is_file() else read_confirmatory(study)
+
+
+def read_confirmatory(study: str) -> list[Record]:
+    """The records of a study's shards: those of the newest version, the newest of each trial; none without shards.
+
+    Raises:
+        InputError: a file exists and cannot be read.
+    """
+    return list(_read(tuple(_state(path) for path in sorted((places.RESULTS / study).glob("*.parquet")))))
 
 
 def exploratory_file(study: str) -> Path:
@@ -53,17 +58,17 @@ def exploratory_file(study: str) -> Path:
 
 def verification_file(study: str) -> Path:
     """Where the last verification of a study is kept: beside the records that it verified."""
-    if files(study) == [exploratory_file(study)]:
-        return places.RESULTS / EXPLORATORY / f"{study}-verified.json"
-    return places.RESULTS / study / "verified.json"
+    if read_confirmatory(study):
+        return places.RESULTS / study / "verified.json"
+    return places.RESULTS / EXPLORATORY / f"{study}-verified.json"
 
 
 def edition(study: str) -> str:
-    """Which records the verdicts of a study rest on, in words; empty if it has published nothing."""
+    """Which records the pages of a study rest on, in words; empty if it has published nothing."""
     records = read_published(study)
     if not records:
         return ""
-    if exploratory_file(study) in files(study):
+    if exploratory_file(study).is_file():
         return "exploratory records of the first edition"
     dates = sorted(record.provenance.get("date", "")[:10] for record in records)
     return f"records of version {version_of(records[0])}, from {dates[0]} to {dates[-1]}"
@@ -128,7 +133,15 @@ def _first_edition(content: bytes) -> list[Record]:
     table = parquet.read_table(pa.BufferReader(content))
     rows = table.column("record").to_pylist()
     packed = table.column("float32") if "float32" in table.column_names else [None] * len(rows)
-    return [from_dict(_unpacked(row, floats)) for row, floats in zip(rows, packed, strict=True)]
+    return [from_dict(_renamed(_unpacked(row, floats))) for row, floats in zip(rows, packed, strict=True)]
+
+
+def _renamed(values: dict[str, Any]) -> dict[str, Any]:
+    """A record of the first edition under the names that its tasks have now: the stream was in new words then."""
+    trial = values["trial"]
+    for stage in (trial, *trial.get("stream", ())):
+        stage["task"] = NEW_WORDS.get(stage["task"], stage["task"])
+    return values
 
 
 def _unpacked(text: str, numbers: Any) -> Any:
@@ -171,7 +184,7 @@ def publish(ledger: Ledger, study: str) -> Path | None:
     done = [record for record in ledger.records(study) if record.status == "done" and _is_of_today(record)]
     if not done:
         raise InputError(f"nothing to publish: the ledger {ledger.folder} has no finished record of study {study!r}")
-    stored = [] if files(study) == [exploratory_file(study)] else read_published(study)
+    stored = read_confirmatory(study)
     known = {record.key: record for record in stored}
     offered = [as_published(record) for record in done]
     kept = {id(record) for record in _current([*stored, *offered])}

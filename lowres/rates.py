@@ -1,7 +1,8 @@
 """Learning rates: the same tries for every arm, several seeds, and a grid that grows until the best rate lies inside.
 
 A group of tuning trials differs in nothing but rate and seed; its rate is the one under which the targets of the
-validation items are the likeliest, on average over the seeds. A rate at which one of the seeds diverged never wins.
+validation items are the likeliest, on average over the seeds. A rate at which one of the seeds diverged never wins; nor
+does one that harms by itself, where that was measured (`lowres.harm`).
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from lowres import world
+from lowres.harm import HARMLESS, Harms, controls, is_control, mean_losses
 
 if TYPE_CHECKING:
     from lowres.trial import Record, Trial
@@ -50,16 +52,28 @@ def on_seeds(trials: Sequence[Trial], models: Sequence[int] = (0,)) -> list[Tria
     ]
 
 
-def tune(trials: Sequence[Trial], run: Callable[[Sequence[Trial]], list[Record]]) -> list[Record]:
-    """Run tuning trials, and more of them beyond every edge at which a best rate lies; all their records."""
-    records = run(trials) if trials else []
+def tune(
+    trials: Sequence[Trial],
+    run: Callable[[Sequence[Trial]], list[Record]],
+    probes: Callable[[str], Sequence[str]] | None = None,
+) -> list[Record]:
+    """Run tuning trials, and more of them beyond every edge at which a best rate lies; all their records.
+
+    Args:
+        probes: what no rate may harm by itself, by the name of a model; the controls that tell are run too.
+    """
+
+    def both(tries: Sequence[Trial]) -> list[Record]:
+        return run([*tries, *(controls(tries, probes) if probes else [])])
+
+    records = both(trials) if trials else []
     for _ in range(EXTENSIONS):
         further = beyond(trials, records)
         if not further:
             break
         trials = [*trials, *further]
-        records = [*records, *run(further)]
-    return records
+        records = [*records, *both(further)]
+    return list({record.key: record for record in records}.values())
 
 
 def beyond(trials: Sequence[Trial], records: Sequence[Record]) -> list[Trial]:
@@ -82,14 +96,19 @@ def beyond(trials: Sequence[Trial], records: Sequence[Record]) -> list[Trial]:
 
 @dataclass(frozen=True)
 class Grid:
-    """What was tried in a group: rate -> mean validation loss over the seeds; infinite where a seed diverged."""
+    """What was tried in a group: rate -> mean validation loss over the seeds; infinite where a seed diverged.
+
+    `harm` is what the rate alone loses of what a model knew (a share, mean over the seeds), where that was measured.
+    """
 
     losses: Mapping[float, float]
+    harm: Mapping[float, float] = field(default_factory=dict)
 
     @property
     def best(self) -> float:
-        """The rate with the lowest loss; the smallest of equals."""
-        return min(sorted(self.losses), key=lambda rate: self.losses[rate])
+        """The admissible rate with the lowest loss, the smallest of equals; the smallest rate where none is."""
+        admissible = [rate for rate in sorted(self.losses) if self.harm.get(rate, 0.0) <= HARMLESS]
+        return min(admissible, key=lambda rate: self.losses[rate]) if admissible else min(self.losses)
 
     @property
     def edge(self) -> str:
@@ -112,18 +131,24 @@ class Grid:
 def grids(records: Iterable[Record]) -> dict[str, Grid]:
     """What was tried, by group (see `group`)."""
     found: dict[str, list[Record]] = defaultdict(list)
+    records = list(records)
     for record in records:
-        found[group(record.trial)].append(record)
-    return {name: grid_of(members) for name, members in found.items()}
+        if not is_control(record):
+            found[group(record.trial)].append(record)
+    harms = Harms(records)
+    return {name: grid_of(members, harms) for name, members in found.items()}
 
 
-def grid_of(records: Iterable[Record]) -> Grid:
+def grid_of(records: Iterable[Record], harms: Harms | None = None) -> Grid:
     """What was tried in these records, which compete with each other; each trial counts once."""
     losses: dict[float, list[float]] = defaultdict(list)
-    for record in {record.key: record for record in records}.values():
+    distinct = list({record.key: record for record in records}.values())
+    for record in distinct:
         loss = task_loss(record) if record.status == "done" else math.inf
         losses[_known(losses, _rate(record.trial))].append(loss)
-    return Grid({rate: sum(values) / len(values) for rate, values in losses.items()})
+    harm = mean_losses(distinct, harms) if harms else {}
+    known = {_known(losses, rate): loss for rate, loss in harm.items()}
+    return Grid({rate: sum(values) / len(values) for rate, values in losses.items()}, known)
 
 
 def _known(rates: Mapping[float, Any], rate: float) -> float:

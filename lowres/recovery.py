@@ -30,8 +30,9 @@ from lowres.data import Example, Probe
 from lowres.evaluate import Outcomes, evaluate_probe, probe_items
 from lowres.evaluate.outcomes import halved
 from lowres.models import Encoded, LanguageModel
+from lowres.optimisation import Optimisation
 from lowres.params import InputError
-from lowres.train import Optimisation, train
+from lowres.train import train
 from lowres.world import is_world_model
 
 SHOWN, UPDATES = 10, 3

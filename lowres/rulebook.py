@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.util
 import json
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from types import ModuleType
 
 from lowres import studies
 from lowres.claims import Claim
 from lowres.engine.tables import aligned
 from lowres.outcomes import Outcomes
-from lowres.published import read_published
-from lowres.rules import COLUMNS, LOSS, Asked, Contrast, Decision, SecondRule, decisions
-from lowres.trial import RESULT_VERSION
+from lowres.places import RESULTS
+from lowres.published import EXPLORATORY, read_confirmatory
+from lowres.rules import COLUMNS, LOSS, Asked, ColumnName, Contrast, Decision, SecondRule, decisions
+from lowres.trial import RESULT_VERSION, Record
 
 HEADER = ("claim", "column", "verdict", "adjusted p", "seeds", "estimate and interval", "reason")
 
@@ -27,6 +29,45 @@ def rules_of(study: str) -> tuple[SecondRule, ...]:
         return ()
     rules: tuple[SecondRule, ...] = importlib.import_module(name).RULES
     return rules
+
+
+@dataclass(frozen=True)
+class Commitment:
+    """When the rules of a study were committed; `rules` is the digest of all that they decide by (see `binding`)."""
+
+    commit: str
+    date: str
+    rules: str
+
+
+def commitment(study: str) -> Commitment | None:
+    """What results/rules.json says of a study's rules; None before they are committed."""
+    known = json.loads((RESULTS / "rules.json").read_text(encoding="utf-8"))
+    return Commitment(**known[study]) if study in known else None
+
+
+def binding(study: str) -> str:
+    """16 hexadecimal digits over all that decides: parts, rules, places, probes and seeds, but no wording."""
+    decisive = [
+        (rule.claim, column, [_decisive(part) for part in asked.parts], asked.places, asked.seeds)
+        for rule in rules_of(study)
+        for column, asked in sorted(rule.columns.items())
+        if not isinstance(asked, str)
+    ]
+    return hashlib.sha256(repr(decisive).encode()).hexdigest()[:16]
+
+
+def _decisive(part: Contrast) -> list[tuple[str, object]]:
+    """A part without its name; what is as usual is left out, so that a new field changes no digest."""
+    found = [(each.name, getattr(part, each.name), each.default) for each in fields(part) if each.name != "name"]
+    return [(name, value) for name, value, usual in found if value != usual]
+
+
+def judged(study: str) -> list[Record]:
+    """The published records that the rules may judge: of today's version, and made after the rules were committed."""
+    made = commitment(study)
+    records = [one for one in read_confirmatory(study) if one.version == RESULT_VERSION]
+    return [one for one in records if made and one.provenance["date"] > made.date]
 
 
 def _chosen(names: Sequence[ModuleType] | None) -> list[ModuleType]:
@@ -46,23 +87,40 @@ def text(chosen: Sequence[ModuleType] | None = None) -> str:
     for study in _chosen(chosen):
         claims = {claim.name: claim for claim in study.CLAIMS}
         rules = rules_of(_name(study))
-        told = "\n\n".join(_rule(rule, claims.get(rule.claim)) for rule in rules) or "No rules yet."
+        now = {(one.claim, one.column): one for one in decided([study])}
+        told = "\n\n".join([_dates(_name(study)), *(_rule(rule, claims.get(rule.claim), now) for rule in rules)])
         parts.append(f"## {study.TITLE}\n\n{told}")
     return "\n\n".join(parts)
 
 
-def _rule(rule: SecondRule, claim: Claim | None) -> str:
+def _dates(study: str) -> str:
+    made = commitment(study)
+    if made is None:
+        return "No rules are committed yet."
+    first = min((one.provenance["date"] for one in judged(study)), default="none is published yet")
+    return f"Rules committed {made.date} (commit {made.commit}). First record judged by them: {first}."
+
+
+def _rule(rule: SecondRule, claim: Claim | None, now: Mapping[tuple[str, ColumnName], Decision]) -> str:
     lines = [f"### {rule.claim}", ""]
     if claim:
-        lines += [claim.statement, "", f"- **First edition:** {claim.measure}; {claim.rule}."]
+        lines += [claim.statement, "", f"- **First edition:** {claim.measure}; {claim.rule}. {_first(rule.claim)}"]
     lines.append(f"- **What was wrong with it:** {rule.wrong}")
     for column in COLUMNS:
         asked = rule.columns[column]
-        lines.append(
-            f"- **{column.capitalize()}:** " + (f"not asked: {asked}." if isinstance(asked, str) else _asked(asked))
-        )
+        if isinstance(asked, str):
+            lines.append(f"- **{column.capitalize()}:** not asked: {asked}.")
+            continue
+        found = now[rule.claim, column]
+        lines += [f"- **{column.capitalize()}:** {_asked(asked)}", f"  So far: **{found.outcome}**. {found.reason}."]
     lines += [f"- **Changed:** {change}" for change in rule.changed]
     return "\n".join(lines)
+
+
+def _first(claim: str) -> str:
+    """The verdict of the first edition, as it stood when this one began; empty for a claim without one."""
+    known = json.loads((RESULTS / EXPLORATORY / "verdicts.json").read_text(encoding="utf-8"))
+    return f"Verdict of {known['date']}: {known['verdicts'][claim]['outcome']}." if claim in known["verdicts"] else ""
 
 
 def _asked(asked: Asked) -> str:
@@ -78,7 +136,16 @@ def _asked(asked: Asked) -> str:
 
 def _measure(part: Contrast) -> str:
     at = "; at " + ", ".join(" x ".join(map(str, place.values())) for place in part.at) if part.at else ""
-    return {"": "the task's own metric", LOSS: "chance-corrected loss"}.get(part.measure, part.measure) + at
+    own = {"": "the task's own metric", LOSS: "chance-corrected loss"}.get(part.measure, part.measure)
+    cells = ({"probes": part.probes, **cell} for _, cell in part.terms)
+    probes = sorted({probe for cell in cells for probe in _names(cell["probes"])})
+    of = f" of {', '.join(probes)}" if probes else ""
+    rates = ", ".join(f"{rate:g}" for rate in part.rates)
+    return own + of + (f", at the same task loss between rates {rates}" if rates else "") + at
+
+
+def _names(probes: object) -> tuple[str, ...]:
+    return probes if isinstance(probes, tuple) else ()
 
 
 # --- the verdicts ----------------------------------------------------------------------------------------------------
@@ -90,8 +157,7 @@ def decided(chosen: Sequence[ModuleType] | None = None) -> list[Decision]:
     for study in _chosen(chosen):
         rules = rules_of(_name(study))
         if rules:
-            records = [one for one in read_published(_name(study)) if one.version == RESULT_VERSION]
-            found += decisions(rules, Outcomes.of(records))
+            found += decisions(rules, Outcomes.of(judged(_name(study))))
     return found
 
 

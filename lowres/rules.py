@@ -7,6 +7,7 @@ the paper's own sentence has them. The columns, the generated world and real mod
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from lowres.anova import FEWEST_SEEDS, anova_effect, retained
 from lowres.claims import Answer, Outcome, Rule, combine, p_value_of
 from lowres.outcomes import Ambiguous, Cell, NotRun, Outcomes, of_task
+from lowres.rates import task_loss
 from lowres.stats import Effect, holm
 
 if TYPE_CHECKING:
@@ -36,7 +38,8 @@ class Contrast:
     """A part of a claim: weighted cells, what is measured in them, and the rule that the mean over places must meet.
 
     `at` narrows the places of the column where the part is not asked at all of them; `measure` is the task's metric
-    where it is empty, the name of an outcome of the task, or `LOSS`.
+    where it is empty, the name of an outcome of the task, or `LOSS` over the probes. With `rates`, every cell stands
+    for a curve over these learning rates, read at the same loss on the task (see `at_equal_loss`).
     """
 
     name: str
@@ -44,6 +47,8 @@ class Contrast:
     rule: Rule
     measure: str = ""
     at: tuple[Cell, ...] = ()
+    probes: tuple[str, ...] = ()
+    rates: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,6 @@ class Asked:
     items: str
     matters: float
     noise: tuple[float, float, float]
-    probes: tuple[str, ...] = ()
 
     def power(self, level: float = LEVEL) -> float:
         """The probability that one part is decided if its effect lies `matters` from its margin.
@@ -122,8 +126,8 @@ def terms_of(outcomes: Outcomes, asked: Asked, part: Contrast) -> tuple[list[int
         NotRun, Ambiguous: a cell has no record, or several of one seed.
     """
     places = part.at or asked.places
-    reader = _lost(asked.probes) if part.measure == LOSS else _scored(part.measure)
-    found = [reader(outcomes, place, part) for place in places]
+    reader = _lost(part.probes) if part.measure == LOSS else _scored(part.measure)
+    found = [reader(outcomes, place, at_equal_loss(outcomes, place, part)) for place in places]
     seeds = sorted(set.intersection(*(set(own) for own, _ in found)))
     if not seeds:
         raise NotRun("the places have no seed in common")
@@ -135,6 +139,49 @@ def terms_of(outcomes: Outcomes, asked: Asked, part: Contrast) -> tuple[list[int
             shared = (name, place.get("task") if name == "task" else "", share.shape)
             by_items[shared] = by_items[shared] + share if shared in by_items else share
     return seeds, list(by_items.values())
+
+
+def at_equal_loss(outcomes: Outcomes, place: Cell, part: Contrast) -> Contrast:
+    """The part with each curve over learning rates read where the loss on the new tasks is the same for all of them.
+
+    That loss is the lowest that every curve reaches (of those whose cells have the same `pair`, where they name one);
+    each is read between the two rates around it, in proportion, from
+    the smallest rate up to the one that learns best. The losses are means over seeds and what is read is weighted by
+    them, so seeds and items enter the interval as in any other contrast. A part without rates is returned as it is.
+
+    Raises:
+        NotRun: a rate was not run, or the smallest learns more than another curve ever does.
+    """
+    if not part.rates:
+        return part
+    curves = []
+    for _, cell in part.terms:
+        own = {name: value for name, value in {**place, **cell}.items() if name not in ("pair", "probes")}
+        found = [outcomes.by_seed(**{**own, "learning_rate": rate}) for rate in part.rates]
+        losses = [float(np.mean([task_loss(record) for record in run.values()])) for run in found]
+        best = int(np.argmin(losses)) + 1
+        curves.append(list(zip(part.rates[:best], losses[:best], strict=True)))
+    pairs = [cell.get("pair") for _, cell in part.terms]
+    levels = {
+        name: max(curve[-1][1] for curve, own in zip(curves, pairs, strict=True) if own == name) for name in pairs
+    }
+    terms = [
+        (weight * share, {**{name: value for name, value in cell.items() if name != "pair"}, "learning_rate": rate})
+        for (weight, cell), curve in zip(part.terms, curves, strict=True)
+        for rate, share in _shares(curve, levels[cell.get("pair")])
+    ]
+    return replace(part, terms=tuple(terms), rates=())
+
+
+def _shares(curve: Sequence[tuple[float, float]], level: float) -> list[tuple[float, float]]:
+    """By how much the rates around a loss are weighted; the curve is (rate, loss), the best rate last."""
+    for (low, above), (high, below) in reversed(list(itertools.pairwise(curve))):
+        if below <= level <= above:
+            share = (above - level) / (above - below) if above > below else 1.0
+            return [(rate, part) for rate, part in ((low, 1.0 - share), (high, share)) if part]
+    if level == curve[-1][1]:
+        return [(curve[-1][0], 1.0)]
+    raise NotRun(f"a rate below {curve[0][0]:g}, which learns more than others ever do")
 
 
 Reader = Callable[[Outcomes, Cell, Contrast], tuple[list[int], dict[str, NDArray]]]
@@ -153,19 +200,25 @@ def _scored(measure: str) -> Reader:
 
 
 def _lost(probes: Sequence[str]) -> Reader:
-    """A weighted sum of chance-corrected losses over fixed probes, a table [seeds, items] per probe."""
+    """A weighted sum of chance-corrected losses over fixed probes, a table [seeds, items] per probe.
+
+    A cell may name `probes` of its own.
+    """
 
     def read(outcomes: Outcomes, place: Cell, part: Contrast) -> tuple[list[int], dict[str, NDArray]]:
-        start = {name: value for name, value in place.items() if name in ("model", "task")}
-        cells = [{**start, **UNTOUCHED}, *({**place, **cell} for _, cell in part.terms)]
-        chance = _chance(probes)
-        columns: dict[str, list[NDArray]] = {}
-        for probe in probes:
-            seeds, columns[probe] = outcomes.tables(cells, _accuracy(probe))
+        own = [names if isinstance(names := cell.get("probes"), tuple) else tuple(probes) for _, cell in part.terms]
+        asked = [
+            {name: value for name, value in {**place, **cell}.items() if name != "probes"} for _, cell in part.terms
+        ]
+        starts = [{**UNTOUCHED, **{name: cell[name] for name in ("model", "task") if name in cell}} for cell in asked]
+        every = sorted({probe for names in own for probe in names})
+        tables: dict[str, list[NDArray]] = {}
+        for probe in every:
+            seeds, tables[probe] = outcomes.tables([*starts, *asked], _accuracy(probe))
         total: dict[str, NDArray] = {}
-        for index, (weight, _) in enumerate(part.terms, start=1):
-            before, after = ({name: tables[at] for name, tables in columns.items()} for at in (0, index))
-            for name, table in zip(sorted(after), retained(before, after, chance), strict=True):
+        for index, ((weight, _), names) in enumerate(zip(part.terms, own, strict=True)):
+            before, after = ({name: tables[name][at] for name in names} for at in (index, index + len(asked)))
+            for name, table in zip(sorted(names), retained(before, after, _chance(names)), strict=True):
                 total[name] = total.get(name, 0.0) + weight * table
         return seeds, total
 

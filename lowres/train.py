@@ -16,7 +16,6 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -27,58 +26,13 @@ from lowres import fast
 from lowres.attention import short_attention
 from lowres.frozen import FrozenBeginning
 from lowres.models import Encoded, LanguageModel, decoder_start, inner_model, logits_only_at, precision_context
+from lowres.optimisation import Diverged, Optimisation, TrainingLog, update_count
 from lowres.precision import cast_once
 from lowres.tuners import prompt_at
 
 # On a CPU: tokens in a micro-batch, and how many of them may be padding before it is cut. Each micro-batch lays out
 # all weights anew for its products, which costs as much as some hundred tokens.
 ROOM, PADDING = 1536, 192
-
-
-@dataclass(frozen=True)
-class Optimisation:
-    """How to train. `steps` overrides `epochs`: the data are repeated until that many updates are made."""
-
-    learning_rate: float
-    epochs: int = 3
-    batch_size: int = 8
-    steps: int | None = None
-    warmup: float = 0.05
-    weight_decay: float = 0.01
-    clip: float = 1.0
-
-
-@dataclass(frozen=True)
-class TrainingLog:
-    """Per update: mean loss (nats per target token) and gradient norm before clipping; plus what it cost."""
-
-    losses: tuple[float, ...]
-    gradient_norms: tuple[float, ...]
-    tokens: int
-    target_tokens: int
-    seconds: float
-
-    def __add__(self, later: TrainingLog) -> TrainingLog:
-        """Both trainings, one after the other."""
-        return TrainingLog(
-            self.losses + later.losses,
-            self.gradient_norms + later.gradient_norms,
-            self.tokens + later.tokens,
-            self.target_tokens + later.target_tokens,
-            self.seconds + later.seconds,
-        )
-
-
-NO_TRAINING = TrainingLog((), (), 0, 0, 0.0)
-
-
-class Diverged(RuntimeError):
-    """The loss or the gradient stopped being finite."""
-
-
-def update_count(examples: int, optimisation: Optimisation) -> int:
-    """Number of optimiser updates for a sequence of that many examples (all epochs counted in)."""
-    return optimisation.steps or math.ceil(examples / optimisation.batch_size)
 
 
 def train(

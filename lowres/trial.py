@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from lowres import machine, models, recovery, tuners
+from lowres import machine, models, tuners
 from lowres.data import Example, Probe, Task, TaskOptions, general_pool, load_probe, load_task, rationales
 from lowres.data.mixing import derived_seed
 from lowres.material import ANCHORS as ANCHORS
@@ -27,10 +27,10 @@ from lowres.material import anchor_text, reason, rows, solved
 from lowres.material import draw as draw  # looked for here
 from lowres.material import token_counter as token_counter
 from lowres.models import Encoded, LanguageModel
+from lowres.optimisation import NO_TRAINING, Optimisation, TrainingLog
 from lowres.prompt import clipped_anchor, insist_on_room
 from lowres.provenance import provenance
 from lowres.room import answer_room
-from lowres.train import NO_TRAINING, Optimisation, TrainingLog, train
 from lowres.tuners import Tuner
 
 RESULT_VERSION = 2  # raised whenever some trial gives another result than before, which the golden trials tell
@@ -338,6 +338,8 @@ def _run_stage(stage: Trial, subject: Subject, prefix: str, found: Findings) -> 
     model = subject.to_evaluate(last=not prefix)
     _evaluate(stage, subject, model, anchor, prefix, found)
     if plan.recovery and not prefix:
+        from lowres import recovery
+
         with _seeded(stage, own):
             probes = [load_probe(name) for name in plan.probes]
             found.outcomes.update(recovery.recovered(model, own, probes, plan.probe_items))
@@ -363,6 +365,8 @@ def _tune(trial: Trial, subject: Subject, anchor: str, task: Task) -> tuple[Trai
 
 
 def _train(subject: Subject, sequence: Sequence[Encoded], trial: Trial) -> TrainingLog:
+    from lowres.train import train
+
     assert trial.optimisation is not None
     with _seeded(trial, subject.language_model):
         title = f"{trial.arm}, seed {trial.seed}"

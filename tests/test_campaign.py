@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import tiny
 
 from lowres import cli, rulebook, studies
 from lowres.engine import campaign
@@ -16,7 +19,7 @@ from lowres.ledger import Ledger
 from lowres.outcomes import Outcomes
 from lowres.params import InputError
 from lowres.rules import COLUMNS, Asked, ColumnName, decide
-from lowres.trial import Record, Trial
+from lowres.trial import RESULT_VERSION, Record, Trial
 
 RULED = [name for name in studies.study_names() if rulebook.rules_of(name)]
 UNPLANNED = {("tell", "real")}  # its lines are yet to be written
@@ -187,3 +190,47 @@ def test_rules_and_verdicts_are_told(capsys: pytest.CaptureFixture[str]) -> None
     assert all(f"### {rule.claim}" in text for rule in rulebook.rules_of("tell"))
     assert cli.main(["verdicts", "tell", "--json"]) == 0
     assert '"claim": "tell-1"' in capsys.readouterr().out
+
+
+# --- rules before runs -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("study", RULED)
+def test_what_the_rules_decide_by_is_what_was_committed(study: str) -> None:
+    made = rulebook.commitment(study)
+    assert made is not None
+    assert made.rules == rulebook.binding(study)
+
+
+@pytest.mark.parametrize("study", RULED)
+def test_the_commitment_is_a_commit_of_that_date(study: str) -> None:
+    made = rulebook.commitment(study)
+    assert made is not None
+    command = ["git", "show", "-s", "--format=%cd", "--date=format-local:%Y-%m-%d %H:%M UTC", made.commit]
+    told = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "TZ": "UTC"})
+    if told.returncode:
+        pytest.skip("this checkout does not hold the commit")
+    assert told.stdout.strip() == made.date
+
+
+def test_records_made_before_the_rules_are_not_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = rulebook.commitment("tell")
+    assert made is not None
+    trial = tiny.trial("model", "task")
+    dates = ("2026-01-01 00:00 UTC", made.date, "9999-01-01 00:00 UTC")
+    records = [
+        tiny.record(f"{n}", trial, {}, fingerprints={"version": str(RESULT_VERSION)}, provenance={"date": date})
+        for n, date in enumerate(dates)
+    ]
+    monkeypatch.setattr(rulebook, "read_confirmatory", lambda study: records)
+    assert [record.key for record in rulebook.judged("tell")] == ["2"]
+
+
+def test_the_digest_hangs_on_what_decides_and_on_no_wording(monkeypatch: pytest.MonkeyPatch) -> None:
+    before, rules = rulebook.binding("tell"), rulebook.rules_of("tell")
+    monkeypatch.setattr(rulebook, "rules_of", lambda study: (replace(rules[0], wrong="said otherwise"), *rules[1:]))
+    assert rulebook.binding("tell") == before
+    asked = rules[0].columns["world"]
+    fewer = replace(rules[0], columns={**rules[0].columns, "world": replace(asked, seeds=9)})
+    monkeypatch.setattr(rulebook, "rules_of", lambda study: (fewer, *rules[1:]))
+    assert rulebook.binding("tell") != before

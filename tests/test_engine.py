@@ -27,8 +27,8 @@ from lowres import cli, engine, ledger, models, published
 from lowres.data import load_task
 from lowres.engine import planning, pool, tables, verification
 from lowres.ledger import Ledger
+from lowres.optimisation import Optimisation
 from lowres.params import InputError
-from lowres.train import Optimisation
 from lowres.trial import RESULT_VERSION, Evaluation, Recipe, Record, Stage, Trial, draw
 from lowres.tuners import Full, LoRA
 

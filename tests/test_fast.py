@@ -19,7 +19,7 @@ from lowres.fast import decoder as decoding
 from lowres.fast import layout as laying
 from lowres.fast import steps
 from lowres.models import Encoded, LanguageModel
-from lowres.train import Optimisation
+from lowres.optimisation import Optimisation
 from lowres.tuners import Full, LoRA, LoReFT, Tuner
 from lowres.tuners.configurations import BitFit, DiReFT, LoReFTBiasOnly, RsLoRA
 

@@ -20,6 +20,7 @@ from lowres.claims import Verdict
 from lowres.data.examples import digest
 from lowres.data.fiat_tasks import language_of
 from lowres.ledger import Ledger
+from lowres.optimisation import Optimisation
 from lowres.params import InputError, from_mapping, resolve
 from lowres.prompt import with_anchor
 from lowres.rationales import Request
@@ -29,7 +30,6 @@ from lowres.studies.fiat import arms, evidence, exhibits, paper, planning, writi
 from lowres.studies.fiat.exhibits import beta as of_beta
 from lowres.studies.fiat.exhibits import common, cost, effects, languages, ranking
 from lowres.studies.fiat.params import FEW, Params
-from lowres.train import Optimisation
 from lowres.trial import Evaluation, Recipe, Record, Trial
 from lowres.world import sizes
 

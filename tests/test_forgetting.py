@@ -16,11 +16,11 @@ import tiny
 from lowres import claims, data, engine, models, stats, studies, world
 from lowres.claims import Verdict
 from lowres.ledger import Ledger
+from lowres.optimisation import Optimisation
 from lowres.params import InputError, from_mapping, resolve
 from lowres.studies import forgetting
 from lowres.studies.forgetting import arms, evidence, exhibits, measures, paper, planning
 from lowres.studies.forgetting.params import REAL_GROUPS, REAL_MODEL, Params
-from lowres.train import Optimisation
 from lowres.trial import Evaluation, Recipe, Record, Stage, Trial
 from lowres.tuners import Full, make
 from lowres.world import sizes

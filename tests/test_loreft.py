@@ -11,20 +11,24 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import tiny
+from numpy.typing import NDArray
 
 from lowres import claims, data, models, studies, tuners
+from lowres.anova import anova_effect
 from lowres.claims import Verdict
 from lowres.exhibits import RULES, behaviour
 from lowres.ledger import Ledger
+from lowres.optimisation import Optimisation
 from lowres.params import InputError, from_mapping, resolve
+from lowres.rules import Asked, Contrast
 from lowres.stats import Effect, paired_effect
 from lowres.studies import loreft
-from lowres.studies.loreft import arms, bench, evidence, exhibits, paper, pareto
+from lowres.studies.loreft import arms, bench, evidence, exhibits, paper, pareto, rules
 from lowres.studies.loreft.exhibits import common, questions
 from lowres.studies.loreft.params import FEW, Params
-from lowres.train import Optimisation
 from lowres.trial import Evaluation, Recipe, Record, Trial, draw
 from lowres.world import sizes
 
@@ -738,3 +742,42 @@ def test_the_book_and_pyreft_train_the_same_from_equal_edits(chat_folder: Path):
     found = reference.losses(str(chat_folder), "world-question", 6)
     assert found["here"] == pytest.approx(found["pyreft"], abs=1e-4)
     assert len(found["here"]) == 6
+
+
+# --- rules of the second edition -------------------------------------------------------------------------------------
+
+PARTS = [
+    pytest.param(asked, part, id=f"{rule.claim}, {column}: {part.name}")
+    for rule in rules.RULES
+    for column, asked in rule.columns.items()
+    if isinstance(asked, Asked)
+    for part in asked.parts
+]
+
+
+@pytest.mark.parametrize(("asked", "part"), PARTS)
+def test_as_planned_every_part_can_end_in_yes_and_in_no(asked: Asked, part: Contrast) -> None:
+    random, boundary = np.random.default_rng(0), part.rule.boundary
+    beyond, short = boundary + 3 * asked.matters, boundary - 3 * asked.matters
+    yes, no = (0.0, beyond) if part.rule.kind == "within" else (beyond, short)
+    for effect, wanted, other in ((yes, "yes", "no"), (no, "no", "yes")):
+        answers = [part.rule.answer(anova_effect(drawn(random, asked, effect))) for _ in range(20)]
+        assert wanted in answers
+        assert answers.count(other) <= 2
+
+
+def drawn(random: np.random.Generator, asked: Asked, effect: float) -> list[NDArray]:
+    """What planned seeds and units may show at the places if the effect is so large, with the noise that is stated."""
+    shapes = ((asked.seeds, 1), (1, asked.units), (asked.seeds, asked.units))
+    count = len(asked.places)
+    return [
+        (effect + sum(sd * random.standard_normal(shape) for sd, shape in zip(asked.noise, shapes, strict=True)))
+        / count
+        for _ in range(count)
+    ]
+
+
+def test_rules_are_about_all_claims_and_known_arms() -> None:
+    assert {rule.claim for rule in rules.RULES} == {claim.name for claim in loreft.CLAIMS}
+    cells = [cell for values in PARTS for _, cell in values.values[1].terms]
+    assert {cell["arm"] for cell in cells} <= set(arms.ARMS)

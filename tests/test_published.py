@@ -316,15 +316,30 @@ def first_edition(results: Path, records: list[Record], numbers: Any = None) -> 
     parquet.write_table(pyarrow.table(columns), results / "exploratory" / "tell.parquet")
 
 
-def test_exploratory_records_count_until_the_study_has_a_shard(results: Path, tmp_path: Path):
+def test_the_first_edition_stays_beside_the_shards(results: Path, tmp_path: Path):
     first_edition(results, [record("a"), record("b")])
     assert keys() == ["a", "b"]
+    assert published.read_confirmatory("tell") == []
     assert published.edition("tell") == "exploratory records of the first edition"
     assert published.verification_file("tell") == results / "exploratory" / "tell-verified.json"
     published.publish(ledger_of(tmp_path / "ledger", version(2, "a", 1)), "tell")
-    assert keys() == ["a"]
-    assert published.edition("tell") == "records of version 2, from 2024-05-01 to 2024-05-01"
+    assert keys() == ["a", "b"]
+    assert [one.key for one in published.read_confirmatory("tell")] == ["a"]
+    assert published.edition("tell") == "exploratory records of the first edition"
     assert published.verification_file("tell") == results / "tell" / "verified.json"
+
+
+def test_the_stream_of_the_first_edition_was_in_new_words(results: Path):
+    stage = {"task": "world-question", "recipe": {}, "optimisation": {}}
+    kept = [record("a"), record("b", seed=1)]
+    kept[0].trial.update(task="world-headline", stream=[stage])
+    first_edition(results, kept)
+    old, other = published.read_published("tell")
+    assert (old.trial["task"], old.trial["stream"][0]["task"]) == (
+        "world-headline-new-words",
+        "world-question-new-words",
+    )
+    assert other.trial["task"] == kept[1].trial["task"]
 
 
 @pytest.mark.parametrize("numbers", [[0.5], [0.5, 0.25, 0.125]])

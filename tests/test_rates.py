@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
+from lowres.optimisation import Optimisation
 from lowres.rates import at_rate, beyond, grids, group, on_seeds, tune
-from lowres.train import Optimisation
 from lowres.trial import Evaluation, Recipe, Record, Stage, Trial
 from lowres.tuners import LoRA
 
@@ -131,3 +131,65 @@ def test_all_stages_of_a_stream_change_their_rate() -> None:
     streamed = at_rate(replace(PLAIN, stream=(stage,)), 5e-3)
     assert streamed.stream[0].optimisation == Optimisation(5e-3, steps=3)
     assert group(streamed.spec()) == group(replace(PLAIN, stream=(stage,)).spec())
+
+
+# --- rates that harm -------------------------------------------------------------------------------------------------
+
+PROBES = ("world-fact-home", "world-either")  # chance .25 and .5
+
+
+def asked(model: str) -> tuple[str, ...]:
+    return PROBES
+
+
+def harming(kept: Callable[[float], float], ran: list[Trial]) -> Callable[[Sequence[Trial]], list[Record]]:
+    """Runs nothing: the task is learnt best at 1e-2; at each rate the control keeps a share of what is above chance."""
+
+    def run(trials: Sequence[Trial]) -> list[Record]:
+        ran.extend(trials)
+        return [record_of(trial) for trial in trials]
+
+    def record_of(trial: Trial) -> Record:
+        rate = trial.optimisation.learning_rate if trial.optimisation else 0.0
+        if trial.evaluation.probes:
+            share = kept(rate) if trial.optimisation else 1.0
+            found = {name: 0.25 + 0.6 * share if "fact" in name else 0.5 + 0.4 * share for name in PROBES}
+            outcomes = {name: {"accuracy": [value, value]} for name, value in found.items()}
+        else:
+            outcomes = {"task": {"target_nll": [abs(math.log(rate / 1e-2))]}}
+        return Record(f"{trial.arm}/{rate}/{trial.seed}", "done", trial.spec(), {}, outcomes=outcomes)
+
+    return run
+
+
+def test_the_control_is_as_much_general_data_at_the_same_rate():
+    from lowres.harm import controls
+
+    start, control = controls(at_rates(1e-3), asked)
+    assert (start.tuner, start.recipe) == (None, Recipe())
+    assert control.recipe == Recipe(general_tokens=100)
+    assert control.optimisation == PLAIN.optimisation
+    assert (control.evaluation.split, control.evaluation.items, control.evaluation.probes) == ("validation", 0, PROBES)
+
+
+def test_a_rate_that_harms_by_itself_is_not_chosen():
+    ran: list[Trial] = []
+    records = tune(at_rates(1e-3, 3e-3, 1e-2, 3e-2), harming(lambda rate: 1 - 10 * rate, ran), asked)
+    (grid,) = grids(records).values()
+    assert grid.harm == pytest.approx({1e-3: 0.01, 3e-3: 0.03, 1e-2: 0.1, 3e-2: 0.3})
+    assert (grid.best, grid.edge) == (3e-3, "")  # 1e-2 would be learnt from better
+
+
+def test_where_all_rates_harm_the_grid_grows_down_until_one_does_not():
+    ran: list[Trial] = []
+    records = tune(at_rates(1e-2, 3e-2), harming(lambda rate: 1 - 10 * rate, ran), asked)
+    (grid,) = grids(records).values()
+    assert grid.best == pytest.approx(1e-2 / 3)
+    assert sorted(grid.losses) == pytest.approx([1e-2 / 9, 1e-2 / 3, 1e-2, 3e-2])
+
+
+def test_controls_are_tries_of_no_arm():
+    from lowres.studies import best_rates
+
+    records = tune(at_rates(1e-3, 3e-3, 1e-2), harming(lambda rate: 1 - 10 * rate, []), asked)
+    assert best_rates(records, lambda record: record.trial["arm"]) == {"tuning sft": 3e-3}

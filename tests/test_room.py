@@ -12,9 +12,9 @@ import tiny
 from lowres import models, trial
 from lowres.data import TaskOptions, load_task, task_names
 from lowres.engine.tables import table
+from lowres.optimisation import Optimisation
 from lowres.params import InputError
 from lowres.room import SLACK, answer_room, longest_answer
-from lowres.train import Optimisation
 from lowres.trial import Recipe
 from lowres.tuners import Full
 

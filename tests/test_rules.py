@@ -10,9 +10,10 @@ import pytest
 
 from lowres.anova import anova_effect
 from lowres.claims import Rule
-from lowres.outcomes import Ambiguous, NotRun, Outcomes, by_unit, of_task
+from lowres.data import load_task
+from lowres.optimisation import Optimisation
+from lowres.outcomes import Ambiguous, NotRun, Outcomes, by_unit, of_task, units
 from lowres.rules import LOSS, Asked, Contrast, Decision, SecondRule, decide, decisions, difference, terms_of, with_holm
-from lowres.train import Optimisation
 from lowres.trial import Evaluation, Recipe, Record, Trial
 from lowres.tuners import LoRA
 
@@ -145,10 +146,71 @@ def test_models_that_share_a_task_share_its_items() -> None:
 def test_loss_is_that_of_the_probes_against_the_untouched_model() -> None:
     kept = [record("untouched", "smollm2-135m-instruct", "boolq", 0, 0.3, probe=1.0)]
     kept += [record("tell", "smollm2-135m-instruct", "boolq", seed, 0.5, probe=0.7) for seed in range(5)]
-    part = Contrast("loss of tell", ((1.0, {"arm": "tell"}),), Rule("above", 0.02), LOSS, at=(PLACES[1],))
-    found = decide(ruled(part, probes=PROBES), "real", Outcomes.of(kept))
+    part = Contrast(
+        "loss of tell", ((1.0, {"arm": "tell"}),), Rule("above", 0.02), LOSS, at=(PLACES[1],), probes=PROBES
+    )
+    found = decide(ruled(part), "real", Outcomes.of(kept))
     assert found.outcome == "reproduced"
     assert found.effects["loss of tell"].estimate == pytest.approx(0.3 / (1 - (1 / 3 + 1 / 5) / 2), abs=0.08)
+
+
+def test_what_two_groups_of_probes_lose_can_be_compared() -> None:
+    kept = [lossy("untouched", "gpt2", 0, 1.0, {}), *(lossy("tell", "gpt2", s, 1.0, {"siqa": 0.4}) for s in range(5))]
+    terms = ((1.0, {"arm": "tell", "probes": ("siqa",)}), (-1.0, {"arm": "tell", "probes": ("commonsenseqa",)}))
+    _, found = terms_of(Outcomes.of(kept), asked(), Contrast("a - b", terms, Rule("above", 0.02), LOSS, at=(ALONE,)))
+    assert sum(table.mean() for table in found) == pytest.approx(0.4 / (1 - 1 / 3))  # of siqa, of the other nothing
+
+
+ALONE = {"task": "boolq"}
+CURVES = {  # rate: nats on the new task, share kept of what probes ask
+    "small": {1e-3: (2.0, 0.9), 3e-3: (1.0, 0.8), 9e-3: (0.5, 0.4)},
+    "large": {1e-3: (1.5, 1.0), 3e-3: (0.9, 0.5), 9e-3: (0.95, 0.2)},
+}
+
+
+def lossy(arm: str, model: str, seed: int, nats: float, lost: Mapping[str, float], rate: float = 1e-3) -> Record:
+    """A record with so many nats per target on its task, which lost these shares of two probes; half the items each."""
+    tuned = None if arm == "untouched" else LoRA()
+    optimisation = Optimisation(rate) if tuned else None
+    recipe = Recipe(task_tokens=100) if tuned else Recipe()
+    evaluation = Evaluation(probes=PROBES)
+    trial = Trial("toy", arm, model, "boolq", recipe, tuned, optimisation, evaluation, seed)
+    right = {name: [1.0 - lost.get(name, 0.0)] * 4 for name in PROBES}
+    outcomes = {"task": {"target_nll": [nats] * 4}, **{n: {"accuracy_per_character": v} for n, v in right.items()}}
+    return Record(f"{arm}-{model}-{seed}-{rate}", "done", trial.spec(), {}, outcomes=outcomes)
+
+
+def curves(of: Mapping[str, Mapping[float, tuple[float, float]]] = CURVES) -> Outcomes:
+    kept = [lossy("untouched", model, 0, 3.0, {}) for model in of]
+    for model, curve in of.items():
+        for rate, (nats, share) in curve.items():
+            kept += [lossy("stream", model, seed, nats, {"siqa": (1 - share) * (1 - 1 / 3)}, rate) for seed in range(3)]
+    return Outcomes.of(kept)
+
+
+def at_same_loss(*rates: float) -> Contrast:
+    terms = ((1.0, {"arm": "stream", "model": "large"}), (-1.0, {"arm": "stream", "model": "small"}))
+    return Contrast("large - small", terms, Rule("above", 0.02), LOSS, at=(ALONE,), probes=("siqa",), rates=rates)
+
+
+def test_curves_are_read_where_the_loss_on_the_tasks_is_the_same() -> None:
+    # Both reach .9: the larger at 3e-3 (loss of the probe .5), the smaller a fifth of the way from 3e-3 to 9e-3
+    # (.2 and .6, so .28).
+    _, found = terms_of(curves(), asked(), at_same_loss(1e-3, 3e-3, 9e-3))
+    assert sum(table.mean() for table in found) == pytest.approx(0.5 - 0.28)
+
+
+def test_a_curve_that_starts_below_the_common_loss_cannot_be_read() -> None:
+    steep = {**CURVES, "small": {1e-3: (0.6, 0.9), 3e-3: (0.55, 0.8), 9e-3: (0.5, 0.4)}}
+    found = decide(ruled(at_same_loss(1e-3, 3e-3, 9e-3)), "real", curves(steep))
+    assert found.outcome == "cannot tell"
+    assert "a rate below 0.001" in found.reason
+
+
+def test_a_rate_that_was_not_run_is_named() -> None:
+    found = decide(ruled(at_same_loss(1e-3, 3e-3, 2e-2)), "real", curves())
+    assert found.reason.startswith("not run")
+    assert "0.02" in found.reason
 
 
 def test_holm_counts_claims_that_were_not_run() -> None:
@@ -166,13 +228,20 @@ def test_columns_are_decided_apart() -> None:
 
 
 def test_items_of_a_group_count_as_one() -> None:
-    assert by_unit(np.array([1.0, 0.0, 1.0, 1.0]), ("a", "a", "b", "c")).tolist() == [0.75, 0.75, 0.75]
+    assert by_unit(np.array([1.0, 0.0, 1.0, 1.0]), ("a", "a", "b", "c")).tolist() == [0.375, 0.9375, 0.9375]
+    assert by_unit(np.array([0.5, 0.5, 0.5]), ("a", "a", "b")).tolist() == [0.5, 0.5]  # sizes alone are no difference
     assert by_unit(np.array([1.0, 0.0, 4.0]), ("a", "a", "b")).mean() == pytest.approx(5 / 3)
     outcomes = table({"tell": 0.6})
     (first, *_) = outcomes.records
     assert of_task("score")(first).mean() == pytest.approx(np.mean(first.outcomes["task"]["score"]))
     with pytest.raises(NotRun):
         outcomes.by_seed(arm="nobody")
+
+
+def test_a_person_is_a_unit_and_a_kind_of_item_is_none() -> None:
+    passages, topics = load_task("boolq"), load_task("wiki-topic")
+    assert set(units(passages, 100)) == {item.group for item in passages.test[:100]}
+    assert units(topics, 100) == tuple(item.id for item in topics.test[:100])
 
 
 def test_power_is_that_of_simulated_decisions() -> None:

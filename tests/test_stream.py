@@ -7,7 +7,7 @@ import pytest
 import tiny
 
 from lowres import trial
-from lowres.train import Optimisation
+from lowres.optimisation import Optimisation
 from lowres.trial import Recipe, Stage, trial_from
 from lowres.tuners import Full, LoRA
 

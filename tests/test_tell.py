@@ -15,11 +15,11 @@ import tiny
 from lowres import engine, models, published, studies, trial, world
 from lowres.data import TaskOptions, load_task, pool
 from lowres.ledger import Ledger
+from lowres.optimisation import Optimisation
 from lowres.params import InputError, from_mapping, from_strings, resolve
 from lowres.studies import tell
 from lowres.studies.tell import arms, sizes
 from lowres.studies.tell.params import ARM_NAMES, Params
-from lowres.train import Optimisation
 from lowres.trial import Record, Trial
 from lowres.world import questions, wording
 

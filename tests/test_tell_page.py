@@ -9,11 +9,11 @@ import tiny
 
 from lowres import claims
 from lowres.claims import Verdict
+from lowres.optimisation import Optimisation
 from lowres.params import resolve
 from lowres.studies import IncompleteRun, insist_on_all, tell
 from lowres.studies.tell import evidence as evidence_module
 from lowres.studies.tell import exhibits
-from lowres.train import Optimisation
 from lowres.trial import Evaluation, Recipe, Record, Trial
 from lowres.tuners import LoRA
 

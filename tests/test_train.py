@@ -15,7 +15,7 @@ from torch import nn
 
 from lowres import attention, fast, frozen, models, train, tuners
 from lowres.models import Encoded, LanguageModel
-from lowres.train import Diverged, Optimisation
+from lowres.optimisation import Diverged, Optimisation
 from lowres.tuners import Full, LoRA, Tuner
 from lowres.tuners.representation import edits_of
 

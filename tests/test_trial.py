@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from lowres import machine, material, models, provenance, trial, tuners
 from lowres.data import TaskOptions, load_task
 from lowres.engine import failures
+from lowres.optimisation import Diverged, Optimisation
 from lowres.params import InputError
 from lowres.room import answer_room
 from lowres.syntax import source_fingerprint
-from lowres.train import Diverged, Optimisation
 from lowres.trial import Evaluation, Recipe, Stage, Trial
 from lowres.tuners import Full, LoRA
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from lowres.data import Example
-from lowres.train import Optimisation
+from lowres.optimisation import Optimisation
 from lowres.trial import Evaluation, Recipe, Record, Trial
 from lowres.tuners import LoRA
 

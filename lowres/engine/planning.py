@@ -10,9 +10,9 @@ from lowres.data import load_task
 from lowres.engine.pool import is_settled
 from lowres.engine.tables import aligned, task_data
 from lowres.ledger import Ledger
+from lowres.optimisation import Optimisation, update_count
 from lowres.provenance import hardware
-from lowres.published import read_published
-from lowres.train import Optimisation, update_count
+from lowres.published import read_confirmatory, read_published
 from lowres.trial import Evaluation, Recipe, Record, Trial, draw, token_counter, trial_from
 from lowres.trial import run as run_trial
 from lowres.tuners import LoRA
@@ -102,7 +102,9 @@ def recorded_speed(trial: Trial, ledger: Ledger) -> Speed | None:
     """
     study, here = trial.study, hardware()
     mine = [record for record in ledger.records(study) if _is_timed(record, trial.model)]
-    others = [record for record in read_published(study) if _is_timed(record, trial.model)]
+    others = [
+        record for record in (*read_confirmatory(study), *read_published(study)) if _is_timed(record, trial.model)
+    ]
     both = [*mine, *others]
     for records in ([one for one in both if one.provenance.get("hardware") == here], mine, others):
         if records:

@@ -22,7 +22,7 @@ from tqdm import tqdm
 from lowres import machine, models
 from lowres.engine.failures import failed
 from lowres.ledger import Ledger
-from lowres.train import Diverged
+from lowres.optimisation import Diverged
 from lowres.trial import Record, Trial
 from lowres.trial import run as run_trial
 

@@ -16,7 +16,7 @@ from lowres.engine.tables import aligned
 from lowres.ledger import Ledger, write_atomically
 from lowres.params import InputError
 from lowres.provenance import provenance
-from lowres.published import as_published, read_published, verification_file
+from lowres.published import as_published, read_confirmatory, read_published, verification_file
 from lowres.trial import RESULT_VERSION, Record, Trial, fingerprints, trial_from
 
 TOLERANCE = 0.03
@@ -50,7 +50,7 @@ def verify(study: str, sample: int, ledger: Ledger, random_seed: int | None = No
     Raises:
         InputError: nothing is published for the study.
     """
-    published = read_published(study)
+    published = read_confirmatory(study) or read_published(study)
     if not published:
         raise InputError(f"study {study!r} has no published records to verify")
     drawn = random.Random(random_seed).sample(published, min(sample, len(published)))

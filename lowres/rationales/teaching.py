@@ -67,7 +67,8 @@ def taught(model: str, teaching: Teaching, device: str = "auto") -> LanguageMode
         raise InputError(f"only a world model is taught to think aloud, not {model!r}")
     import torch
 
-    from lowres.train import Optimisation, train
+    from lowres.optimisation import Optimisation
+    from lowres.train import train
 
     own = models.fresh(models.load(model, device=device))
     sequence = _sequence(own, teaching)

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from lowres import world
 from lowres.data import TaskOptions, load_task
+from lowres.harm import Harms, controls, is_control
 from lowres.rates import TUNING_SEED, WORLD_SEEDS, grid_of, on_seeds, seeded, task_loss, tune, unseeded
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def execute(study: ModuleType, params: Any, ledger: Ledger, **how: Any) -> list[
         study.prepare(params)
     study.trials(params)  # what is impossible is refused before hours go into the tuning
     tries = on_seeds(study.tuning(params), params.seeds or (0,))
-    tuned = tune(tries, lambda trials: engine.run(trials, ledger, **how))
+    tuned = tune(tries, lambda trials: engine.run(trials, ledger, **how), _unharmed(study))
     chosen: Callable[..., Sequence[Trial]] = study.trials
     return tuned + engine.run(chosen(params, tuned), ledger, **how)
 
@@ -83,9 +84,17 @@ def execute(study: ModuleType, params: Any, ledger: Ledger, **how: Any) -> list[
 def planned(study: ModuleType, params: Any, ledger: Ledger) -> list[Trial]:
     """All trials of a study as far as they are known: what follows from a tuning yet to be run is a guess."""
     tuning = on_seeds(study.tuning(params), params.seeds or (0,))
+    probes = _unharmed(study)
+    tuning += controls(tuning, probes) if probes else []
     found = (ledger.get(trial.key()) for trial in tuning)
     tuned = [record for record in found if record and record.status == "done"]
     return [*tuning, *study.trials(params, tuned)]
+
+
+def _unharmed(study: ModuleType) -> Callable[[str], Sequence[str]] | None:
+    """What no learning rate may harm by itself, by the name of a model, in a study that minds."""
+    found: Callable[[str], Sequence[str]] | None = getattr(study, "UNHARMED", None)
+    return found
 
 
 def left_out(study: ModuleType, params: Any) -> list[str]:
@@ -134,9 +143,12 @@ def reserved_seeds(seeds: Iterable[int]) -> list[str]:
 def best_rates(tuned: Iterable[Record], group: Callable[[Record], Group]) -> dict[Group, float]:
     """The best learning rate of each group of tuning records (see `lowres.rates`); none where every try failed."""
     found: dict[Group, list[Record]] = defaultdict(list)
+    tuned = list(tuned)
     for record in tuned:
-        found[group(record)].append(record)
-    grids = {name: grid_of(records) for name, records in found.items()}
+        if not is_control(record):
+            found[group(record)].append(record)
+    harms = Harms(tuned)
+    grids = {name: grid_of(records, harms) for name, records in found.items()}
     return {name: grid.best for name, grid in grids.items() if math.isfinite(grid.losses[grid.best])}
 
 

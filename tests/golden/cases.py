@@ -9,7 +9,7 @@ from typing import Any
 from lowres import tuners
 from lowres.data import METRICS, ORDERS
 from lowres.data.rationales import AS_PREDICTION, USES
-from lowres.train import Optimisation
+from lowres.optimisation import Optimisation
 from lowres.trial import ANCHORS, Evaluation, Recipe, Stage, Trial
 from tests.golden.content import FILE
 

@@ -204,8 +204,8 @@ def _seeds(params: Params, arm: Arm) -> tuple[int, ...]:
 
 def _trial(params: Params, setting: Setting, seed: int, rate: float, model_seed: int) -> Trial:
     from lowres import tuners
+    from lowres.optimisation import Optimisation
     from lowres.studies.fiat import writing
-    from lowres.train import Optimisation
     from lowres.trial import Evaluation, Recipe, Trial
 
     arm = ARMS[setting.arm]

@@ -12,7 +12,7 @@ from lowres.studies.forgetting.params import LANGUAGE, REAL_GROUPS, REAL_MODEL, 
 
 if TYPE_CHECKING:
     from lowres.data import Example
-    from lowres.train import Optimisation
+    from lowres.optimisation import Optimisation
     from lowres.trial import Evaluation, Recipe, Record, Stage, Trial
 
 USUAL_RATES = {"full": (3e-3, 2e-5), "lora": (1e-2, 3e-4), "loreft": (3e-2, 1e-3)}  # of world models, of others
@@ -150,7 +150,7 @@ def _trials_of(params: Params, model: str, seed: int, rates: dict[tuple[str, str
     rate = rates.get((model, "full"), usual_rate(model, "full"))
     yield _trial(params, ARMS[MAIN], model, seed, rate)
     if seed in (params.sweep_seeds or ()):
-        for factor in params.rate_factors or ():
+        for factor in params.sweep_factors or params.rate_factors or ():
             yield _trial(params, ARMS[MAIN], model, seed, factor * usual_rate(model, "full"))
     if model in (params.ablated or ()):
         for arm in further_arms(params):
@@ -174,7 +174,7 @@ def _trial(params: Params, arm: Arm, model: str, seed: int, rate: float) -> Tria
 
     tasks = tasks_of(params, model)
     *before, last = tasks[::-1] if arm.reverse else tasks
-    recipe, optimisation = _recipe(params, arm), _optimisation(params, arm, rate)
+    recipe, optimisation = _recipe(params, arm, model), _optimisation(params, arm, rate)
     return Trial(
         study="forgetting",
         arm=arm.name,
@@ -196,18 +196,19 @@ def _stage(task: str, recipe: Recipe, optimisation: Optimisation) -> Stage:
     return Stage(task, recipe, optimisation)
 
 
-def _recipe(params: Params, arm: Arm) -> Recipe:
+def _recipe(params: Params, arm: Arm, model: str) -> Recipe:
     from lowres.trial import Recipe
 
     tokens = params.task_tokens or 0
     general = round(tokens * arm.share / (1 - arm.share)) if arm.task else tokens
     anchor = "hand-written" if arm.anchored else "none"
-    return Recipe(tokens if arm.task else 0, general, anchor, labels=arm.labels)
+    form = params.general if general and world.is_world_model(model) else world.POOLS[0]
+    return Recipe(tokens if arm.task else 0, general, anchor, labels=arm.labels, general=form)
 
 
 def _optimisation(params: Params, arm: Arm, rate: float) -> Optimisation:
     """General data come with updates of their own, so that as much of the task is seen with them as without."""
-    from lowres.train import Optimisation
+    from lowres.optimisation import Optimisation
 
     steps = round((params.steps or 0) / (1 - arm.share))
     return Optimisation(0.0 if arm.frozen else rate, batch_size=params.batch_size or 1, steps=steps)
@@ -226,15 +227,15 @@ def _insist_on_budgets(params: Params) -> None:
     """Draw every task once, so that a budget that is larger than the data is refused before anything is pretrained."""
     from lowres.data import general_pool, load_task, take_tokens
 
-    largest = max((_recipe(params, arm).general_tokens for arm in further_arms(params)), default=0)
     for model in params.models or ():
+        largest = max((_recipe(params, arm, model).general_tokens for arm in further_arms(params)), default=0)
         count = _counter(params, model)
         if count is None:
             continue
         for name in tasks_of(params, model):
             take_tokens(load_task(name).train, params.task_tokens or 0, count, 0, f"task {name!r}")
         if largest and model in (params.ablated or ()):
-            pool = general_pool(tasks_of(params, model)[0])
+            pool = general_pool(tasks_of(params, model)[0], _recipe(params, ARMS["mixed"], model).general)
             take_tokens(pool, largest, count, 0, "the general pool")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from lowres import data
+from lowres import data, world
 from lowres import models as language_models
 from lowres import tuners as ways
 from lowres.params import parameter
@@ -83,6 +83,9 @@ class Params:
         may_be_empty=True,
         tiers=by_tier((0.3,), (), (0.1, 0.2, 0.3), ()),
     )
+    general: str = parameter(
+        "usual", "form of the general data that worlds mix in; real tasks have the usual one", choices=world.POOLS
+    )
     anchor: bool | None = parameter(
         None,
         "also with TELL's anchor before every input, alone and with the largest share of general data",
@@ -112,10 +115,13 @@ class Params:
     )
     sweep_seeds: tuple[int, ...] | None = parameter(
         None,
-        "seeds for which the stream is also run at every candidate rate (forgetting against task loss)",
+        "seeds for which the stream is also run at every rate of the sweep (forgetting against task loss)",
         low=0,
         may_be_empty=True,
         tiers=by_tier((), (), (0, 1, 2), ()),
+    )
+    sweep_factors: tuple[float, ...] | None = parameter(
+        None, "rates of the sweep, as multiples of the usual one; none - the candidates", above=0, may_be_empty=True
     )
     task_tokens: int | None = parameter(
         None,

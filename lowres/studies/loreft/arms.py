@@ -237,7 +237,7 @@ def _seeds(params: Params, arm: Arm) -> tuple[int, ...]:
 
 def _trial(params: Params, setting: Setting, seed: int, rate: float) -> Trial:
     from lowres import tuners
-    from lowres.train import Optimisation
+    from lowres.optimisation import Optimisation
     from lowres.trial import Evaluation, Recipe, Trial
 
     arm = ARMS[setting.arm]

@@ -142,7 +142,8 @@ class Halves:
     def learn(self, examples: Sequence[Example], dimensions: slice, rate: float) -> None:
         """Train these dimensions; nothing that belongs to earlier ones moves."""
         from lowres import models
-        from lowres.train import Optimisation, train
+        from lowres.optimisation import Optimisation
+        from lowres.train import train
 
         rows = [models.encode(self.language_model, one.prompt, one.target) for one in examples] * self.setup.epochs
         how = Optimisation(rate, batch_size=self.setup.batch_size, weight_decay=0.0)  # decay would move what is held

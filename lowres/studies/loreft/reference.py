@@ -17,7 +17,8 @@ def losses(model: str, task: str, updates: int, batch_size: int = 8) -> dict[str
 
     from lowres import models, tuners
     from lowres.data import load_task
-    from lowres.train import Optimisation, train
+    from lowres.optimisation import Optimisation
+    from lowres.train import train
     from lowres.tuners.representation import edits_of
 
     pristine = models.load(model, "fp32")

@@ -233,7 +233,7 @@ def _evaluation(params: Params) -> Evaluation:
 
 
 def _with_optimisation(trial: Trial, params: Params, arm: Arm, ratio: float, rates: Rates) -> Trial:
-    from lowres.train import Optimisation
+    from lowres.optimisation import Optimisation
 
     tokens = trial.recipe.task_tokens or round(trial.recipe.general_tokens / ratio)
     rate, steps = rate_at(rates, arm.family, tokens, usual_rate(params)), None

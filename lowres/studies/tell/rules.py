@@ -19,12 +19,7 @@ REAL_BUDGET = 1_000
 WORLD = tuple({"model": "world-s", "task": task} for task in WORLD_TASKS)
 SIZES = tuple({"model": model, "task": task} for model in ("world-xs", "world-s", "world-m") for task in WORLD_TASKS)
 REAL = tuple({"model": "smollm2-135m-instruct", "task": task} for task in REAL_TASKS)
-ABOVE, NOT_WORSE, ALIKE, BELOW = (
-    Rule("above", MARGIN),
-    Rule("above", -MARGIN),
-    Rule("within", MARGIN),
-    Rule("below", -MARGIN),
-)
+ABOVE, NOT_WORSE, ALIKE = Rule("above", MARGIN), Rule("above", -MARGIN), Rule("within", MARGIN)
 
 
 def _tell(tokens: int, ratio: float = RATIO, arm: str = "tell", **more: str) -> Cell:
@@ -80,7 +75,7 @@ ONE = (REAL_BUDGET,)
 
 def _ten_times(budget: int) -> tuple[Contrast, ...]:
     return (
-        _minus("SFT - untouched", Rule("below", -MARGIN), (_sft(budget), {"arm": "untouched"})),
+        _minus("SFT - untouched", Rule("below", MARGIN), (_sft(budget), {"arm": "untouched"})),
         _minus("TELL - untouched", ABOVE, (_tell(budget), {"arm": "untouched"})),
         _minus("TELL - SFT with ten times the data", NOT_WORSE, (_tell(budget), _sft(10 * budget))),
     )

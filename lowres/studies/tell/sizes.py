@@ -70,7 +70,7 @@ def pool_size(params: Params, wanted: int) -> int:
 
 def equal_steps(params: Params, tell: Trial) -> int:
     """Updates that a trial of tell makes."""
-    from lowres.train import Optimisation, update_count
+    from lowres.optimisation import Optimisation, update_count
 
     own, general = drawn(params, tell)
     plain = Optimisation(1e-3, batch_size=params.batch_size)
