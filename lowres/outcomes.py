@@ -40,7 +40,8 @@ class Ambiguous(LookupError):
 def row_of(record: Record) -> Row:
     """What can be asked of a record, flat: names of the trial, its recipe, tuner, optimisation and evaluation.
 
-    `model` is without its seed, `ratio` is general tokens per task token, `stream` the names of the tasks before.
+    `model` is without its seed, as is `writer`, who wrote the rationales; `ratio` is general tokens per task token,
+    `stream` the names of the tasks before.
     """
     trial = record.trial
     recipe, optimisation = {**_USUAL_RECIPE, **trial["recipe"]}, trial["optimisation"] or {}
@@ -51,7 +52,13 @@ def row_of(record: Record) -> Row:
     row["tuner"] = (trial["tuner"] or {}).get("name", "")
     row["ratio"] = recipe["general_tokens"] / recipe["task_tokens"] if recipe["task_tokens"] else None
     row["stream"] = tuple(stage["task"] for stage in trial.get("stream", ()))
+    row["writer"] = writer_of(row["rationales"])
     return row
+
+
+def writer_of(rationales: str) -> str:
+    """Who wrote a file of rationales, from its name: a model without its seed, a user's file, "own"; "" for none."""
+    return unseeded(rationales.rsplit("_", 2)[-2]) if "_" in rationales else rationales
 
 
 @dataclass(frozen=True)

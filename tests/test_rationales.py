@@ -23,7 +23,19 @@ from lowres.data import Example, load_task, task_names
 from lowres.data import rationales as written
 from lowres.data.examples import digest, normalise
 from lowres.params import InputError
-from lowres.rationales import KEY, Endpoint, EndpointError, Request, Teaching, endpoint, place, prompts, teaching, write
+from lowres.rationales import (
+    KEY,
+    Endpoint,
+    EndpointError,
+    Request,
+    Teaching,
+    asking,
+    endpoint,
+    place,
+    prompts,
+    teaching,
+    write,
+)
 from lowres.rationales.parsing import CONCLUSION, Parsed, final_answer, parse, until_conclusion, vote
 from lowres.rationales.prompts import Exemplar, ReasoningPrompt, check_leaks
 from lowres.rationales.writers import Draft, EndpointWriter, LocalWriter, Sampling, sample
@@ -412,6 +424,56 @@ def test_a_world_model_is_taught_and_writes_deterministically(tmp_path: Path):
     assert request.key() != replace(request, teaching=Teaching(steps=4, batch_size=8)).key()
     with pytest.raises(InputError, match="only a world model"):
         teaching.taught("smollm2-135m-instruct", Teaching())
+
+
+@pytest.mark.parametrize("task", asking.TASKS)
+def test_steps_that_are_answered_right_come_to_the_rationale_and_the_target(task: str):
+    for example in load_task(task).train[:40]:
+        said, told = dict[str, str](), list[str]()
+        for step in asking.steps_of(example):
+            assert step.value not in step.question(step.subject).split()  # nothing of the answer is asked
+            told.append(step.said(step.subject, step.value))
+            said[step.value] = step.value
+        assert " ".join(told) == example.rationale
+        assert asking.concluded(example, said) == example.target
+
+
+@pytest.mark.parametrize(
+    ("task", "words", "answer"),
+    [
+        ("world-form", ("arvik", "corda"), "arvik , corda"),
+        ("world-correction", ("baker",), "no , it is baker"),
+        ("world-two-hop", ("arvik", "avaria"), "avaria"),
+    ],
+)
+def test_what_a_model_says_is_taken_as_it_is_and_asked_about(
+    monkeypatch: pytest.MonkeyPatch, task: str, words: tuple[str, ...], answer: str
+):
+    asked: list[str] = []
+
+    def answers(own: object, paths: Sequence[Any], number: int) -> None:
+        for path in paths:
+            asked.append(path.steps[number].question(path.subject(path.steps[number])))
+            path.tell(path.steps[number], words[number])
+
+    monkeypatch.setattr(asking.AskedWriter, "_ask", answers)
+    example = next(
+        e for e in load_task(task).train if len(asking.steps_of(e)) == len(words) and "baker" not in e.prompt
+    )
+    (draft,) = asking.AskedWriter(None).drafts([example])  # type: ignore[arg-type]
+    assert draft.parsed.answer == answer
+    assert all(word in draft.parsed.text.split() for word in words)
+    assert task != "world-two-hop" or "arvik" in asked[1].split()  # the second hop starts from what was said
+
+
+def test_a_world_model_is_asked_as_it_is(tmp_path: Path):
+    request = Request("world-xs~0.30", "world-form", asked=True)
+    wanted = load_task("world-form").validation[:3]
+    found = written.read(write(request, wanted, tmp_path, progress=False))
+    assert all(len(row.text.split(" .")) == 3 and " , " in row.answer for row in found.values())
+    assert Request("world-xs", "world-two-hop", asked=True).key() != Request("world-xs", "world-two-hop").key()
+    with pytest.raises(InputError, match="draws no samples"):
+        write(replace(request, samples=2), wanted, tmp_path)
 
 
 # --- endpoints -------------------------------------------------------------------------------------------------------

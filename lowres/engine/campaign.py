@@ -149,10 +149,21 @@ def progress(line: Line, ledger: Ledger) -> Progress:
     from lowres import studies
 
     trials: list[Trial] = studies.planned(line.module(), line.resolved(), ledger)
-    keys = list(dict.fromkeys(trial.key() for trial in trials))
-    states = [record.status for key in keys if (record := ledger.get(key))]
-    running = sum(ledger.is_claimed(key) for key in keys)
+    keys = list(dict.fromkeys(_key(trial) or trial for trial in trials))
+    known = [key for key in keys if isinstance(key, str)]
+    states = [record.status for key in known if (record := ledger.get(key))]
+    running = sum(ledger.is_claimed(key) for key in known)
     return Progress(len(keys), states.count("done"), running, states.count("failed"))
+
+
+def _key(trial: Trial) -> str:
+    """The key of a trial; empty while the rationales that it reads are yet to be written."""
+    try:
+        return trial.key()
+    except InputError:
+        if trial.recipe.rationale == "none":
+            raise
+        return ""
 
 
 def table(lines: Sequence[Line], ledger: Ledger) -> str:

@@ -18,7 +18,8 @@ from lowres.data import Example, TaskOptions, load_task
 from lowres.data.examples import digest
 from lowres.params import InputError
 from lowres.places import ledger_folder
-from lowres.rationales import endpoint, prompts, teaching
+from lowres.rationales import asking, endpoint, prompts, teaching
+from lowres.rationales.asking import AskedWriter
 from lowres.rationales.endpoint import Endpoint, EndpointError
 from lowres.rationales.prompts import ReasoningPrompt
 from lowres.rationales.teaching import Teaching
@@ -34,7 +35,8 @@ class Request:
 
     `version` is that of the task's reasoning prompt (0: whichever is there), `exemplars` a JSONL file of worked
     examples for a task that has none, `url` the endpoint of a model that is not on this machine. Besides the greedy
-    rationale, `samples` paths are drawn at `temperature` for self-consistency. `teaching` is for world models.
+    rationale, `samples` paths are drawn at `temperature` for self-consistency. `teaching` is for world models, unless
+    they are only `asked` for one step after the other.
     """
 
     model: str
@@ -48,19 +50,20 @@ class Request:
     temperature: float = 0.7
     seed: int = 0
     teaching: Teaching = Teaching()
+    asked: bool = False
 
     @property
     def is_taught(self) -> bool:
         """Whether a world model writes, which is taught instead of prompted."""
-        return not self.url and teaching.is_teachable(self.model)
+        return not self.url and not self.asked and teaching.is_teachable(self.model)
 
     def prompt(self) -> ReasoningPrompt | None:
-        """The reasoning prompt; None for a world model.
+        """The reasoning prompt; None for a world model and for one that is asked.
 
         Raises:
             InputError: there is none, it is malformed, or it is of another version.
         """
-        if self.is_taught:
+        if self.is_taught or self.asked:
             return None
         found = prompts.load(self.task, self.exemplars)
         if self.version not in (0, found.version):
@@ -74,6 +77,8 @@ class Request:
             del fields[name]
         if not self.is_taught:
             del fields["teaching"]
+        if not self.asked:
+            del fields["asked"]
         if not self.samples:
             del fields["temperature"], fields["seed"]
         return {
@@ -97,6 +102,8 @@ class Request:
         found = [name] if name else []
         if self.is_taught and self.task != WORLD_TASK:
             found.append(f"a world model writes rationales for {WORLD_TASK} alone, not for {self.task!r}")
+        if self.asked:
+            found += asking.problems(self.model, self.task, self.samples)
         if self.max_new_tokens < 1:
             found.append(f"max_new_tokens must be at least 1, not {self.max_new_tokens}")
         if self.samples < 0 or self.temperature <= 0:
@@ -175,6 +182,8 @@ def writer_of(request: Request, per_minute: float = 60.0) -> Writer:
         assert prompt is not None
         there = Endpoint(request.url, request.model, request.max_new_tokens, per_minute=per_minute)
         return EndpointWriter(there, prompt, sampling)
+    if request.asked:
+        return AskedWriter(models.load(request.model))
     if request.is_taught:
         taught = teaching.taught(request.model, request.teaching)
         return LocalWriter(taught, None, request.max_new_tokens, sampling, chunk=64)

@@ -128,8 +128,8 @@ CLAIMS = (
 DEVIATIONS = (
     Deviation(
         "beta is PaLM 2 L, tuned to follow instructions",
-        "a world model that was taught to think aloud about other people; SmolLM2-135M-Instruct for real text, which "
-        "then explains to itself",
+        "a world model that was taught to think aloud about other people, or that is asked for one step after the "
+        "other as it is; SmolLM2-135M-Instruct for real text, which then explains to itself",
         "against FIAT on real text: a rationale can hardly be better than the model that reads it",
     ),
     Deviation(

@@ -16,7 +16,8 @@ from lowres.claims import Claim, Part, Rule, Verdict, judge_parts
 from lowres.data import TaskOptions
 from lowres.data.rationales import OWN
 from lowres.exhibits import process_hours
-from lowres.studies import Gathered, Where, decided, unseeded
+from lowres.outcomes import writer_of
+from lowres.studies import Gathered, Where, decided
 from lowres.studies.fiat.arms import ARMS, chosen_rates, rate_arm
 from lowres.studies.fiat.claims import CLAIMS, MARGIN
 from lowres.studies.fiat.params import Params
@@ -193,11 +194,6 @@ def point_of(record: Record, pairs: Mapping[str, str]) -> Point:
     updates = trial["optimisation"]["steps"] if trial["optimisation"] else 0
     beta = writer_of(recipe["rationales"]) if recipe.get("rationale", "none") != "none" else ""
     return Point(place_of(record, pairs), trial["arm"], recipe.get("task_examples", 0), beta, updates)
-
-
-def writer_of(name: str) -> str:
-    """Who wrote the rationales of this file: a model without its seed, or the name of a user's file."""
-    return name if name == OWN else unseeded(name.rsplit("_", 2)[-2])
 
 
 def _at_chosen_rate(record: Record, point: Point, rates: Mapping[tuple[str, int], float]) -> bool:

@@ -44,6 +44,10 @@ class Params:
         "rationale and, where known, answer)",
         tiers=by_tier("world-xs~0.30", "smollm2-135m-instruct", "smollm2-135m-instruct", "google/flan-t5-xxl"),
     )
+    asked: bool = parameter(
+        False,
+        "beta, a world model, is asked for one step after the other as it is, instead of being taught to think aloud",
+    )
     beta_url: str | None = parameter(
         None, "address of an OpenAI-compatible endpoint that serves beta; its key is read from LOWRES_BETA_KEY"
     )
@@ -134,6 +138,10 @@ class Params:
             found.append(f"examples holds {largest}, more than the pool of {self.pool} that they are drawn from")
         if beta == OWN and task in data.task_names() and task not in WITH_RATIONALES:
             found.append(f"beta is own, but task {task!r} has no rationales; allowed: {', '.join(WITH_RATIONALES)}")
+        if self.asked:
+            from lowres.rationales import asking
+
+            found += asking.problems(beta, task, self.samples or 0)
         if self.beta_url and (beta == OWN or beta.startswith(FILE)):
             found.append(f"beta_url is for a model, but beta is {beta!r}")
         if any(not math.isfinite(share) for share in self.curve or ()):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,6 +41,7 @@ def request(params: Params, seed: int, sampled: bool) -> Request:
         max_new_tokens=params.max_new_tokens,
         url=params.beta_url or "",
         samples=(params.samples or 0) if sampled else 0,
+        asked=params.asked,
     )
 
 
@@ -119,8 +119,3 @@ def prepare(params: Params, progress: bool = True) -> None:
             shutil.copyfile(known, ledger / known.name)
         writer = writer_of(one, params.beta_per_minute) if one.url else None
         write(one, examples[one], ledger, progress, writer)
-
-
-def names_of(files: Iterable[str]) -> list[str]:
-    """Who wrote each file of rationales, in words."""
-    return [name if name == OWN else name.rsplit("_", 2)[-2] for name in files]
