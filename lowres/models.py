@@ -27,6 +27,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lowres import checkpoints, machine, world
+from lowres.contents import content
+from lowres.formats import Encoded as Encoded  # these are looked for here
+from lowres.formats import decoder_start as decoder_start
+from lowres.formats import encode as encode
+from lowres.formats import end_tokens as end_tokens
+from lowres.formats import fits as fits
+from lowres.formats import frame as frame
+from lowres.formats import is_encoder_decoder as is_encoder_decoder
+from lowres.formats import plain_ids as plain_ids
+from lowres.formats import prompt_ids as prompt_ids
+from lowres.formats import prompt_room as prompt_room
+from lowres.formats import shorten as shorten
+from lowres.formats import token_ids as token_ids
+from lowres.formats import turn_end as turn_end
 from lowres.params import InputError
 
 if TYPE_CHECKING:
@@ -74,7 +88,6 @@ ACCEPTED = "LOWRES_ACCEPT"  # environment variable: names of the models whose te
 
 PRECISIONS = ("auto", "fp32", "bf16")
 BF16_INSTRUCTIONS = ("avx512_bf16", "amx_bf16")  # of x86 processors; nothing was tried on others
-DATE = "26 Jul 2024"  # some chat formats print the day: a result must not depend on when it was made
 
 
 @dataclass(frozen=True)
@@ -88,19 +101,6 @@ class LanguageModel:
     context: int
     device: torch.device
     autocast: bool
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """Token ids of a prompt followed by its target; the loss is taken on ids[prompt_length:]."""
-
-    ids: tuple[int, ...]
-    prompt_length: int
-
-    @property
-    def target(self) -> tuple[int, ...]:
-        """The ids that carry the loss."""
-        return self.ids[self.prompt_length :]
 
 
 # --- names -----------------------------------------------------------------------------------------------------------
@@ -184,18 +184,11 @@ def cache_folder() -> Path:
     return Path(base).expanduser()
 
 
-@functools.cache
-def _file_digest(path: Path, size: int, modified: int) -> str:
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
-
-
 def _digest(paths: Sequence[Path]) -> str:
     """One hash over the contents and names of files."""
     digest = hashlib.sha256()
     for path in sorted(paths):
-        stat = path.stat()
-        digest.update(f"{path.name}:{_file_digest(path, stat.st_size, stat.st_mtime_ns)}\n".encode())
+        digest.update(f"{path.name}:{content(path)}\n".encode())
     return digest.hexdigest()[:16]
 
 
@@ -479,136 +472,7 @@ def chosen_precision(device: str) -> str:
     return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
 
 
-# --- the model's format ----------------------------------------------------------------------------------------------
-
-
-def encode(language_model: LanguageModel, prompt: str, target: str) -> Encoded:
-    """Prompt in the model's chat format (plain text where it has none), target, end of turn."""
-    tokenizer = language_model.tokenizer
-    prefix = prompt_ids(language_model, prompt)
-    space = "" if tokenizer.chat_template else " "
-    answer = token_ids(tokenizer, space + target)
-    return Encoded((*prefix, *answer, turn_end(tokenizer)), len(prefix))
-
-
-@functools.lru_cache(maxsize=8)
-def turn_end(tokenizer: PreTrainedTokenizerBase) -> int:
-    """The token that ends an answer: what the chat format puts behind one, or the end-of-text token.
-
-    The two differ in some chat models, which would otherwise be taught to end in a way that they never do.
-    """
-    if tokenizer.chat_template:
-        turns = [{"role": "user", "content": "question"}, {"role": "assistant", "content": "answer"}]
-        behind = str(tokenizer.apply_chat_template(turns, tokenize=False, date_string=DATE)).rpartition("answer")[2]
-        for token in tokenizer(behind, add_special_tokens=False).input_ids:
-            if token in tokenizer.all_special_ids or token in tokenizer.added_tokens_decoder:
-                return int(token)
-    return int(tokenizer.eos_token_id)
-
-
-def end_tokens(language_model: LanguageModel) -> tuple[int, ...]:
-    """All tokens at which generation stops."""
-    named = language_model.model.generation_config.eos_token_id
-    listed = named if isinstance(named, list) else [named]
-    own = (turn_end(language_model.tokenizer), language_model.tokenizer.eos_token_id)
-    return tuple(dict.fromkeys(int(token) for token in (*own, *listed) if token is not None))
-
-
-def prompt_ids(language_model: LanguageModel, prompt: str) -> tuple[int, ...]:
-    """Token ids of a prompt up to where the answer begins."""
-    tokenizer = language_model.tokenizer
-    if not tokenizer.chat_template:
-        return plain_ids(language_model, prompt)
-    return _turn_ids(tokenizer, prompt)
-
-
-@functools.lru_cache(maxsize=2**15)  # trials of a study ask for the same texts again and again
-def token_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[int, ...]:
-    """Token ids of a text, and nothing around them."""
-    return tuple(tokenizer(text, add_special_tokens=False).input_ids)
-
-
-@functools.lru_cache(maxsize=2**15)
-def _turn_ids(tokenizer: PreTrainedTokenizerBase, prompt: str) -> tuple[int, ...]:
-    turns = [{"role": "user", "content": prompt}]
-    text = tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False, date_string=DATE)
-    return tuple(tokenizer(text, add_special_tokens=False).input_ids)
-
-
-def plain_ids(language_model: LanguageModel, text: str) -> tuple[int, ...]:
-    """Token ids of plain text as the model was pretrained to read it.
-
-    A decoder gets the start token where the tokenizer itself would put one, and never an end token: the text goes on.
-    An encoder reads a whole text, so it gets all that the tokenizer puts around one: an end token in most (T5, BART,
-    Marian), a language in some (mBART), nothing in the world's.
-    """
-    tokenizer = language_model.tokenizer
-    ids = token_ids(tokenizer, text)
-    if is_encoder_decoder(language_model):
-        before, behind = frame(tokenizer)
-        return (*before, *ids, *behind)
-    start = tokenizer.bos_token_id
-    return (start, *ids) if start is not None and frame(tokenizer)[0][:1] == (start,) else ids
-
-
-@functools.lru_cache(maxsize=8)
-def frame(tokenizer: PreTrainedTokenizerBase) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """What the tokenizer puts before and behind a text: start and end tokens, a language."""
-    whole, bare = tuple(tokenizer("a").input_ids), tuple(tokenizer("a", add_special_tokens=False).input_ids)
-    if not bare:  # a vocabulary without this word: what is there at all stands before it if it begins a text
-        return (whole, ()) if whole[:1] == (tokenizer.bos_token_id,) else ((), whole)
-    first = next((at for at in range(len(whole)) if whole[at : at + len(bare)] == bare), 0)
-    return whole[:first], whole[first + len(bare) :]
-
-
-def is_encoder_decoder(language_model: LanguageModel) -> bool:
-    """Whether prompts are read by an encoder and continued by a decoder."""
-    return bool(getattr(language_model.model.config, "is_encoder_decoder", False))
-
-
-def decoder_start(language_model: LanguageModel) -> tuple[int, ...]:
-    """What a decoder behind an encoder is given to begin with: its start token, and a first token that is forced.
-
-    `generate()` forces the latter (`forced_bos_token_id`: the target language of mBART, the start token of BART's
-    summarisers), so it is no choice of the model's: training and scoring take it as given too.
-    """
-    named = (getattr(language_model.model, "generation_config", None), language_model.model.config)
-    start = _first_set(named, "decoder_start_token_id")
-    if start is None:
-        start = _first_set((*named, language_model.tokenizer), "bos_token_id")
-    assert start is not None, language_model.name  # looked at when the model was loaded
-    forced = _first_set(named[:1], "forced_bos_token_id")  # where the library takes it to, whatever file it stands in
-    return (start,) if forced is None else (start, forced)
-
-
-def _first_set(places: Sequence[Any], name: str) -> int | None:
-    found = (getattr(place, name, None) for place in places)
-    return next((int(value[0] if isinstance(value, list) else value) for value in found if value is not None), None)
-
-
-def prompt_room(language_model: LanguageModel, answer: int) -> int:
-    """Tokens that a prompt may have so that an answer of `answer` tokens fits the context.
-
-    An encoder's input and a decoder's answer have a context each.
-    """
-    return language_model.context - (0 if is_encoder_decoder(language_model) else answer)
-
-
-def fits(language_model: LanguageModel, prompt: int, target: int) -> bool:
-    """Whether a prompt and a target of that many tokens fit the context."""
-    return target <= language_model.context and prompt <= prompt_room(language_model, target)
-
-
-def shorten(language_model: LanguageModel, prompt: str, room: int) -> str:
-    """Cut a prompt from its start so that, in the model's format, it has at most `room` tokens."""
-    surplus = len(prompt_ids(language_model, prompt)) - room
-    tokenizer = language_model.tokenizer
-    while surplus > 0:
-        ids = tokenizer(prompt, add_special_tokens=False).input_ids
-        # A cut inside a character leaves replacement characters, which may be more tokens than were cut.
-        prompt = str(tokenizer.decode(ids[surplus:])).lstrip("\ufffd") if surplus < len(ids) else ""
-        surplus = len(prompt_ids(language_model, prompt)) - room if prompt else 0
-    return prompt
+# --- inside a model ---------------------------------------------------------------------------------------------------
 
 
 def inner_model(model: nn.Module) -> Any:
