@@ -32,14 +32,14 @@ class Ledger:
         InputError: the folder cannot be created or written.
     """
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(self, folder: Path | None = None, *, only_read: bool = False) -> None:
         self.folder = Path(folder) if folder else ledger_folder()
         self.damaged: list[str] = []  # keys whose file was found to be no record
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"cannot create the ledger {self.folder}: {error.strerror}. Set LOWRES_LEDGER.") from error
-        if not os.access(self.folder, os.W_OK):
+        if not only_read and not os.access(self.folder, os.W_OK):
             raise InputError(f"the ledger {self.folder} is not writable. Set LOWRES_LEDGER to a folder that is.")
 
     def get(self, key: str) -> Record | None:
@@ -125,6 +125,11 @@ def _lock(handle: IO[str]) -> bool:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError as error:  # not every network file system has locks
+        raise InputError(
+            f"the file system of {handle.name} gives no locks ({error.strerror}): put the ledger on another one with "
+            "--ledger or LOWRES_LEDGER"
+        ) from error
     return True
 
 

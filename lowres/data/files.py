@@ -1,6 +1,7 @@
 """A user's own task from a file, or from a folder with a file per split."""
 
 import functools
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,9 +23,11 @@ _Stamp = tuple[str, Path, str]  # split, file, hash of its content: a changed fi
 
 def check_path(place: str, prefix: str = PREFIX) -> str | None:
     """What is wrong with the path after the prefix, or None. Reads no data."""
-    path = Path(place).expanduser()
     if not place.strip():
         return f"{prefix} needs a path after the colon"
+    if re.search("[\udc80-\udcff]", place):
+        return f"{prefix}{os.fsencode(place)!r}: the name is not UTF-8, and records could not hold it: rename the file"
+    path = Path(place).expanduser()
     if not path.exists():
         return f"{prefix}{place}: there is no such file or folder ({path.absolute()})"
     if path.is_dir() and "train" not in split_files(path)[0]:
