@@ -72,15 +72,14 @@ def build_task(
 ) -> Task:
     """The task made of `rows` by split, or InputError with `problems` and those of the rows, options and sizes.
 
-    Its note tells, a line each, how the rows were read, what of them is not used (after `told`, on files and splits),
-    and what is odd about them.
+    Its note tells, a line each, how the rows were read, what is not used (`told` of files), and what is odd about them.
     """
     if not options.prompt_field:
         rows = {split: columns.without_chats(part, problems) for split, part in rows.items()}
     found = columns.find(rows, options, problems)
     if found is None:
-        _refuse(problems)
-        raise InputError(f"{name} has no rows")
+        _refuse(problems or [f"{name} has no rows"])
+    assert found
     rows, unanswered = _answered(rows, found.target)
     reading = columns.read(rows, found, problems)
     every = [example for part in reading.examples.values() for example in part]
@@ -97,10 +96,7 @@ def build_task(
     ]
     note = [
         _sizes(parts, distinct),
-        *reading.told,
-        *told,
-        *unanswered,
-        *renamed,
+        *(*reading.told, *told, *unanswered, *renamed),
         f"metric: {metric}, {why}",
         *(f"{count:,} {what}" for count, what in removed if count),
         *_oddities(parts),
