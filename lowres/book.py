@@ -46,7 +46,8 @@ class BookError(RuntimeError):
 def make(parameters: Mapping[str, object], studies: Sequence[str] | None = None, *, root: Path = ROOT) -> Path:
     """Execute the notebooks of `studies` (all when None) whose inputs changed, build the pages, return the first page.
 
-    A failing study does not keep the others from running, but it does keep the pages from being built.
+    A failing study does not keep the others from running, but it does keep the pages from being built; so does one that
+    was never executed (in a new clone), and then the executed copy of the first of `studies` is returned.
 
     Raises:
         InputError: a parameter is wrong. Nothing has run then.
@@ -63,7 +64,17 @@ def make(parameters: Mapping[str, object], studies: Sequence[str] | None = None,
             failures.append(str(error))
     if failures:
         raise BookError("\n\n".join(failures))
+    if missing := [name for name in registry.study_names() if not _is_executed(registry.load(name).NOTEBOOK, root)]:
+        _say(f"the pages wait for {', '.join(missing)}, not executed yet: `lowres book` executes all and builds them")
+        return root / EXECUTED / registry.load(names[0]).NOTEBOOK
     return build(root)
+
+
+def _is_executed(notebook: str, root: Path) -> bool:
+    try:
+        return bool(executed_text(notebook, root))
+    except BookError:
+        return False
 
 
 def execute(study: str, parameters: Mapping[str, object], *, root: Path = ROOT) -> Path:

@@ -6,6 +6,7 @@ weights trains and scores like any other, each process has another one, and noth
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from lowres.params import InputError
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
 NAMED = 4  # weights in an error
@@ -22,11 +24,12 @@ WRAPPERS = ("_orig_mod.", "module.")  # what torch.compile and data-parallel wra
 _NO_WEIGHTS = re.compile(r"(inv_freq|masked_bias|attn\.bias|attention\.bias|position_ids)$")
 
 
-def read(name: str, folder: Path) -> tuple[Any, Any]:
-    """The model in a folder in fp32, and its tokenizer.
+def read(name: str, folder: Path, dtype: torch.dtype | None = None) -> tuple[Any, Any]:
+    """The model in a folder, and its tokenizer.
 
     Args:
         name: of the model, for errors.
+        dtype: of the weights; fp32 when left out. They are never held in another one, which may be twice as large.
 
     Raises:
         InputError: files are missing or cannot be read, weights are missing, left over, of another shape or not
@@ -39,13 +42,14 @@ def read(name: str, folder: Path) -> tuple[Any, Any]:
 
     logging.disable_progress_bar()
     level = logging.get_verbosity()
+    _insist_on_files(name, folder)
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
         logging.set_verbosity_error()  # the library's own table of what is missing: an error below says it
         model, report = kind.from_pretrained(
             folder,
-            dtype=torch.float32,
+            dtype=dtype or torch.float32,
             trust_remote_code=False,
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # reported instead
@@ -60,16 +64,30 @@ def read(name: str, folder: Path) -> tuple[Any, Any]:
     return model, tokenizer
 
 
+def configuration(name: str, folder: Path) -> Any:
+    """The configuration of a model.
+
+    Raises:
+        InputError: it is missing or cannot be read.
+    """
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+        raise InputError(f"model {name!r} could not be loaded from {folder}: {_first_line(error)}") from error
+
+
 def read_words(name: str, folder: Path) -> tuple[Any, Any, Any]:
     """The configuration of a model, that of its generation, and its tokenizer, without its weights.
 
     Raises:
         InputError: files are missing or cannot be read.
     """
-    from transformers import AutoConfig, AutoTokenizer, GenerationConfig
+    from transformers import AutoTokenizer, GenerationConfig
 
+    config = configuration(name, folder)
     try:
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         told = (folder / "generation_config.json").is_file()  # else the library makes it from the other, as here
         generation = GenerationConfig.from_pretrained(folder) if told else GenerationConfig.from_model_config(config)
         return config, generation, AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
@@ -108,7 +126,10 @@ def _shown(keys: list[str]) -> str:
 
 def _not_finite(model: nn.Module) -> list[str]:
     """Names of the parameters that hold something else than numbers; a sum shows it in one pass."""
-    return [name for name, each in model.named_parameters() if not each.detach().sum().isfinite()]
+    import torch
+
+    sums = ((name, each.detach().sum(dtype=torch.float32)) for name, each in model.named_parameters())
+    return [name for name, total in sums if not total.isfinite()]
 
 
 def _advice(missing: list[str], unexpected: list[str]) -> str:
@@ -131,6 +152,23 @@ def _advice(missing: list[str], unexpected: list[str]) -> str:
 
 def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _insist_on_files(name: str, folder: Path) -> None:
+    """Refuse weights that are not there, in whole or in part, by name."""
+    told = f"model {name!r}: "
+    for file in sorted((*folder.glob("*.safetensors"), *folder.glob("*.bin"))):
+        with file.open("rb") as handle:
+            start = handle.read(64)
+        if start.startswith(b"version https://git-lfs"):
+            raise InputError(f"{told}{file} is a pointer of Git LFS in place of the weights: run `git lfs pull` there")
+        size = 8 + int.from_bytes(start[:8], "little") if file.suffix == ".safetensors" else 1
+        if file.stat().st_size < size:
+            raise InputError(f"{told}{file} is empty or cut off ({file.stat().st_size:,} bytes): fetch it again")
+    for index in folder.glob("*.index.json"):
+        named = json.loads(index.read_text(encoding="utf-8")).get("weight_map", {}).values()
+        if missing := sorted({shard for shard in named if not (folder / shard).is_file()}):
+            raise InputError(f"{told}{index.name} names files that are not there: {', '.join(missing)}")
 
 
 def _insist_on_a_beginning(name: str, model: Any) -> None:

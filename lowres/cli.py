@@ -64,6 +64,9 @@ class Command:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; errors that a user can put right are told in plain words."""
+    for name in ("stdout", "stderr"):  # closed by `>&-`, which leaves nothing to write to
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - for the life of the process
     try:
         code = _dispatch(arguments)
         sys.stdout.flush()  # here, so that a closed pipe is noticed inside the try
@@ -159,7 +162,7 @@ def _ledger(options: argparse.Namespace) -> int:
     (folders,) = _checked(options, _merged_folders)
     from lowres import ledger
 
-    kept = ledger.Ledger(options.ledger)
+    kept = ledger.Ledger(options.ledger, writes=bool(folders))
     print(ledger.merge(kept, folders) if folders else ledger.describe(kept, options.study))
     return OK
 
@@ -251,7 +254,8 @@ def _doctor(options: argparse.Namespace) -> int:
     _checked(options)
     from lowres import doctor
 
-    text, healthy = doctor.examine()
+    own = options.model or options.task
+    text, healthy = doctor.of_users_own(options.model, options.task) if own else doctor.examine()
     print(text)
     return OK if healthy else FAILED
 
@@ -303,7 +307,11 @@ COMMANDS = {
     "pretrain": Command(
         _pretrain, "pretrain world models, or find them in the cache, and show what they know", ("models", "--publish")
     ),
-    "doctor": Command(_doctor, "show versions, devices, data and model files, and how to get what is missing"),
+    "doctor": Command(
+        _doctor,
+        "show versions, devices, data and model files, and how to get what is missing; or look at a model and a task",
+        ("[--model]", "[--task]"),
+    ),
 }
 
 _ARGUMENTS: dict[str, dict[str, Any]] = {
@@ -317,6 +325,8 @@ _ARGUMENTS: dict[str, dict[str, Any]] = {
         "default": "smollm2-135m-instruct",
         "help": "a model, a folder, a config.json, a Hub id, or llama-7b, llama-13b, llama-3-8b, roberta-base, -large",
     },
+    "[--model]": {"metavar": "MODEL", "help": "look at this model: a folder or a Hub id"},
+    "[--task]": {"metavar": "TASK", "help": "look at this task: jsonl:PATH or hub:ID"},
     "models": {"metavar": "MODEL", "nargs": "+", "help": "names like world-s, world-m-encdec, world-m-instruct~0.60@3"},
     "--parameter": {
         "metavar": "NAME=VALUE",
@@ -431,7 +441,7 @@ def _checked(options: argparse.Namespace, *steps: Callable[[argparse.Namespace],
 
 
 def _unknown_arguments(options: argparse.Namespace) -> list[str]:
-    known = [argument for argument in options.command.arguments if argument.startswith("--")]
+    known = [argument for argument in options.command.arguments if argument.startswith(("--", "[--"))]
     problems = []
     for before, argument in zip(["", *options.unknown], options.unknown, strict=False):
         if argument.startswith("-"):

@@ -58,6 +58,30 @@ def examine() -> tuple[str, bool]:
     return "\n".join([*lines, *(f"  {remedy}" for remedy in remedies)]), not remedies
 
 
+def of_users_own(model: str | None, task: str | None) -> tuple[str, bool]:
+    """What was found out about a user's model and task, as text, and whether both can be used."""
+    from lowres.data import load_task
+    from lowres.examination import examine as look_at
+
+    lines, healthy = [], True
+    if model:
+        try:
+            found = look_at(model)
+        except InputError as error:
+            lines, healthy = [f"{model}", *(f"  WRONG    {problem}" for problem in error.problems)], False
+        else:
+            healthy = not any(each.wrong for each in found)
+            told = [f"  {'WRONG' if each.wrong else 'ok':<7}  {each.about}: {each.text}" for each in found]
+            lines = [model, *(told or ["  ok       a model of the book"])]
+    if task:
+        try:
+            lines += [task, *(f"  ok       {line}" for line in load_task(task).note.split("\n"))]
+        except InputError as error:
+            lines += [task, *(f"  WRONG    {problem}" for problem in error.problems)]
+            healthy = False
+    return "\n".join(lines), healthy
+
+
 def machine() -> Iterator[Finding]:
     """Python, the system, processors and memory."""
     oldest, newest = ("{}.{}".format(*version) for version in PYTHONS)

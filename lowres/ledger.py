@@ -33,7 +33,7 @@ class Ledger:
     """A folder of records. Any number of processes may use it at the same time.
 
     Without `locks` every claim is granted: for those who have dealt out the trials among themselves beforehand. Without
-    `writes` the folder must be there and is only read.
+    `writes` a folder that is there is only read.
 
     Raises:
         InputError: the folder cannot be created or written.
@@ -43,7 +43,7 @@ class Ledger:
         self.folder = Path(folder) if folder else ledger_folder()
         self.locks = locks
         self.damaged: list[str] = []  # keys whose file was found to be no record
-        if not writes:
+        if not writes and self.folder.is_dir():
             return
         try:
             self.folder.mkdir(parents=True, exist_ok=True)

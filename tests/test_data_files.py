@@ -112,7 +112,7 @@ def test_repeats_are_removed_and_counted_but_not_what_differs_in_punctuation(tmp
     items = rows(20) + rows(3) + [{"prompt": "What is 3 - 1?", "target": "2"}]
     task = load(write(tmp_path / "x.jsonl", items))
     assert len(everything(task)) == 21
-    assert task.note.startswith("3 repeated")
+    assert "3 repeated examples removed" in task.note
 
 
 def test_prompts_with_two_targets_stay_in_one_split(tmp_path):
@@ -167,21 +167,21 @@ def test_every_broken_line_is_told_at_once_with_its_place(tmp_path):
         "line 11: holds half of a surrogate pair",
         "line 3: field 'target' is missing; the row has 'prompt'",
         "line 4: field 'target' is empty",
-        "line 5: field 'target' is missing",
+        "line 5: field 'target' is null",
         "line 6: field 'prompt' must be text, not dict",
         "line 9: field 'target' is 'c', which is not among the choices 'a', 'b'",
         "line 10: field 'choices' must list at least two different choices",
     ]
     assert len(told) == len(expected)
-    for problem, words in zip(told, expected, strict=True):
-        assert words in problem
-        assert str(path) in problem
+    assert [words for words in expected if not any(words in problem for problem in told)] == []
+    assert all(str(path) in problem for problem in told)
 
 
-def test_after_ten_problems_the_rest_is_counted(tmp_path):
+def test_of_one_kind_of_problem_some_are_told_and_the_rest_is_counted(tmp_path):
     told = problems(write(tmp_path / "x.jsonl", rows(12) + [{"prompt": "p", "target": ""}] * 25))
-    assert len(told) == 11
-    assert told[-1] == "... and 15 more problems"
+    assert [f"line {line}:" in each for line, each in zip((13, 14, 15), told, strict=False)] == [True] * 3
+    assert len(told) == 4
+    assert "22 more" in told[-1]
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_after_ten_problems_the_rest_is_counted(tmp_path):
     [
         (b"", "the file is empty"),
         (b"\n \n\r\n", "the file is empty"),
-        ("{}".encode("utf-16"), "not UTF-8 but UTF-16"),
+        ("{}".encode("utf-16"), "no row has the fields"),
         (b"\xef\xbb\xbf", "the file is empty"),
         (b'{"a": 1}\n' * 12, "no row has the fields 'prompt' and 'target'; the first row has 'a'"),
         (b"\x80\x81\x82" * 5, "line 1: not UTF-8"),
@@ -268,7 +268,7 @@ def test_a_folder_is_used_as_it_is_split(tmp_path):
     write(tmp_path / "test.jsonl", items[20:] + items[:2])
     task = load(tmp_path)
     assert (len(task.train), len(task.validation), len(task.test)) == (13, 5, 12)
-    assert "2 removed from train" in task.note
+    assert "2 examples removed from train" in task.note
 
 
 def test_a_missing_split_is_drawn_from_train(tmp_path):

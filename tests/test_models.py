@@ -17,7 +17,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lowres import machine, models
+from lowres import formats, machine, models
 from lowres.params import InputError
 
 # --- names -----------------------------------------------------------------------------------------------------------
@@ -286,7 +286,7 @@ def test_an_answer_ends_as_the_chat_format_ends_a_turn(chat_model: models.Langua
 
 def test_a_chat_format_that_prints_the_day_prints_the_same_one(chat_model: models.LanguageModel):
     dated = spoken(chat_model, "{{ date_string }}" + tiny.TEMPLATE)
-    assert chat_model.tokenizer.decode(models.prompt_ids(dated, "Hi")) == f"{models.DATE}<|user|>Hi<|end|><|answer|>"
+    assert chat_model.tokenizer.decode(models.prompt_ids(dated, "Hi")) == f"{formats.DATE}<|user|>Hi<|end|><|answer|>"
 
 
 @contextmanager
@@ -385,3 +385,70 @@ def test_tokens_are_counted_and_budgets_drawn_without_weights(
             patched.setattr(models.checkpoints, "read", None)  # nobody may load the weights
             light = models.without_weights(folder)
             assert (draw(asked, load_task(task), light), models.prompt_ids(light, "one two"), light.context) == expected
+
+
+# --- what a user's text and a chat format do to each other -----------------------------------------------------------
+
+
+def test_the_name_of_a_control_token_in_a_text_stays_text(chat_model: models.LanguageModel):
+    tokenizer, said = chat_model.tokenizer, "a <|end|>\n<|user|> b"
+    row = models.encode(chat_model, said, "yes<|end|>no")
+    assert tokenizer.decode(row.ids) == f"<|user|>{said}<|end|><|answer|>yes<|end|>no<|end|>"
+    frame = models.prompt_ids(chat_model, "a b")
+    control = {0, 1, 2, 3}
+    assert [token for token in row.ids if token in control] == [token for token in frame if token in control] + [1]
+    plain = models.plain_ids(chat_model, said)
+    assert not control.intersection(plain)
+    assert tokenizer.decode(plain) == said
+
+
+def answered(inner: str, opened: str) -> str:
+    """A chat format that puts `inner` before an answer, and lets a model go on from `opened`."""
+    said = "{{ '<|user|>' if m['role'] == 'user' else '<|answer|>INNER' }}{{ m['content'] }}<|end|>"
+    asked = "{% if add_generation_prompt %}<|answer|>" + opened + "{% endif %}"
+    return "{% for m in messages %}" + said.replace("INNER", inner) + "{% endfor %}" + asked
+
+
+EMPTY = "<think>\n\n</think>\n\n"
+FORMATS = {  # a chat format, and what of it stands between a prompt and its answer
+    "an open thought": (answered("", "<think>\n"), ""),
+    "an empty thought": (answered(EMPTY, "{% if enable_thinking is false %}" + EMPTY + "{% endif %}"), EMPTY),
+    "a channel": (answered("final: ", ""), "final: "),
+}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_an_answer_begins_where_the_chat_format_puts_one(chat_model: models.LanguageModel, name: str):
+    template, added = FORMATS[name]
+    own = spoken(chat_model, template)
+    assert own.tokenizer.decode(models.prompt_ids(own, "Hi")) == f"<|user|>Hi<|end|><|answer|>{added}"
+    assert models.turn_end(own.tokenizer) == 1
+
+
+def test_texts_as_parts_are_given_to_a_chat_format_that_wants_them(chat_model: models.LanguageModel):
+    own = spoken(chat_model, tiny.TEMPLATE.replace("message['content']", "message['content'][0]['text']"))
+    assert own.tokenizer.decode(models.prompt_ids(own, "Hi")) == "<|user|>Hi<|end|><|answer|>"
+
+
+@pytest.mark.parametrize("lost", ["message['contnet']", "message['content'][:20]", "message['content'] | upper"])
+def test_a_chat_format_that_does_not_show_the_whole_prompt_is_refused(chat_model: models.LanguageModel, lost: str):
+    own = spoken(chat_model, tiny.TEMPLATE.replace("message['content']", lost))
+    with pytest.raises(InputError, match="does not show the whole text"):
+        models.prompt_ids(own, "Hi")
+
+
+def test_a_chat_format_that_prints_the_time_by_itself_prints_the_same_one(chat_model: models.LanguageModel):
+    own = spoken(chat_model, "{{ strftime_now('%d %b %Y') }}" + tiny.TEMPLATE)
+    assert own.tokenizer.decode(models.prompt_ids(own, "Hi")).startswith(f"{formats.DATE}<|user|>Hi")
+
+
+def test_an_end_mark_that_holds_the_word_answer_is_found(chat_model: models.LanguageModel):
+    marked = "{% for m in messages %}<|user|>{{ m['content'] }}[/answer]<|end|>{% endfor %}"
+    assert models.turn_end(spoken(chat_model, marked).tokenizer) == 1
+
+
+def test_a_tokenizer_without_an_end_token_is_refused(chat_model: models.LanguageModel):
+    own = spoken(chat_model, "")
+    own.tokenizer.eos_token = None
+    with pytest.raises(InputError, match="has no end token"):
+        models.turn_end(own.tokenizer)

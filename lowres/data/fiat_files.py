@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from lowres.data.examples import Example, Task, digest
-from lowres.data.files import read_rows
 from lowres.data.own import MOST_PROBLEMS
+from lowres.data.reading import Written, read_rows
 from lowres.data.splits import parts, tidy
 from lowres.data.text import one_line
 from lowres.params import InputError
@@ -137,8 +137,9 @@ def _examples(files: Sequence[Path], reader: Reader, problems: Problems) -> list
 
 def _text(where: str, row: Row, field: str, problems: Problems, may_be_empty: bool = False) -> str:
     value = row.get(field)
-    text = one_line(value) if isinstance(value, str) else ""
-    if not isinstance(value, str) or not (text or may_be_empty):
+    is_text = isinstance(value, str) and not isinstance(value, Written)
+    text = one_line(str(value)) if is_text else ""
+    if not is_text or not (text or may_be_empty):
         shown = "missing" if value is None else repr(value)[:40]
         problems.append(f"{where}: field {field!r} is {shown}; allowed: text{'' if may_be_empty else ', not empty'}")
     return text

@@ -1,92 +1,103 @@
-"""A user's own task from JSONL files."""
+"""A user's own task from a file, or from a folder with a file per split."""
 
 import functools
-import json
+import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
+from lowres.contents import content
 from lowres.data.examples import Task
-from lowres.data.own import SPLIT_WORDS, Rows, TaskOptions, build_task
+from lowres.data.own import SPLIT_WORDS, TaskOptions, build_task
+from lowres.data.reading import SUFFIXES, Rows, is_data, read_rows, stem
+from lowres.params import InputError
 
 PREFIX = "jsonl:"
+SHARD = re.compile(r"[-_.]?\d+(-of-\d+)?")  # behind the name of a split that lies in several files
 
-_Stamp = tuple[str, Path, int, int]  # split, file, time of change, size: a changed file is read again
+Name = TypeVar("Name")
+
+_Stamp = tuple[str, Path, str]  # split, file, hash of its content: a changed file is read again
 
 
-def check_path(place: str) -> str | None:
+def check_path(place: str, prefix: str = PREFIX) -> str | None:
     """What is wrong with the path after the prefix, or None. Reads no data."""
-    path = Path(place).expanduser()
     if not place.strip():
-        return f"{PREFIX} needs a path after the colon"
+        return f"{prefix} needs a path after the colon"
+    if re.search("[\udc80-\udcff]", place):
+        return f"{prefix}{os.fsencode(place)!r}: the name is not UTF-8, and records could not hold it: rename the file"
+    path = Path(place).expanduser()
     if not path.exists():
-        return f"{PREFIX}{place}: there is no such file or folder ({path.absolute()})"
-    if path.is_dir() and "train" not in _split_files(path):
-        return f"{PREFIX}{place}: the folder has no train.jsonl (validation.jsonl and test.jsonl may stand beside it)"
+        return f"{prefix}{place}: there is no such file or folder ({path.absolute()})"
+    if path.is_dir() and "train" not in split_files(path)[0]:
+        others = ", ".join(sorted(file.name for file in _data_files(path)))
+        return (
+            f"{prefix}{place}: the folder has no train.jsonl (or another of {', '.join(SUFFIXES)}; validation and test "
+            f"may stand beside it){': it has ' + others if others else ''}"
+        )
     return None
 
 
-def jsonl_task(name: str, options: TaskOptions) -> Task:
-    """The task in a JSONL file, which is split here, or in a folder of train.jsonl, validation.jsonl and test.jsonl.
+def file_task(name: str, options: TaskOptions) -> Task:
+    """The task in a file, which is split here, or in a folder with a file for train, validation and test.
 
     Raises InputError that lists every broken line (the first ten) with file, line number and field.
     """
-    path = Path(name.removeprefix(PREFIX)).expanduser()
-    files = _split_files(path) if path.is_dir() else {"train": path}
-    stamps = ((split, file, file.stat().st_mtime_ns, file.stat().st_size) for split, file in files.items())
-    return _jsonl_task(name, options, tuple(stamps))
-
-
-@functools.cache
-def _jsonl_task(name: str, options: TaskOptions, files: tuple[_Stamp, ...]) -> Task:
-    problems: list[str] = []
-    rows = {split: read_rows(file, problems) for split, file, _, _ in files}
-    return build_task(name, rows, options, problems, licence="the user's own")
-
-
-def _split_files(folder: Path) -> dict[str, Path]:
-    found = {}
-    for split, words in SPLIT_WORDS.items():
-        there = [folder / f"{word}.jsonl" for word in words if (folder / f"{word}.jsonl").exists()]
-        if there:
-            found[split] = there[0]
-    return found
-
-
-def read_rows(file: Path, problems: list[str]) -> Rows:
-    """The rows of a JSONL file; what cannot be read is added to `problems`."""
+    prefix, _, place = name.partition(":")
+    path = Path(place).expanduser()
+    if problem := check_path(place, f"{prefix}:"):
+        raise InputError(problem)
+    files, told = split_files(path) if path.is_dir() else ({"train": [path]}, [])
     try:
-        content = file.read_bytes()
+        stamps = [(split, file, content(file)) for split, part in files.items() for file in part]
     except OSError as error:
-        problems.append(f"{file}: cannot be read ({error.strerror})")
-        return []
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        problems.append(f"{file}: not UTF-8 but UTF-16; save it as UTF-8")
-        return []
-    rows: Rows = []
-    for number, line in enumerate(content.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
-        if line.strip():
-            where = f"{file} line {number}"
-            row = _parse(line, where, problems)
-            if row is not None:
-                rows.append((where, row))
-    if not rows and not problems:
-        problems.append(f"{file}: the file is empty")
-    return rows
+        raise InputError(f"{error.filename}: cannot be read ({error.strerror})") from error
+    return _file_task(name, options, tuple(stamps), tuple(told))
 
 
-def _parse(line: bytes, where: str, problems: list[str]) -> Mapping[str, Any] | None:
-    try:
-        row = json.loads(line.decode("utf-8"))
-        json.dumps(row, ensure_ascii=False).encode("utf-8")
-    except UnicodeDecodeError as error:
-        problems.append(f"{where}: not UTF-8 (byte {error.start + 1} of the line)")
-    except UnicodeEncodeError:
-        problems.append(f"{where}: holds half of a surrogate pair, which is no character")
-    except (ValueError, RecursionError) as error:
-        problems.append(f"{where}: not valid JSON ({error})")
-    else:
-        if isinstance(row, dict):
-            return row
-        problems.append(f"{where}: not a JSON object with named fields")
-    return None
+@functools.lru_cache(maxsize=64)
+def _file_task(name: str, options: TaskOptions, files: tuple[_Stamp, ...], told: tuple[str, ...]) -> Task:
+    problems: list[str] = []
+    rows: dict[str, Rows] = {split: [] for split, _, _ in files}
+    for split, file, _ in files:
+        rows[split] += read_rows(file, problems)
+    return build_task(name, rows, options, problems, "the user's own", told)
+
+
+def split_files(folder: Path) -> tuple[dict[str, list[Path]], list[str]]:
+    """The files of each split of a folder, and a line on those that are not used.
+
+    A folder with one file of rows has it as its train split, whatever its name.
+    """
+    there = _data_files(folder) or _data_files(folder / "data")
+    chosen, left = splits_of({file: stem(file) for file in there})
+    if not chosen and len(there) == 1:
+        return {"train": there}, []
+    return chosen, [f"files not used: {', '.join(file.name for file in left)}"] if left else []
+
+
+def _data_files(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.iterdir() if is_data(file)) if folder.is_dir() else []
+
+
+def splits_of(names: Mapping[Name, str]) -> tuple[dict[str, list[Name]], list[Name]]:
+    """What belongs to each split by its name, and what belongs to none or comes after another of the same split.
+
+    A name is a word for a split, alone, numbered (`train-00000-of-00002`: all of these) or continued
+    (`validation_matched`: the first of these, where nothing is called so alone).
+    """
+    chosen: dict[str, list[Name]] = {}
+    for split, words in SPLIT_WORDS.items():
+        rest = {
+            key: (rank, name[len(word) :])
+            for rank, word in enumerate(words)
+            for key, name in names.items()
+            if re.fullmatch(rf"{word}([-_.\d].*)?", name)
+        }
+        alone = [key for key, (_, behind) in rest.items() if not behind]
+        shards = [key for key, (_, behind) in rest.items() if behind and SHARD.fullmatch(behind)]
+        if found := alone[:1] or shards or sorted(rest, key=lambda key: rest[key])[:1]:
+            chosen[split] = found
+    used = {key for part in chosen.values() for key in part}
+    return chosen, [key for key in names if key not in used]

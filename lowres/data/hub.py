@@ -1,13 +1,16 @@
 """Tasks from data sets that the `datasets` library loads: a user's own, and those of papers, by name."""
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from lowres.contents import content
 from lowres.data.examples import Task
-from lowres.data.own import SPLIT_WORDS, Rows, TaskOptions, build_task
+from lowres.data.files import file_task, splits_of
+from lowres.data.own import TaskOptions, build_task
+from lowres.data.reading import Rows, named_labels
 from lowres.data.text import one_line
 from lowres.params import InputError
 
@@ -37,29 +40,55 @@ def check_place(place: str) -> str | None:
     return None if place.strip() else f"{PREFIX} needs a data set id or a folder after the colon"
 
 
-@functools.cache
 def hub_task(name: str, options: TaskOptions) -> Task:
-    """The task in a data set that `datasets` loads: a hub id, `id:configuration`, or a local folder.
+    """The task in a data set that `datasets` loads: a hub id, `id:configuration`, or a local folder that it saved.
 
+    Any other folder, and any file, is read as `jsonl:` reads it.
     Raises InputError when it cannot be had (and says how to download it beforehand) or its rows do not fit.
     """
+    place = Path(name.removeprefix(PREFIX)).expanduser()
+    if not place.exists():
+        return _hub_task(name, options, ())
+    if not is_saved(place):
+        return file_task(name, options)
+    return _hub_task(name, options, tuple(content(file) for file in sorted(place.rglob("*")) if file.is_file()))
+
+
+def is_saved(place: Path) -> bool:
+    """Whether a folder was written by `save_to_disk` of `datasets`."""
+    return (place / "dataset_dict.json").exists() or (place / "state.json").exists()
+
+
+@functools.lru_cache(maxsize=64)
+def _hub_task(name: str, options: TaskOptions, identity: tuple[str, ...]) -> Task:
+    """The task; `identity` is what the files of a local folder hold: a changed one is read again."""
     place = name.removeprefix(PREFIX)
-    splits = _splits_of(_load_data_set(place))
+    loaded = _load_data_set(place)
+    splits = loaded if isinstance(loaded, Mapping) else {"train": loaded}
+    chosen, left = splits_of({split: split.lower() for split in splits})
+    if "train" not in chosen:
+        raise InputError(f"the data set has no split train, only {', '.join(splits)}")
     rows: dict[str, Rows] = {
-        split: [(f"{place} {split} row {number}", row) for number, row in enumerate(_named_labels(data), start=1)]
-        for split, data in splits.items()
+        split: [
+            (f"{place} {each} row {number}", row)
+            for each in names
+            for number, row in enumerate(named_labels(splits[each]), start=1)
+        ]
+        for split, names in chosen.items()
     }
     labelled = {split: part for split, part in rows.items() if part}
     if "train" not in labelled:
         raise InputError(f"the split train of {place} has no labelled rows")
-    return build_task(name, labelled, options, [], licence=f"see the card of {place}")
+    told = [f"splits not used: {', '.join(left)}"] if left else []
+    told += [f"the split {split} has no labelled rows and is not used" for split in rows if split not in labelled]
+    return build_task(name, labelled, options, [], f"see the card of {place}", told)
 
 
 @functools.cache
 def named_task(name: str) -> Task:
     """A task of a paper, fetched from the hub on first use."""
     place, options = NAMED[name]
-    return replace(hub_task(f"{PREFIX}{place}", options), name=name)
+    return replace(_hub_task(f"{PREFIX}{place}", options, ()), name=name)
 
 
 def _load_data_set(place: str) -> Any:
@@ -69,10 +98,8 @@ def _load_data_set(place: str) -> Any:
     if not folder.exists() and place.startswith((".", "/", "~")):
         raise InputError(f"{PREFIX}{place}: there is no such folder ({folder.absolute()})")
     try:
-        if (folder / "dataset_dict.json").exists() or (folder / "state.json").exists():
+        if is_saved(folder):
             return datasets.load_from_disk(str(folder))
-        if folder.exists():
-            return datasets.load_dataset(str(folder))
         identifier, _, configuration = place.partition(":")
         return datasets.load_dataset(identifier, configuration or None)
     except Exception as error:  # whatever the library raises for a missing network, a wrong id or a broken file
@@ -83,22 +110,3 @@ def _load_data_set(place: str) -> Any:
             f"`python -c \"import datasets; datasets.load_dataset({asked}).save_to_disk('FOLDER')\"`, then "
             f"{PREFIX}FOLDER; a copy in the library's cache is found too"
         ) from error
-
-
-def _splits_of(loaded: Any) -> dict[str, Any]:
-    if not isinstance(loaded, Mapping):
-        return {"train": loaded}
-    named = {split: [loaded[word] for word in words if word in loaded] for split, words in SPLIT_WORDS.items()}
-    found = {split: data[0] for split, data in named.items() if data}
-    if "train" not in found:
-        raise InputError(f"the data set has no split train, only {', '.join(loaded)}")
-    return found
-
-
-def _named_labels(data: Any) -> Iterator[dict[str, Any]]:
-    """The labelled rows of a data set, class labels as their names; all names become the field "choices"."""
-    names = {column: feature.names for column, feature in data.features.items() if hasattr(feature, "names")}
-    offered: dict[str, Any] = {"choices": list(*names.values())} if len(names) == 1 else {}
-    for row in data:
-        if all(row[column] is not None and row[column] >= 0 for column in names):
-            yield {**offered, **row, **{column: names[column][row[column]] for column in names}}

@@ -43,7 +43,7 @@ def load_task(name: str, options: TaskOptions = NO_OPTIONS) -> Task:
     if problem:
         raise InputError(problem)
     if name.startswith(files.PREFIX):
-        return files.jsonl_task(name, options)
+        return files.file_task(name, options)
     if name.startswith(hub.PREFIX):
         return hub.hub_task(name, options)
     prefix = _release(name)

@@ -1,26 +1,25 @@
 """A user's own task, built from rows that a file or a data set gave."""
 
-from collections import Counter
+import re
+import unicodedata
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
-from lowres.data.examples import METRICS, Example, Task, digest, in_hash_order, without_repeats
+from lowres.data import columns
+from lowres.data.examples import METRICS, SPLITS, Example, Task, digest, in_hash_order, normalise, without_repeats
 from lowres.data.overlap import touches_probe
+from lowres.data.reading import Rows
 from lowres.data.text import one_line
 from lowres.params import InputError
 
-FIELD_PAIRS = (
-    ("prompt", "target"),
-    ("query", "response"),
-    ("instruction", "output"),
-    ("question", "answer"),
-    ("prompt", "response"),
-    ("prompt", "completion"),
-    ("input", "output"),
-)
-SPLIT_WORDS = {"train": ("train",), "validation": ("validation", "valid", "dev"), "test": ("test",)}
+SPLIT_WORDS = {
+    "train": ("train", "training"),
+    "validation": ("validation", "valid", "val", "dev", "development", "eval", "evaluation"),
+    "test": ("test", "testing"),
+}
 SHARES = {"train": 0.7, "validation": 0.1, "test": 0.2}
 INSTRUCTION = (
     "This input belongs to the task {}. Answer it in the form that the examples of this task have, and give the answer "
@@ -28,14 +27,13 @@ INSTRUCTION = (
 )
 FEWEST_EXAMPLES = 10
 MOST_PROBLEMS = 10
-JOINED = "+"  # between the names of fields that make up a prompt together
-
-Rows = list[tuple[str, Mapping[str, Any]]]  # where the row stands ("data.jsonl line 3"), and the row
+OF_A_KIND = 3  # problems that are told of those that differ in their line only
+NO_ANSWER: tuple[Any, ...] = (None, "", -1, "-1", [], {})
 
 
 @dataclass(frozen=True)
 class TaskOptions:
-    """How to read a user's own task; None means: found out from the data. `prompt_field` may be "one+another".
+    """How to read a user's own task; None means: found out from the data. A field may be "one+another".
 
     `answer_tokens` is the room for an answer; None: counted from the targets with the model's tokenizer.
     """
@@ -64,27 +62,45 @@ def misplaced_options(params: Any) -> list[str]:
     return [f"{name} is for your own task (jsonl:PATH or hub:ID), but task is {params.task or ''}" for name in given]
 
 
-@dataclass(frozen=True)
-class _Fields:
-    prompt: str
-    target: str
-    choices: str
-    extra: str  # a second field that, where it is there, is appended to the prompt
+def build_task(
+    name: str,
+    rows: dict[str, Rows],
+    options: TaskOptions,
+    problems: list[str],
+    licence: str,
+    told: Sequence[str] = (),
+) -> Task:
+    """The task made of `rows` by split, or InputError with `problems` and those of the rows, options and sizes.
 
-
-def build_task(name: str, rows: dict[str, Rows], options: TaskOptions, problems: list[str], licence: str) -> Task:
-    """The task made of `rows` by split, or InputError with `problems` and those of the rows, options and sizes."""
-    fields = _find_fields(rows, options, problems)
-    read = {split: [_example(where, row, fields, problems) for where, row in part] for split, part in rows.items()}
-    examples = {split: [example for example in part if example] for split, part in read.items()}
-    every = [example for part in examples.values() for example in part]
-    metric = _metric(every, options, problems)
+    Its note tells, a line each, how the rows were read, what is not used (`told` of files), and what is odd about them.
+    """
+    if not options.prompt_field:
+        rows = {split: columns.without_chats(part, problems) for split, part in rows.items()}
+    found = columns.find(rows, options, problems)
+    if found is None:
+        _refuse(problems or [f"{name} has no rows"])
+    assert found
+    rows, unanswered = _answered(rows, found.target)
+    reading = columns.read(rows, found, problems)
+    every = [example for part in reading.examples.values() for example in part]
+    metric, why = _metric(every, options, problems)
     _refuse(problems)
-    distinct = {split: without_repeats(part, _content) for split, part in examples.items()}
+    distinct = {split: without_repeats(part, _content) for split, part in reading.examples.items()}
+    _refuse_repeated_ids(distinct)
     parts, leaked = _splits(name, distinct, options.split_seed)
-    _check_ids(parts)
-    repeated = len(every) - sum(len(part) for part in distinct.values())
-    seen = sum(touches_probe(example) for example in parts["train"])
+    parts, renamed = _own_ids(parts)
+    removed = [
+        (len(every) - sum(map(len, distinct.values())), "repeated examples removed"),
+        (leaked, "examples removed from train that are also in another split"),
+        (sum(touches_probe(example) for example in parts["train"]), "training examples share text with a probe"),
+    ]
+    note = [
+        _sizes(parts, distinct),
+        *(*reading.told, *told, *unanswered, *renamed),
+        f"metric: {metric}, {why}",
+        *(f"{count:,} {what}" for count, what in removed if count),
+        *_oddities(parts),
+    ]
     return Task(
         name=name,
         instruction=options.instruction or INSTRUCTION.format(Path(name.split(":", 1)[1]).stem),
@@ -93,77 +109,22 @@ def build_task(name: str, rows: dict[str, Rows], options: TaskOptions, problems:
         source=name,
         licence=licence,
         max_new_tokens=options.answer_tokens,
-        note=f"{repeated} repeated examples removed; {leaked} removed from train that are also in another split; "
-        f"{seen} training examples share text with a probe",
+        note="\n".join(note),
     )
 
 
-def _find_fields(rows: Mapping[str, Rows], options: TaskOptions, problems: list[str]) -> _Fields:
-    """The names of the fields: those of `options`, else the first known pair that some row has."""
-    everything = [row for part in rows.values() for _, row in part]
-    pairs = [(options.prompt_field or prompt, options.target_field or target) for prompt, target in FIELD_PAIRS]
-    found = next((pair for pair in pairs if any(_has(row, *pair) for row in everything)), None)
-    if found is None and everything:
-        known = ", ".join(f"{one}/{other}" for one, other in FIELD_PAIRS)
-        there = ", ".join(map(repr, everything[0]))
-        problems.append(
-            f"no row has the fields {pairs[0][0]!r} and {pairs[0][1]!r}; the first row has {there}: "
-            f"name them with prompt_field and target_field, or use one of {known}"
-        )
-    if found is None:
-        _refuse(problems)
-    prompt, target = found or pairs[0]
-    return _Fields(prompt, target, options.choices_field or "choices", "input" if prompt == "instruction" else "")
+def _answered(rows: dict[str, Rows], target: str) -> tuple[dict[str, Rows], list[str]]:
+    """The splits that have answers: those of a public test set are often kept back."""
+    kept = {
+        split: part
+        for split, part in rows.items()
+        if split == "train" or any(row.get(target, "?") not in NO_ANSWER for _, row in part)
+    }
+    return kept, [f"the split {split} has no answers and is not used" for split in rows if split not in kept]
 
 
-def _has(row: Mapping[str, Any], prompt: str, target: str) -> bool:
-    return target in row and all(part in row for part in prompt.split(JOINED))
-
-
-def _prompt(where: str, row: Mapping[str, Any], fields: str, problems: list[str]) -> str:
-    """The text of a field; of several fields, each on a line of its own, behind its name."""
-    texts = {part: "\n".join(_texts(where, row, part, problems)) for part in fields.split(JOINED)}
-    if len(texts) == 1:
-        return texts[fields]
-    return "\n".join(f"{part.capitalize()}: {text}" for part, text in texts.items())
-
-
-def _example(where: str, row: Mapping[str, Any], fields: _Fields, problems: list[str]) -> Example | None:
-    """One example, or None after adding to `problems` what is wrong with the row."""
-    before = len(problems)
-    prompt = _prompt(where, row, fields.prompt, problems)
-    answers = _texts(where, row, fields.target, problems)
-    choices = _texts(where, row, fields.choices, problems) if row.get(fields.choices) is not None else ()
-    if fields.extra and row.get(fields.extra):
-        prompt = "\n".join((prompt, *_texts(where, row, fields.extra, problems)))
-    if choices and len(set(choices)) < max(2, len(choices)):
-        problems.append(f"{where}: field {fields.choices!r} must list at least two different choices")
-    elif choices and answers and answers[0] not in choices:
-        shown = ", ".join(map(repr, choices[:5]))
-        problems.append(f"{where}: field {fields.target!r} is {answers[0]!r}, which is not among the choices {shown}")
-    if len(problems) > before:
-        return None
-    identifier = str(row.get("id") or digest(f"{prompt}\n{answers[0]}", 12))
-    return Example(identifier, prompt, answers[0], choices, answers, group=str(row.get("group") or ""))
-
-
-def _texts(where: str, row: Mapping[str, Any], field: str, problems: list[str]) -> tuple[str, ...]:
-    """The text of a field, or the texts that it lists; numbers become text."""
-    if row.get(field) is None:
-        problems.append(f"{where}: field {field!r} is missing; the row has {', '.join(map(repr, row)) or 'no field'}")
-        return ()
-    values = row[field] if isinstance(row[field], list | tuple) else [row[field]]
-    texts = tuple(str(value).strip() for value in values if isinstance(value, str | int | float))
-    if len(texts) < len(values):
-        problems.append(f"{where}: field {field!r} must be text, not {type(row[field]).__name__}")
-        return ()
-    if not texts or not all(texts):
-        problems.append(f"{where}: field {field!r} is empty")
-        return ()
-    return texts
-
-
-def _metric(examples: Sequence[Example], options: TaskOptions, problems: list[str]) -> str:
+def _metric(examples: Sequence[Example], options: TaskOptions, problems: list[str]) -> tuple[str, str]:
+    """The metric, and why it is that one."""
     with_choices = sum(bool(example.choices) for example in examples)
     if 0 < with_choices < len(examples):
         problems.append(f"{with_choices} of {len(examples)} examples have choices: give them to all or to none")
@@ -176,17 +137,91 @@ def _metric(examples: Sequence[Example], options: TaskOptions, problems: list[st
         )
     if options.metric == "accuracy" and not with_choices:
         problems.append("the metric accuracy needs a field with choices; use exact_match for free text")
-    return options.metric or ("accuracy" if with_choices else "token_f1")
+    if options.metric:
+        return options.metric, "as asked"
+    if with_choices:
+        return "accuracy", "because there are choices"
+    return "token_f1", f"as for all written answers{_hint(examples)}"
+
+
+def _hint(examples: Sequence[Example]) -> str:
+    """The metric that answers of one kind rather ask for."""
+    targets = [example.target for example in examples]
+    if targets and all(target.lstrip("-+$").replace(",", "").replace(".", "", 1).isdecimal() for target in targets):
+        return "; all answers are numbers, for which there is metric=number"
+    if targets and all(target[:1] + target[-1:] in ("{}", "[]") for target in targets):
+        return "; all answers look like JSON, for which there is metric=json_match"
+    return "; metric=NAME sets another"
+
+
+def _sizes(parts: Mapping[str, Sequence[Example]], given: Mapping[str, Sequence[Example]]) -> str:
+    drawn = {split: "" if split in given else " (drawn from train)" for split in SPLITS}
+    return ", ".join(f"{len(parts[split]):,} {split}{drawn[split]}" for split in SPLITS) + " examples"
+
+
+def _oddities(parts: Mapping[str, Sequence[Example]]) -> list[str]:
+    """What limits every score: one prompt with several answers; and what makes it too good: tested on what was seen."""
+    every = [example for part in parts.values() for example in part]
+    answers: dict[str, list[str]] = defaultdict(list)
+    for example in every:
+        answers[one_line(example.prompt)].append(example.target)
+    conflicts = [each for each in answers.values() if len(set(each)) > 1]
+    seen = {_alike(example.prompt) for example in parts["train"]}
+    near = {split: sum(_alike(example.prompt) in seen for example in parts[split]) for split in SPLITS[1:]}
+    told = []
+    if conflicts:
+        rows = sum(map(len, conflicts))
+        best = len(every) - rows + sum(max(Counter(each).values()) for each in conflicts)
+        told.append(
+            f"{len(conflicts):,} prompts have more than one answer ({rows:,} rows): whoever gives one answer to a "
+            f"prompt is right in {best / len(every):.0%} of all rows at most"
+        )
+    told += [
+        f"{count:,} prompts of {split} differ from one in train in case, marks, spaces or accents' encoding only"
+        for split, count in near.items()
+        if count
+    ]
+    return told
+
+
+def _alike(prompt: str) -> str:
+    return normalise(unicodedata.normalize("NFKC", prompt)) or prompt
+
+
+def _refuse_repeated_ids(given: Mapping[str, Sequence[Example]]) -> None:
+    for part in given.values():
+        used = Counter(example.id for example in part)
+        _refuse([f"the id {name!r} is used by {count} different examples" for name, count in used.items() if count > 1])
+
+
+def _own_ids(parts: dict[str, tuple[Example, ...]]) -> tuple[dict[str, tuple[Example, ...]], list[str]]:
+    """Examples with ids of their own: where splits count from the same number, the content gives them."""
+    used = Counter(example.id for part in parts.values() for example in part)
+    if max(used.values()) == 1:
+        return parts, []
+    renamed = {
+        split: in_hash_order(replace(example, id=digest(f"{example.prompt}\n{example.target}", 12)) for example in part)
+        for split, part in parts.items()
+    }
+    return renamed, ["ids are not used: several splits have the same ones"]
 
 
 def _refuse(problems: Sequence[str]) -> None:
+    """Raise what is wrong, if anything is: some of each kind, and how many more there are."""
+    kinds: Counter[str] = Counter()
+    shown: list[str] = []
+    for problem in problems:
+        kind = re.sub(r"'.*'|\d+", "", problem.partition(": ")[2])
+        kinds[kind] += 1
+        shown += [problem] if kinds[kind] <= OF_A_KIND and len(shown) < MOST_PROBLEMS else []
+    more = len(problems) - len(shown)
     if problems:
-        more = len(problems) - MOST_PROBLEMS
-        raise InputError(*problems[:MOST_PROBLEMS], *([f"... and {more} more problems"] if more > 0 else []))
+        raise InputError(*shown, *([f"... and {more} more problems of these kinds"] if more > 0 else []))
 
 
 def _content(example: Example) -> str:
-    return f"{one_line(example.prompt)}\n{one_line(example.target)}"
+    """What makes two rows the same; in an answer white space counts, for it may be code."""
+    return f"{one_line(example.prompt)}\n{example.target}"
 
 
 def _unit(example: Example) -> str:
@@ -213,11 +248,6 @@ def _splits(name: str, given: dict[str, tuple[Example, ...]], seed: int) -> tupl
     for example in train:
         parts.setdefault(drawn.get(_unit(example), "train"), []).append(example)
     return {split: in_hash_order(parts[split]) for split in SHARES}, leaked
-
-
-def _check_ids(given: Mapping[str, Sequence[Example]]) -> None:
-    used = Counter(example.id for part in given.values() for example in part)
-    _refuse([f"the id {name!r} is used by {count} different examples" for name, count in used.items() if count > 1])
 
 
 def _check_size(name: str, given: Mapping[str, Sequence[Example]], units: Sequence[str]) -> None:

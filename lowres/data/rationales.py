@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from lowres.contents import content
 from lowres.data.examples import Example, Task, digest, normalise
 from lowres.data.text import sentences
 from lowres.params import InputError
@@ -71,14 +72,13 @@ def read(path: Path) -> Mapping[str, Written]:
     Raises:
         InputError: names file, line and field of the first row that is wrong.
     """
-    stamp = path.stat()
-    return _read(path, stamp.st_mtime_ns, stamp.st_size)
+    return _read(path, content(path))
 
 
 @functools.lru_cache(maxsize=16)
-def _read(path: Path, changed: int, size: int) -> Mapping[str, Written]:
+def _read(path: Path, identity: str) -> Mapping[str, Written]:
     found: dict[str, Written] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
         if not line.strip():
             continue
         where = f"{path} line {number}"

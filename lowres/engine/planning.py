@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from lowres import models
 from lowres.data import load_task
+from lowres.engine.checks import told_before
 from lowres.engine.pool import is_settled
 from lowres.engine.tables import aligned, task_data
 from lowres.ledger import Ledger
@@ -33,8 +34,9 @@ def plan(trials: Sequence[Trial], ledger: Ledger, measure: bool = False) -> str:
     """The trial table before anything runs: per arm the trials, those already recorded, tokens, estimated minutes.
 
     Speeds are those of the model's records, in the ledger or published; a model that has none, or every model with
-    `measure`, is tried with a few updates.
+    `measure`, is tried with a few updates. What there is to tell about data and models stands below.
     """
+    told = told_before(trials)
     speeds: dict[str, Speed] = {}
     for trial in {trial.model: trial for trial in trials}.values():
         known = None if measure else recorded_speed(trial, ledger)
@@ -52,7 +54,8 @@ def plan(trials: Sequence[Trial], ledger: Ledger, measure: bool = False) -> str:
         f"{name}: {speed.training:.0f} tokens/s in training, {speed.evaluation:.0f} in evaluation, {speed.source}"
         for name, speed in speeds.items()
     )
-    return f"{aligned(rows)}\n\nAbout {total:.1f} minutes with one worker. {measured}."
+    estimate = f"\nAbout {total:.1f} minutes with one worker. {measured}."
+    return "\n".join([aligned(rows), estimate, *told])
 
 
 def _groups(trials: Sequence[Trial]) -> dict[tuple[str, str, int], list[Trial]]:

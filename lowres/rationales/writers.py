@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from lowres import models
 from lowres.data import Example
 from lowres.data.mixing import derived_seed
+from lowres.formats import turn_ids
 from lowres.models import LanguageModel
 from lowres.params import InputError
 from lowres.rationales import teaching
@@ -108,10 +109,7 @@ class LocalWriter:
         tokenizer = self.language_model.tokenizer
         if not tokenizer.chat_template:
             return models.plain_ids(self.language_model, prompt.text(text))
-        chat = tokenizer.apply_chat_template(
-            prompt.turns(text), add_generation_prompt=True, tokenize=False, date_string=models.DATE
-        )
-        return tuple(tokenizer(chat, add_special_tokens=False).input_ids)
+        return turn_ids(tokenizer, tuple((turn["role"], turn["content"]) for turn in prompt.turns(text)))
 
     def _parsed(self, text: str, example: Example) -> Parsed:
         cut = self._length(text) >= self.max_new_tokens

@@ -77,8 +77,10 @@ def execute(study: ModuleType, params: Any, ledger: Ledger, **how: Any) -> list[
 
     if hasattr(study, "prepare"):
         study.prepare(params)
-    study.trials(params)  # what is impossible is refused before hours go into the tuning
+    first = study.trials(params)  # what is impossible is refused before hours go into the tuning
     tries = on_seeds(study.tuning(params), params.seeds or (0,))
+    for line in engine.told_before([*tries, *first]):
+        print(line)
     tuned = tune(tries, lambda trials: engine.run(trials, ledger, **how), _unharmed(study))
     chosen: Callable[..., Sequence[Trial]] = study.trials
     return tuned + engine.run(chosen(params, tuned), ledger, **how)

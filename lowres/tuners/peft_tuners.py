@@ -10,6 +10,7 @@ from torch import nn
 
 from lowres.models import LanguageModel
 from lowres.params import InputError
+from lowres.tuners.architecture import insist_on_no_experts, insist_on_no_window
 from lowres.tuners.configurations import IA3, DoRA, LoRA, Prefix, Prompt, RoAd, RsLoRA, Tuner, VeRA
 from lowres.tuners.representation import RepresentationModel
 from lowres.tuners.virtual_tokens import VirtualTokens
@@ -35,9 +36,11 @@ def apply_peft(tuner: Tuner, language_model: LanguageModel, seed: int) -> nn.Mod
         torch.manual_seed(seed)
         try:
             adapted = peft.get_peft_model(language_model.model, configuration)
-        except (ValueError, KeyError) as error:
-            name = type(language_model.model).__name__
-            raise InputError(f"{tuner.name} does not fit {name}: {str(error).splitlines()[0]}") from error
+        except (ValueError, KeyError, TypeError, AttributeError, NotImplementedError, RuntimeError) as error:
+            name, reason = type(language_model.model).__name__, (str(error).splitlines() or [""])[0]
+            if "target_modules" in reason:
+                reason = f"name its layers with targets{' and feedforward' * isinstance(tuner, IA3)}"
+            raise InputError(f"{tuner.name} does not fit {name}: {reason}") from error
     return VirtualTokens(adapted) if isinstance(tuner, Prefix | Prompt) else adapted
 
 
@@ -61,6 +64,8 @@ def _configuration(tuner: Tuner, model: nn.Module, seed: int) -> Any:
             use_rslora=isinstance(tuner, RsLoRA),
             use_dora=isinstance(tuner, DoRA),
         )
+    if isinstance(tuner, VeRA | RoAd) and tuner.targets == "all-linear":
+        insist_on_no_experts(LABELS[tuner.name], model)
     if isinstance(tuner, VeRA):
         return peft.VeraConfig(
             r=tuner.rank, vera_dropout=tuner.dropout, target_modules=_targets(tuner, model), projection_prng_key=seed
@@ -70,6 +75,7 @@ def _configuration(tuner: Tuner, model: nn.Module, seed: int) -> Any:
     if isinstance(tuner, IA3):
         both = (tuner.targets, tuner.feedforward)
         if "auto" in both:
+            insist_on_no_experts(LABELS[tuner.name], model)
             return peft.IA3Config()
         named = [_named_layers(text, tuner.name, model) for text in both]
         return peft.IA3Config(target_modules=named[0] + named[1], feedforward_modules=named[1])
@@ -82,6 +88,7 @@ def _virtual_tokens(tuner: Tuner, model: nn.Module) -> Any:
     assert isinstance(tuner, Prefix | Prompt)
     if _kind(model) != "CAUSAL_LM":
         raise InputError(f"{tuner.name} is defined here for decoder-only models; {type(model).__name__} has an encoder")
+    insist_on_no_window(tuner.name, model)
     if tuner.tokens < 1:
         raise InputError(f"{tuner.name}: tokens is {tuner.tokens}; allowed: at least 1")
     if isinstance(tuner, Prefix):

@@ -13,6 +13,7 @@ from torch import nn
 
 from lowres.models import LanguageModel
 from lowres.params import InputError
+from lowres.tuners.architecture import has_experts, insist_on_no_experts, is_linear
 from lowres.tuners.configurations import RED, ParallelAdapter, SeriesAdapter
 
 ATTRIBUTE = "added_modules"
@@ -21,6 +22,7 @@ FEEDFORWARD = ("mlp", "DenseReluDense")  # Llama, GPT-NeoX, Bloom, Gemma, Qwen .
 
 def apply_bitfit(language_model: LanguageModel) -> nn.Module:
     """Train every bias; a linear layer without one gets one of zeros (the output layer excepted)."""
+    insist_on_no_experts("bitfit", language_model.model)
     model = language_model.model.requires_grad_(False)
     head = model.get_output_embeddings()
     for part in model.modules():
@@ -104,14 +106,14 @@ def _hooked(
         added = nn.ModuleList(make() for _ in layers).to(device)
     setattr(model, ATTRIBUTE, added)
     for layer, module in zip(layers, added, strict=True):
-        place = layer if hook is _add_beside else _last_linear(layer)
+        place = layer if hook is _add_beside or has_experts(layer) else _last_linear(layer)
         place.register_forward_hook(functools.partial(hook, module))
     return model
 
 
 def _last_linear(layer: nn.Module) -> nn.Module:
     """Where a feed-forward layer's own output stands: some architectures add the residual before they return it."""
-    return [part for part in layer.modules() if isinstance(part, nn.Linear)][-1]
+    return [part for part in layer.modules() if is_linear(part)][-1]
 
 
 def _add_behind(module: nn.Module, _: nn.Module, __: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor:

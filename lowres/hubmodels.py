@@ -1,0 +1,59 @@
+"""Models of the Hub: fetched once, and what stands in the way told in a sentence that says what to do."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+from lowres.params import InputError
+
+FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
+
+
+def check_name(name: str) -> str | None:
+    """What is wrong with the form of a Hub id, or None."""
+    if "://" in name or name.startswith(("huggingface.co/", "hf.co/")):
+        return f"write owner/name, not the address of a page: {'/'.join(name.rstrip('/').split('/')[-2:])}"
+    if "@" in name and "/" in name:
+        identifier, _, revision = name.partition("@")
+        return (
+            f"a revision is fetched beforehand: hf download {identifier} --revision {revision} --local-dir FOLDER, and "
+            "then name the folder"
+        )
+    return None
+
+
+@functools.cache
+def folder(name: str) -> Path:
+    """The folder of the Hub's cache with the files of a model, downloaded if they are not there.
+
+    Raises:
+        InputError: they cannot be had, and what to do about it.
+    """
+    from huggingface_hub import snapshot_download
+
+    try:
+        found = Path(snapshot_download(name, allow_patterns=FILES))
+        if not any(found.glob("*.safetensors")):  # older models have their weights in another format
+            found = Path(snapshot_download(name, allow_patterns=[*FILES, "*.bin"]))
+        return found
+    except Exception as error:  # the Hub raises a dozen kinds; each means that the files are not to be had
+        raise InputError(f"model {name!r} {_reason(name, error)}") from error
+
+
+def _reason(name: str, error: Exception) -> str:
+    kinds = [kind.__name__ for kind in type(error).__mro__]
+    if "GatedRepoError" in kinds:
+        return (
+            f"is gated: accept its terms at https://huggingface.co/{name}, log in with `hf auth login`, and run "
+            f"hf download {name}"
+        )
+    if "RepositoryNotFoundError" in kinds:
+        return "is not on the Hub, or is private: look at the spelling of owner/name, or log in with `hf auth login`"
+    if "HFValidationError" in kinds:
+        return "is no Hub id: that is owner/name, of letters, digits, '-', '_' and '.'"
+    return (
+        f"is a Hub id, it is not on this machine, and it could not be fetched ({type(error).__name__}). With a "
+        f"network, run: hf download {name}   and then again; or pass the path of a folder that holds config.json, the "
+        "tokenizer and *.safetensors. Without a network: smollm2-135m-instruct."
+    )

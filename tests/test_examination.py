@@ -1,0 +1,264 @@
+"""A user's own model is looked at once: what is wrong is refused before anything runs, what is odd is told."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import families
+import huggingface_hub
+import pytest
+import tiny
+import torch
+
+from lowres import cli, examination, hubmodels, models, tuners
+from lowres.data import own
+from lowres.engine.checks import told_before
+from lowres.params import InputError
+
+
+@pytest.fixture(autouse=True)
+def _no_probes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(own, "touches_probe", lambda example: False)  # reads all probes, which has its own test
+
+
+def refused(name: str) -> str:
+    with pytest.raises(InputError) as caught:
+        examination.insist(name, "fp32")
+    return str(caught.value)
+
+
+def edited(source: Path, folder: Path, file: str, **values: Any) -> str:
+    """A copy of a model with other values in one of its JSON files."""
+    shutil.copytree(source, folder)
+    content = json.loads((folder / file).read_text())
+    (folder / file).write_text(json.dumps({**content, **values}))
+    return str(folder)
+
+
+def with_template(source: Path, folder: Path, template: str) -> str:
+    shutil.copytree(source, folder)
+    (folder / "chat_template.jinja").write_text(template)
+    return str(folder)
+
+
+def test_a_sound_model_is_told_how_it_is_spoken_to(chat_folder: Path, plain_folder: Path):
+    assert any("'<|end|>'" in line for line in examination.insist(str(chat_folder), "fp32"))
+    assert any("plain text" in line for line in examination.insist(str(plain_folder), "fp32"))
+    assert examination.examine("smollm2-135m-instruct") == ()
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"quantization_config": {"quant_method": "gptq", "bits": 4}}, "quantised (gptq)"),
+        ({"vision_config": {}}, "reads more than text"),
+        ({"vocab_size": 300}, "tokens that the model has no row for"),
+    ],
+)
+def test_a_configuration_that_nothing_can_run_with_is_refused(
+    chat_folder: Path, tmp_path: Path, values: dict[str, Any], words: str
+):
+    assert words in refused(edited(chat_folder, tmp_path / "model", "config.json", **values))
+
+
+def test_an_encoder_is_refused_and_told_what_works(tmp_path: Path):
+    told = refused(families.save("bert", tmp_path / "bert"))
+    assert "an encoder" in told
+    assert "llama, qwen2" in told
+
+
+@pytest.mark.parametrize(
+    ("template", "words"),
+    [
+        ("{{ raise_exception('no') }}", "it fails"),
+        (tiny.TEMPLATE.replace("['content']", "['text']"), "does not show the whole text"),
+    ],
+)
+def test_a_chat_format_that_loses_the_prompt_is_refused(chat_folder: Path, tmp_path: Path, template: str, words: str):
+    assert words in refused(with_template(chat_folder, tmp_path / "model", template))
+
+
+def test_a_tokenizer_without_an_end_is_refused(plain_folder: Path, tmp_path: Path):
+    told = refused(edited(plain_folder, tmp_path / "model", "tokenizer_config.json", eos_token=None))
+    assert "has no end token" in told
+
+
+BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
+    "a pointer": (
+        lambda folder: (folder / "model.safetensors").write_bytes(b"version https://git-lfs.github.com/spec/v1\n"),
+        "git lfs pull",
+    ),
+    "cut off": (
+        lambda folder: (folder / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes()[:99]),
+        "cut off (99 bytes)",
+    ),
+    "empty": (lambda folder: (folder / "model.safetensors").write_bytes(b""), "empty or cut off"),
+    "a part is missing": (
+        lambda folder: (folder / "model.safetensors.index.json").write_text(
+            json.dumps({"weight_map": {"a": "model-00002-of-00002.safetensors"}})
+        ),
+        "files that are not there: model-00002-of-00002.safetensors",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_files_that_are_not_whole_are_named(chat_folder: Path, tmp_path: Path, name: str):
+    break_it, words = BROKEN[name]
+    shutil.copytree(chat_folder, tmp_path / "model")
+    break_it(tmp_path / "model")
+    assert words in refused(str(tmp_path / "model"))
+
+
+def test_an_end_token_that_is_never_given_is_told(tmp_path: Path):
+    name = families.save("llama", tmp_path / "model", tie_word_embeddings=False)
+    from safetensors.torch import load_file
+
+    file = tmp_path / "model" / "model.safetensors"
+    weights = load_file(file)
+    weights["lm_head.weight"] *= 8
+    assert not any(line.startswith("end token") for line in _told(weights, file, name, 20.0))
+    weights["lm_head.weight"][1] = 0  # what an untrained row is near, beside others that were trained
+    assert any("'<|end|>'" in line for line in _told(weights, file, name, -20.0) if line.startswith("end token"))
+
+
+def _told(weights: dict[str, torch.Tensor], file: Path, name: str, push: float) -> list[str]:
+    """What is told when the row of the end token answers the mean state behind an answer with `push`."""
+    from safetensors.torch import save_file
+
+    from lowres import formats
+
+    save_file(weights, file, metadata={"format": "pt"})
+    loaded = models.load(name, "fp32", "cpu")
+    states = []
+    for pair in examination.TEXTS:
+        row = formats.encode(loaded, *pair)
+        hidden = loaded.model.model(input_ids=torch.tensor([row.ids[:-1]])).last_hidden_state[0, -1]
+        states.append(hidden / hidden.norm() ** 2)
+    changed = {**weights, "lm_head.weight": weights["lm_head.weight"].clone()}
+    changed["lm_head.weight"][1] = push * sum(states)
+    save_file({key: each.detach().clone() for key, each in changed.items()}, file, metadata={"format": "pt"})
+    return examination.insist(name, "fp32")
+
+
+def test_an_architecture_that_is_scored_otherwise_in_a_batch_is_refused(
+    chat_folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    shutil.copytree(chat_folder, tmp_path / "model")
+    monkeypatch.setattr(examination, "_difference", lambda own: 0.5)
+    assert "by 0.500 nats" in refused(str(tmp_path / "model"))
+
+
+def test_what_is_wrong_is_told_once_before_any_trial(tmp_path: Path, chat_folder: Path):
+    task = tiny.write_rows(tmp_path / "rows.jsonl", tiny.rows(40))
+    model = edited(chat_folder, tmp_path / "model", "config.json", quantization_config={"quant_method": "awq"})
+    with pytest.raises(InputError) as caught:
+        told_before([tiny.trial(model, task, seed=seed) for seed in (0, 1, 2)])
+    assert len(caught.value.problems) == 1
+    lines = told_before([tiny.trial(chat_folder, task)])
+    assert any("28 train" in line for line in lines)
+    assert any("chat format" in line for line in lines)
+
+
+def test_doctor_looks_at_a_model_and_a_task(tmp_path: Path, chat_folder: Path, capsys: Any):
+    task = tiny.write_rows(tmp_path / "rows.jsonl", tiny.rows(40))
+    assert cli.main(["doctor", "--model", str(chat_folder), "--task", task]) == 0
+    shown = capsys.readouterr().out
+    assert "chat format" in shown
+    assert "metric: token_f1" in shown
+    assert cli.main(["doctor", "--model", str(chat_folder), "--task", f"{task}x"]) == 1
+    assert "WRONG" in capsys.readouterr().out
+
+
+def test_a_model_is_one_key_however_its_path_is_spelt(
+    tmp_path: Path, chat_folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    task = tiny.write_rows(tmp_path / "rows.jsonl", tiny.rows(40))
+    shutil.copytree(chat_folder, tmp_path / "model")
+    monkeypatch.chdir(tmp_path)
+    spelt = ("model", "./model", str(tmp_path / "model"), "../" + tmp_path.name + "/model/")
+    assert len({tiny.trial(name, task).key() for name in spelt}) == 1
+    assert tiny.trial("world-s", "world-reverse").identity()["spec"]["model"] == "world-s"
+
+
+# --- the hub ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("GatedRepoError", "is gated: accept its terms at https://huggingface.co/owner/gated"),
+        ("RepositoryNotFoundError", "is not on the Hub, or is private"),
+        ("HFValidationError", "is no Hub id"),
+        ("LocalEntryNotFoundError", "hf download owner/"),
+    ],
+)
+def test_each_reason_why_a_model_is_not_to_be_had_has_its_sentence(
+    monkeypatch: pytest.MonkeyPatch, kind: str, words: str
+):
+    def refuse(*_: Any, **__: Any) -> str:
+        raise type(kind, (Exception,), {})("no")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
+    hubmodels.folder.cache_clear()
+    with pytest.raises(InputError, match=words):
+        hubmodels.folder("owner/gated")
+
+
+def test_names_that_are_no_ids_are_told_what_to_write():
+    assert "owner/name" in (models.check_name("https://huggingface.co/owner/name") or "")
+    assert "--revision v2" in (models.check_name("owner/name@v2") or "")
+
+
+def test_weights_of_the_older_kind_are_fetched_where_there_are_no_others(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    asked: list[list[str]] = []
+    monkeypatch.setattr(
+        huggingface_hub, "snapshot_download", lambda name, allow_patterns: asked.append(allow_patterns) or str(tmp_path)
+    )
+    hubmodels.folder.cache_clear()
+    assert hubmodels.folder("owner/old") == tmp_path
+    assert ["*.bin" in patterns for patterns in asked] == [False, True]
+    hubmodels.folder.cache_clear()
+
+
+# --- families and tuners ---------------------------------------------------------------------------------------------
+
+REFUSED = {  # by family: the tuners that do not fit it; all others train something and are scored
+    "gemma3_text": {"prefix", "prompt"},
+    "gpt2": {"road", "lora-at-positions"},
+    "mixtral": {"vera", "road", "bitfit", "ia3", "dora"},
+}
+SMALL = {"prefix": {"tokens": 3}, "prompt": {"tokens": 3}, "vera": {"rank": 8}, "series-adapter": {"width": 4}}
+
+
+@pytest.mark.parametrize("family", ["llama", "gemma3_text", "mixtral", "gpt2"])
+def test_a_tuner_reaches_what_it_is_said_to_or_is_refused_by_name(tmp_path: Path, family: str):
+    name = families.save(family, tmp_path / family)
+    for tuner in tuners.tuner_names():
+        if "pyreft" in tuner:
+            continue
+        fresh = models.fresh(models.load(name, "fp32", "cpu"))
+        try:
+            tuned = tuners.apply(tuners.make(tuner, **SMALL.get(tuner, {})), fresh, 0)
+        except InputError:
+            tuned = None
+        assert (tuned is None) == (tuner in REFUSED.get(family, ())), (family, tuner)
+        if tuned is None:
+            continue
+        assert any(parameter.requires_grad for parameter in tuned.parameters()), (family, tuner)
+        row = models.encode(fresh, "Hi", "yes")
+        tuned(input_ids=torch.tensor([row.ids]), attention_mask=torch.ones(1, len(row.ids))).logits.sum().backward()
+        assert any(each.grad is not None for each in tuned.parameters() if each.requires_grad), (family, tuner)
+
+
+@pytest.mark.parametrize("family", [name for name in families.FAMILIES if name not in ("bert", "llama")])
+def test_a_family_is_scored_alike_alone_and_in_a_batch_or_refused(tmp_path: Path, family: str):
+    name = families.save(family, tmp_path / family)
+    found = examination.examine(name, "fp32")
+    assert any(each.wrong for each in found) == (family in ("mamba",)), found
