@@ -81,6 +81,7 @@ def marks_of(masters: Path, *sources: str, **settings: str) -> grading.Marks:
         (ANSWER, HALF, "this is no python", "%matplotlib inline\n!pip install numpy==1.0\nraise SystemExit"),
         (ANSWER, HALF, VISIBLE.replace("4", "5"), HIDDEN.replace("seed)", "0)")),
         ("TWO = 2\ndef double(x, by=TWO):\n    return by * x", "half = lambda x: x / TWO"),
+        ("ways = list([2])\nlate = time.sleep(99)\ndef double(x):\n    return ways[0] * x", HALF, "import time"),
         (ANSWER, HALF, "import a_package_of_the_student"),
     ],
     ids=[
@@ -310,7 +311,7 @@ def test_a_solution_scores_in_full_and_an_empty_copy_nothing(name: str, tmp_path
     empty = tmp_path / f"{name}.ipynb"
     empty.write_text(making.student_copy(assignment))
     solved = grading.mark(grading.Submission("a", name, MASTERS / empty.name, None), MASTERS, GRADER_SEED)
-    assert solved.total == assignment.points, solved.comments
+    assert solved.total == sum(test.points for test in assignment.tests if test.needs), solved.comments
     assert grading.mark(grading.Submission("b", name, empty), MASTERS, GRADER_SEED).total == 0
 
 

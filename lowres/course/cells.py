@@ -1,7 +1,8 @@
 """What can be read from a notebook that anybody may have edited: the definitions in its cells, whatever their order.
 
-No cell is executed as it stands. Imports, functions, classes and assignments that call nothing are taken; what trains,
-prints or plots is passed over. So a missing, doubled or moved cell cannot stop the rest from being read.
+No cell is executed as it stands. Imports, functions and classes are taken, and assignments that call nothing or whose
+name a function uses; what trains, prints or plots is passed over. So a missing, doubled or moved cell cannot stop the
+rest from being read.
 """
 
 from __future__ import annotations
@@ -106,14 +107,25 @@ def _statements(sources: Sequence[str]) -> tuple[list[ast.stmt], list[str]]:
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             problems.append(f"code cell {number} cannot be read: {error}")
             continue
-        found += [node for node in tree.body if _defines(node)]
-    return found, problems
+        found += tree.body
+    used = {name for node in found if isinstance(node, _DEFINING) for name in _free(node)}
+    return [node for node in found if _defines(node, used)], problems
 
 
-def _defines(node: ast.stmt) -> bool:
+def _defines(node: ast.stmt, used: set[str]) -> bool:
     if isinstance(node, (ast.Assign, ast.AnnAssign)):
-        return node.value is not None and not _calls(node.value)
+        return node.value is not None and (not _calls(node.value) or bool(used & _stored(node)))
     return isinstance(node, _DEFINING)
+
+
+def _stored(node: ast.AST) -> set[str]:
+    return {one.id for one in ast.walk(node) if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store)}
+
+
+def _free(node: ast.AST) -> set[str]:
+    """Names that a function or class uses and does not set itself."""
+    names = {one.id for one in ast.walk(node) if isinstance(one, ast.Name)}
+    return names - _stored(node) - {one.arg for one in ast.walk(node) if isinstance(one, ast.arg)}
 
 
 def _calls(node: ast.AST) -> bool:

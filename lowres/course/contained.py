@@ -25,7 +25,7 @@ from typing import Any, NoReturn
 from lowres import models, places
 
 GIB = 2**30
-WAITING = 4  # seconds by the clock for each second of computing: a busy machine is no reason to fail
+WAITING = 12  # seconds by the clock for each second of computing: a busy machine is no reason to fail
 _REFUSED = (
     *("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "os.forkpty", "pty.spawn"),
     *("os.kill", "os.killpg", "signal.pthread_kill", "resource.setrlimit", "resource.prlimit"),

@@ -28,7 +28,7 @@ from lowres.course import Assignment, Test, asked, assignments, cells, explained
 from lowres.course.contained import Limits, contained
 from lowres.params import InputError
 
-SECONDS = 60.0  # of computing for all tests of a submission together
+TESTS = 12  # how many times the limit of one test all tests together may take; one that is stopped counts as four
 LARGEST = 100_000_000  # bytes of a submission, unpacked
 MOST_FILES = 2000
 _PLATFORM = re.compile(r"(_LATE)?(_\d+_\d+|_\d+(?=_assignsubmission))?(_assignsubmission_file_?)?$")
@@ -206,7 +206,7 @@ def _run_tests(
     marks: Marks, assignment: Assignment, place: Path, work: Callable[[Test, str], str], has_code: bool
 ) -> None:
     """Each test in a process of its own, until the submission has used up its time."""
-    left = SECONDS
+    left = TESTS * assignment.seconds
     for test in assignment.tests:
         if test.needs and not has_code:
             continue
@@ -215,7 +215,7 @@ def _run_tests(
             continue
         passed = secrets.token_hex(8)  # which code under test cannot know
         done = contained(partial(work, test, passed), place, Limits(min(left, assignment.seconds)))
-        left -= done.seconds
+        left -= 4 * assignment.seconds if done.why.startswith("stopped") else done.seconds
         if done.value == passed:
             marks.points[assignment.name, test.name] = test.points
         else:
