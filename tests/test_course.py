@@ -10,13 +10,19 @@ import json
 import sys
 import time
 import zipfile
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+import tiny
 
-from lowres.course import GRADER_SEED, STUDENT_SEED, assignments, cells, check, grading, making, same
+from lowres.course import GRADER_SEED, STUDENT_SEED, assignments, capstone, cells, check, grading, making, same
 from lowres.course.contained import Limits, contained
+from lowres.ledger import Ledger, serialise
 from lowres.params import InputError
+from lowres.trial import from_dict, run
 
 ANSWER = 'def double(x):\n    """Twice x."""\n    return 2 * x\n'
 HALF = 'def half(x):\n    """Half of x."""\n    return x / 2\n'
@@ -313,6 +319,97 @@ def test_a_solution_scores_in_full_and_an_empty_copy_nothing(name: str, tmp_path
     solved = grading.mark(grading.Submission("a", name, MASTERS / empty.name, None), MASTERS, GRADER_SEED)
     assert solved.total == sum(test.points for test in assignment.tests if test.needs), solved.comments
     assert grading.mark(grading.Submission("b", name, empty), MASTERS, GRADER_SEED).total == 0
+
+
+# --- the capstone ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def capstone_folder(
+    chat_folder: Path, task: str, general_pool: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Path:
+    """A capstone as a student hands it in, with a tiny model in the place of the world's."""
+    monkeypatch.setattr(capstone, "MODEL", str(chat_folder))
+    monkeypatch.setattr(capstone, "TASK", task)
+    first = [run(tiny.trial(chat_folder, task, arm=arm, study=capstone.STUDY)) for arm in ("one", "two")]
+    monkeypatch.setattr(capstone, "read_first_edition", lambda study: first)
+    monkeypatch.setattr(capstone, "read_published", lambda study: first)
+    made = capstone.predict(PREDICTION, tmp_path)
+    ledger = Ledger(tmp_path / "ledger")
+    for trial in capstone.trials(made):
+        ledger.put(run(trial))
+    capstone.conclude(made, tmp_path)
+    return tmp_path
+
+
+PREDICTION = capstone.Prediction("same arms", "one", "two", 0.02, (11, 12, 13), "no", 0.0, "they are the same")
+
+
+def holds(folder: Path) -> None:
+    capstone.older(folder)
+    capstone.recomputed(folder)
+    capstone.again(folder, seed=3)
+
+
+def tampered(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """Change a record, with a checksum that fits."""
+    for path in (folder / "ledger").glob("*.json"):
+        values = json.loads(path.read_text())["record"]
+        change(values)
+        path.write_text(serialise(from_dict(values)))
+
+
+def test_a_capstone_that_holds_and_what_does_not(capstone_folder: Path) -> None:
+    holds(capstone_folder)
+    verdict = json.loads((capstone_folder / "verdict.json").read_text())
+    assert (verdict["answer"], verdict["estimate"]) == ("no", 0)
+    (capstone_folder / "verdict.json").write_text(json.dumps({**verdict, "answer": "yes"}))
+    with pytest.raises(AssertionError, match="the rule says no"):
+        capstone.recomputed(capstone_folder)
+
+    def better(values: dict[str, Any]) -> None:
+        values["outcomes"]["task"] = {name: [9.0] * len(them) for name, them in values["outcomes"]["task"].items()}
+
+    tampered(capstone_folder, better)
+    capstone.planned(capstone_folder)
+    with pytest.raises(AssertionError, match="run again, differs"):
+        capstone.again(capstone_folder, seed=3)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda values: values["trial"].update(seed=99), "the key of its trial"),
+        (lambda values: values["trial"].update(study="capstone-0"), "have no record"),
+        (lambda values: values["provenance"].update(date="2020-01-01 10:00 UTC"), "the prediction is of"),
+        (lambda values: values["fingerprints"].update(version="1"), "made by version 1"),
+        (lambda values: values.update(status="failed"), "failed"),
+    ],
+)
+def test_records_that_are_not_what_they_say(capstone_folder: Path, change: Any, told: str) -> None:
+    tampered(capstone_folder, change)
+    with pytest.raises(AssertionError, match=told):
+        capstone.older(capstone_folder)
+
+
+def test_a_record_whose_checksum_does_not_fit(capstone_folder: Path) -> None:
+    path = next((capstone_folder / "ledger").glob("*.json"))
+    path.write_text(path.read_text().replace('"seed": 1', '"seed": 2'))
+    with pytest.raises(AssertionError, match="checksum"):
+        capstone.genuine(capstone_folder / "ledger")
+
+
+def test_a_prediction_stays_and_its_seeds_are_new(
+    capstone_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    with pytest.raises(InputError, match="another prediction"):
+        capstone.predict(replace(PREDICTION, margin=0.5), capstone_folder)
+    for wrong in ({"seeds": (0, 11, 12)}, {"seeds": (11, 12)}, {"answer": "maybe"}, {"more": "three"}):
+        with pytest.raises(InputError):
+            capstone.predict(replace(PREDICTION, **wrong), tmp_path_factory.mktemp("new"))
+
+
+# --- tests beneath a cell --------------------------------------------------------------------------------------------
 
 
 def test_check_says_of_each_property_whether_it_holds(capsys: pytest.CaptureFixture[str]) -> None:

@@ -33,7 +33,7 @@ _TIME = "%Y-%m-%d %H:%M UTC"
 
 @dataclass(frozen=True)
 class Prediction:
-    """What is compared, by which rule, and what will come out: arm `more` minus arm `less` lies above the margin?"""
+    """What is compared, by which rule, and what will come out: does `more` beat `less` by the margin."""
 
     claim: str
     more: str
@@ -55,7 +55,7 @@ def predict(prediction: Prediction, folder: Path) -> Prediction:
     """Write a prediction down, with the time; one that is written stays.
 
     Raises:
-        InputError: another prediction is in the folder, an answer that is none, too few or published seeds, an unknown arm.
+        InputError: another prediction is in the folder; wrong answer, seeds few or published, unknown arm.
     """
     path = folder / PREDICTION
     if path.exists():

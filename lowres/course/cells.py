@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ from lowres.params import InputError
 LARGEST = 20_000_000  # bytes of a notebook
 _DEFINING = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _CALLING = (ast.Call, ast.Await, ast.Yield, ast.YieldFrom, ast.NamedExpr)
+_MAGIC = re.compile(r"^([ \t]*)[%!].*$", re.MULTILINE)  # a line for IPython or the shell
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 
@@ -97,19 +99,25 @@ def define(sources: Sequence[str], names: dict[str, Any]) -> list[str]:
 
 
 def _statements(sources: Sequence[str]) -> tuple[list[ast.stmt], list[str]]:
-    from IPython.core.inputtransformer2 import TransformerManager
-
     found: list[ast.stmt] = []
     problems = []
     for number, source in enumerate(sources, start=1):
         try:
-            tree = ast.parse(TransformerManager().transform_cell(source))
+            tree = _parsed(source)
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             problems.append(f"code cell {number} cannot be read: {error}")
             continue
         found += tree.body
     used = {name for node in found if isinstance(node, _DEFINING) for name in _free(node)}
     return [node for node in found if _defines(node, used)], problems
+
+
+def _parsed(source: str) -> ast.Module:
+    """A cell without its magic lines, if it cannot be read with them."""
+    try:
+        return ast.parse(source)
+    except SyntaxError:
+        return ast.parse("" if source.lstrip().startswith("%%") else _MAGIC.sub(r"\1pass", source))
 
 
 def _defines(node: ast.stmt, used: set[str]) -> bool:
