@@ -7,6 +7,7 @@ import csv
 import ctypes
 import io
 import json
+import shutil
 import sys
 import time
 import zipfile
