@@ -169,9 +169,18 @@ def _unpack(path: Path, place: Path) -> str:
 def mark(submission: Submission, masters: Path, seed: int) -> Marks:
     """The marks of one submission; whatever is in it, the others go on."""
     marks = Marks(submission)
+    try:
+        _mark(marks, masters, seed)
+    except OSError as error:  # it cannot be read or copied
+        marks.comments.append(f"could not be marked: {error}")
+    return marks
+
+
+def _mark(marks: Marks, masters: Path, seed: int) -> None:
+    submission = marks.submission
     if submission.problem:
         marks.comments.append(submission.problem)
-        return marks
+        return
     assignment = assignments(masters)[submission.assignment]
     sources = cells.read(submission.notebook).code() if submission.notebook else []
     if not sources:
@@ -183,15 +192,14 @@ def mark(submission: Submission, masters: Path, seed: int) -> Marks:
         read = contained(lambda: "; ".join(cells.define(sources, {})), place, Limits(assignment.seconds))
         if read.value is None:
             marks.comments.append(f"the notebook's definitions: {read.why}")
-            return marks
+            return
         marks.comments += [read.value] if read.value else []
         forbidden = assignment.notebook.facts.get("not_allowed", ())
         work = partial(_tested, forbidden, ours, sources, {"seed": seed, "folder": place})
         _run_tests(marks, assignment, place, work, bool(sources))
-    return marks
 
 
-@functools.lru_cache(maxsize=1)
+@functools.cache
 def _tests_of(assignment: Assignment) -> dict[str, Any]:
     """The tests, all that they import and what a function `prepare` reads: once, so that no process has to."""
     ours: dict[str, Any] = {"__name__": "tests"}
