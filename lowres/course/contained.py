@@ -187,13 +187,16 @@ _ALL_RIGHTS = (1 << 13) - 1  # the rights of the first version
 _NO_NEW_PRIVILEGES = 38
 
 
+def landlock_version() -> int:
+    """Which version the kernel has; 0 for none."""
+    return max(0, ctypes.CDLL(None).syscall(_CREATE, None, 0, 1)) if sys.platform == "linux" else 0
+
+
 def _landlock(folder: Path, readable: list[Path]) -> None:
     """Ask the kernel to refuse files elsewhere; where it cannot, the audit hook is alone."""
-    if sys.platform != "linux":
+    if not landlock_version():
         return
-    system = ctypes.CDLL(None, use_errno=True)
-    if system.syscall(_CREATE, None, 0, 1) < 1:
-        return
+    system = ctypes.CDLL(None)
     rights = struct.pack("Q", _ALL_RIGHTS)
     rules = system.syscall(_CREATE, rights, len(rights), 0)
     if rules < 0:
