@@ -387,10 +387,10 @@ def test_a_capstone_that_holds_and_what_does_not(capstone_folder: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (lambda values: values["trial"].update(seed=99), "the key of its trial"),
-        (lambda values: values["trial"].update(study="capstone-0"), "have no record"),
+        (lambda values: values["trial"].update(seed=99), "is of another trial"),
+        (lambda values: values["trial"].update(study="capstone-0"), "is of another trial"),
         (lambda values: values["provenance"].update(date="2020-01-01 10:00 UTC"), "the prediction is of"),
-        (lambda values: values["fingerprints"].update(version="1"), "made by version 1"),
+        (lambda values: values.update(key="0" * 16), "it holds the record of"),
         (lambda values: values.update(status="failed"), "failed"),
     ],
 )
@@ -400,11 +400,17 @@ def test_records_that_are_not_what_they_say(capstone_folder: Path, change: Any, 
         capstone.older(capstone_folder)
 
 
+def test_a_record_that_is_missing(capstone_folder: Path) -> None:
+    next((capstone_folder / "ledger").glob("*.json")).unlink()
+    with pytest.raises(AssertionError, match="there is none"):
+        capstone.planned(capstone_folder)
+
+
 def test_a_record_whose_checksum_does_not_fit(capstone_folder: Path) -> None:
-    path = next((capstone_folder / "ledger").glob("*.json"))
-    path.write_text(path.read_text().replace('"seed": 1', '"seed": 2'))
+    for path in (capstone_folder / "ledger").glob("*.json"):
+        path.write_text(path.read_text().replace('"seed": 1', '"seed": 2'))
     with pytest.raises(AssertionError, match="checksum"):
-        capstone.genuine(capstone_folder / "ledger")
+        capstone.planned(capstone_folder)
 
 
 def test_a_prediction_stays_and_its_seeds_are_new(

@@ -23,11 +23,11 @@ from lowres.outcomes import Outcomes, of_task
 from lowres.params import InputError
 from lowres.published import read_first_edition, read_published
 from lowres.stats import Effect
-from lowres.trial import RESULT_VERSION, Record, Trial, trial_from
+from lowres.trial import Record, Trial, trial_from
 
 PREDICTION, VERDICT = "prediction.json", "verdict.json"
 ANSWERS = ("yes", "no", "unclear")
-STUDY, MODEL, TASK = "loreft", "world-xs", "world-question"  # whose arms the capstone compares, and where
+STUDY, MODEL, TASK, MEASURE = "loreft", "world-xs", "world-question", "token_f1"  # whose arms are compared, and where
 _TIME = "%Y-%m-%d %H:%M UTC"
 
 
@@ -84,7 +84,7 @@ def read_prediction(folder: Path) -> Prediction:
     """
     try:
         values = json.loads((folder / PREDICTION).read_text(encoding="utf-8"))
-        return Prediction(**{**values, "seeds": tuple(values["seeds"])})
+        return Prediction(**{**values, "seeds": tuple(map(int, values["seeds"])), "margin": float(values["margin"])})
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise AssertionError(f"{PREDICTION} cannot be read: {type(error).__name__}: {error}") from error
 
@@ -128,45 +128,41 @@ def conclude(prediction: Prediction, folder: Path) -> dict[str, Any]:
 
 
 def effect_of(prediction: Prediction, records: Sequence[Record]) -> Effect:
-    """The difference of the two arms in the task's own metric, with the interval that decides."""
+    """The difference of the two arms in token F1, with the interval that decides."""
     cells = [{"arm": arm} for arm in (prediction.more, prediction.less)]
-    _, (more, less) = Outcomes.of(records).tables(cells, of_task())
+    _, (more, less) = Outcomes.of(records).tables(cells, of_task(MEASURE))
     return anova_effect([np.asarray(more - less)])
 
 
 # --- whether it holds ------------------------------------------------------------------------------------------------
 
 
-def genuine(folder: Path) -> list[Record]:
-    """The records in a folder, each of which is what its name says and of today's version.
+def genuine(folder: Path, wanted: Sequence[Trial]) -> list[Record]:
+    """The records of trials in a folder. What a record says of itself is compared, and never acted upon.
 
     Raises:
-        AssertionError: there is none, or one was changed, failed or was made by another version.
+        AssertionError: one is missing, was changed, or failed.
     """
     found = []
-    for path in sorted(folder.glob("*.json")):
+    for trial in wanted:
+        key = trial.key()
         try:
-            record = parse(path.read_text(encoding="utf-8"), path.stem)
-            key = trial_from(record.trial).key()
-        except (InputError, ValueError, LookupError, TypeError, RecursionError) as error:
-            raise AssertionError(f"{path.name}: {error}") from error
-        assert record.status == "done", f"{path.name}: a trial that failed"
-        assert record.version == RESULT_VERSION, f"{path.name}: made by version {record.version}, not {RESULT_VERSION}"
-        assert key == record.key, f"{path.name}: the key of its trial is {key} on this machine"
+            record = parse((folder / f"{key}.json").read_text(encoding="utf-8"), key)
+        except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
+            reason = "there is none" if isinstance(error, FileNotFoundError) else str(error)
+            raise AssertionError(f"record {key} of {trial.arm}, seed {trial.seed}: {reason}") from error
+        assert record.trial == trial.spec(), f"record {key} is of another trial, study or arm"
+        assert record.status == "done", f"record {key}: the trial failed"
         found.append(record)
-    assert found, f"no record in {folder.name}"
     return found
 
 
 def planned(folder: Path) -> list[Record]:
-    """The records of the prediction, which are those of its trials: all of them, and no published seed."""
+    """The records of the prediction's trials: all of them, and no published seed."""
     prediction = read_prediction(folder)
-    records = [one for one in genuine(folder / "ledger") if one.trial["study"] == prediction.name()]
-    missing = {trial.key() for trial in trials(prediction)} - {record.key for record in records}
-    assert not missing, f"{len(missing)} of {2 * len(prediction.seeds)} trials of the prediction have no record"
     assert not set(prediction.seeds) & published_seeds(prediction), "a seed is published"
     assert len(set(prediction.seeds)) >= FEWEST_SEEDS, f"fewer than {FEWEST_SEEDS} seeds"
-    return records
+    return genuine(folder / "ledger", trials(prediction))
 
 
 def older(folder: Path) -> None:
@@ -182,10 +178,10 @@ def again(folder: Path, seed: int, sample: int = 1) -> None:
     from lowres.engine.verification import AGREEING, compare
     from lowres.trial import run
 
-    records = planned(folder)
+    records, wanted = planned(folder), trials(read_prediction(folder))
     for index in np.random.default_rng(seed).permutation(len(records))[:sample]:
         record = records[int(index)]
-        rows = compare(record, run(trial_from(record.trial), device="cpu"))
+        rows = compare(record, run(wanted[int(index)], device="cpu"))
         wrong = [row.outcome for row in rows if row.agreement not in AGREEING]
         assert not wrong, f"{record.key}, run again, differs in {', '.join(wrong[:3])}"
 

@@ -17,7 +17,7 @@ import secrets
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from lowres.course import Assignment, Test, asked, assignments, cells, explained
-from lowres.course.contained import Limits, contained
+from lowres.course.contained import Limits, Outcome, contained
 from lowres.params import InputError
 
 TESTS = 12  # how many times the limit of one test all tests together may take; one that is stopped counts as four
@@ -188,15 +188,13 @@ def _mark(marks: Marks, masters: Path, seed: int) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch, "handed-in")
         marks.comments += _copied(submission, place)
-        ours = _tests_of(assignment)
+        _tests_of(assignment)
         read = contained(lambda: "; ".join(cells.define(sources, {})), place, Limits(assignment.seconds))
         if read.value is None:
             marks.comments.append(f"the notebook's definitions: {read.why}")
             return
         marks.comments += [read.value] if read.value else []
-        forbidden = assignment.notebook.facts.get("not_allowed", ())
-        work = partial(_tested, forbidden, ours, sources, {"seed": seed, "folder": place})
-        _run_tests(marks, assignment, place, work, bool(sources))
+        _run_tests(marks, assignment, sources, {"seed": seed, "folder": place})
 
 
 @functools.cache
@@ -205,24 +203,32 @@ def _tests_of(assignment: Assignment) -> dict[str, Any]:
     ours: dict[str, Any] = {"__name__": "tests"}
     if problems := cells.define([*assignment.code("setup"), *assignment.code("test", "hidden-test")], ours):
         raise InputError(f"the master {assignment.name} is broken: {'; '.join(problems)}")
+    for name in assignment.notebook.facts.get("not_allowed", ()):
+        importlib.import_module(name.partition(":")[0])
     if "prepare" in ours:
         ours["prepare"]()
     return ours
 
 
-def _run_tests(
-    marks: Marks, assignment: Assignment, place: Path, work: Callable[[Test, str], str], has_code: bool
-) -> None:
-    """Each test in a process of its own, until the submission has used up its time."""
+def _run_tests(marks: Marks, assignment: Assignment, sources: Sequence[str], given: Mapping[str, Any]) -> None:
+    """Each test in a process of its own, until the submission has used up its time.
+
+    A test that needs nothing of the notebook looks at files: nothing of the student's is executed, so it runs here.
+    """
+    ours, forbidden = _tests_of(assignment), assignment.notebook.facts.get("not_allowed", ())
     left = TESTS * assignment.seconds
     for test in assignment.tests:
-        if test.needs and not has_code:
+        if test.needs and not sources:
             continue
         if left <= 0:
             marks.comments.append(f"{test.name}: not run, the tests before took all the time there is")
             continue
         passed = secrets.token_hex(8)  # which code under test cannot know
-        done = contained(partial(work, test, passed), place, Limits(min(left, assignment.seconds)))
+        if test.needs:
+            work = partial(_tested, forbidden, ours, sources, given, test, passed)
+            done = contained(work, given["folder"], Limits(min(left, assignment.seconds)))
+        else:
+            done = Outcome(_tested((), ours, (), given, test, passed), "", 0.0)
         left -= 4 * assignment.seconds if done.why.startswith("stopped") else done.seconds
         if done.value == passed:
             marks.points[assignment.name, test.name] = test.points
@@ -254,7 +260,7 @@ def _tested(
     test: Test,
     passed: str,
 ) -> str:
-    """Run a test on what a notebook defines, contained: `passed`, or why not; of a hidden test nothing else."""
+    """Run a test on what a notebook defines: `passed`, or why not; of a hidden test nothing else."""
     _forbid(forbidden)
     theirs: dict[str, Any] = {"__name__": "submission"}
     cells.define(sources, theirs)
