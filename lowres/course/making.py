@@ -51,7 +51,11 @@ def student_copy(assignment: Assignment, measured: str = "") -> str:
 
 
 def _cell(number: int, cell: cells.Cell, measured: str) -> dict[str, Any]:
-    source = blanked(cell.source) if "answer" in cell.tags else cell.source.replace("{measured}", measured)
+    source = (
+        blanked(cell.source)
+        if "answer" in cell.tags
+        else cell.source.replace("{measured}", measured or "computing not measured")
+    )
     text = {"cell_type": cell.kind, "id": f"cell-{number}", "metadata": {}, "source": source.splitlines(True)}
     return {**text, "execution_count": None, "outputs": []} if cell.kind == "code" else text
 
