@@ -5,6 +5,7 @@
 # make bench                         speed and memory beside the peers, into results/bench.json
 # make bench-tuners                  what each tuner costs in training and in use, into results/bench_tuners.json
 # make cluster-test                 the engines on a real SLURM, installed here (Debian, as root), into results/cluster.json
+# make course                        assignments for students and for instructors, into _build/course
 # make composition                   two halves of a subspace used together, into results/composition.json
 TIER ?= laptop
 PYTHON ?= python3
@@ -18,7 +19,7 @@ endif
 BIN := $(ENV)/bin
 INSTALLED := $(ENV)/.lowres-installed
 
-.PHONY: book test golden parity bench bench-tuners cluster-test composition clean
+.PHONY: book test golden parity bench bench-tuners cluster-test composition course clean
 
 book: $(INSTALLED)
 	@$(BIN)/lowres book --tier $(TIER)
@@ -50,6 +51,9 @@ cluster-test: $(INSTALLED)
 
 composition: $(INSTALLED)
 	HF_HUB_OFFLINE=1 $(BIN)/python -m lowres.studies.loreft.composition
+
+course: $(INSTALLED)
+	@HF_HUB_OFFLINE=1 $(BIN)/python -m lowres.course.making
 
 .peers/.installed: requirements-peers.txt | $(INSTALLED)
 	@$(BIN)/python -m pip install --quiet --upgrade --target .peers --no-deps -r requirements-peers.txt

@@ -250,6 +250,19 @@ def _pretrain(options: argparse.Namespace) -> int:
     return OK
 
 
+def _grade(options: argparse.Namespace) -> int:
+    workers, seed = _checked(
+        options, lambda given: _count("--workers", given.workers), lambda given: _count("--seed", given.seed)
+    )
+    from lowres.course import MASTERS, grading
+    from lowres.ledger import write_atomically
+
+    marks, summary = grading.grade(options.folder, options.masters or MASTERS, seed, workers, options.roster)
+    write_atomically(options.out.resolve(), marks.encode())
+    print(f"{summary}: {options.out}")
+    return OK
+
+
 def _doctor(options: argparse.Namespace) -> int:
     _checked(options)
     from lowres import doctor
@@ -312,6 +325,11 @@ COMMANDS = {
         "show versions, devices, data and model files, and how to get what is missing; or look at a model and a task",
         ("[--model]", "[--task]"),
     ),
+    "grade": Command(
+        _grade,
+        "mark a folder of coursework, each submission contained; points per test, one row per student",
+        ("folder", "--out", "--roster", "--seed", "--masters", "--workers"),
+    ),
 }
 
 _ARGUMENTS: dict[str, dict[str, Any]] = {
@@ -361,6 +379,15 @@ _ARGUMENTS: dict[str, dict[str, Any]] = {
     "--show": {"action": "store_true", "help": "run nothing, only show"},
     "--publish": {"action": "store_true", "help": "also write their weights to results/weights/, for everybody's use"},
     "--json": {"action": "store_true", "help": "as JSON, with estimates, intervals, seeds and dates"},
+    "folder": {"metavar": "FOLDER", "type": Path, "help": "submissions: notebooks, folders or zip files"},
+    "--out": {"metavar": "FILE", "type": Path, "default": Path("marks.csv"), "help": "the marks (default: marks.csv)"},
+    "--roster": {"metavar": "FILE", "type": Path, "help": "CSV of all students; its columns are kept, in its order"},
+    "--seed": {
+        "metavar": "N",
+        "default": "20261",
+        "help": "seed of the tests, another than the students' (default 20261)",
+    },
+    "--masters": {"metavar": "DIR", "type": Path, "help": "folder of the assignments, if they are not the book's"},
     "--sample": {"metavar": "N", "default": "3", "help": "how many trials to run again (default 3)"},
 }
 

@@ -56,6 +56,16 @@ def exploratory_file(study: str) -> Path:
     return places.RESULTS / EXPLORATORY / f"{study}.parquet"
 
 
+def read_first_edition(study: str) -> list[Record]:
+    """The records that a study published in the first edition, also where newer ones stand for it now.
+
+    Raises:
+        InputError: the file exists and cannot be read.
+    """
+    path = exploratory_file(study)
+    return list(_read((_state(path),))) if path.is_file() else []
+
+
 def verification_file(study: str) -> Path:
     """Where the last verification of a study is kept: beside the records that it verified."""
     if read_confirmatory(study):

@@ -72,8 +72,17 @@ def test_the_package_imports_only_what_is_required():
     required |= {
         module for module, packages in modules.items() if {p.lower() for p in packages} & set(pins("requirements.txt"))
     }
-    # What papermill and transformers stand on.
-    companions = {"nbformat", "nbclient", "traitlets", "huggingface_hub", "tokenizers", "safetensors", "filelock"}
+    # What papermill, jupyter-book and transformers stand on.
+    companions = {
+        "nbformat",
+        "nbclient",
+        "nbconvert",
+        "traitlets",
+        "huggingface_hub",
+        "tokenizers",
+        "safetensors",
+        "filelock",
+    }
     used = {name for path in (ROOT / "lowres").rglob("*.py") for name in imported(path)}
     extras = {"parsl"}  # imported where it was asked for: pyproject.toml
     assert used - required - companions - extras - set(sys.stdlib_module_names) - {"lowres"} == set()
