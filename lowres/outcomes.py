@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lowres import world
-from lowres.rates import unseeded
+from lowres.rates import unseeded, writer_of
 from lowres.trial import Recipe
 
 if TYPE_CHECKING:
@@ -54,11 +54,6 @@ def row_of(record: Record) -> Row:
     row["stream"] = tuple(stage["task"] for stage in trial.get("stream", ()))
     row["writer"] = writer_of(row["rationales"])
     return row
-
-
-def writer_of(rationales: str) -> str:
-    """Who wrote a file of rationales, from its name: a model without its seed, a user's file, "own"; "" for none."""
-    return unseeded(rationales.rsplit("_", 2)[-2]) if "_" in rationales else rationales
 
 
 @dataclass(frozen=True)

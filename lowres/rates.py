@@ -37,6 +37,11 @@ def unseeded(model: str) -> str:
     return model.partition("@")[0] if world.is_world_model(model) else model
 
 
+def writer_of(rationales: str) -> str:
+    """Who wrote a file of rationales, from its name: a model without its seed, a user's file, "own"; "" for none."""
+    return unseeded(rationales.rsplit("_", 2)[-2]) if "_" in rationales else rationales
+
+
 def on_seeds(trials: Sequence[Trial], models: Sequence[int] = (0,)) -> list[Trial]:
     """Every tuning trial once per validation seed: subsets, order and start of its own, in the world its own model.
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import tiny
 
-from lowres import claims, data, models, outcomes, places, studies, trial, tuners
+from lowres import claims, data, models, places, rates, studies, trial, tuners
 from lowres.claims import Verdict
 from lowres.data.examples import digest
 from lowres.data.fiat_tasks import language_of
@@ -81,11 +81,11 @@ def test_more_examples_than_the_data_have_are_refused():
 
 def test_who_wrote_is_read_off_a_files_name_whatever_its_parts_are_called(tmp_path: Path):
     asked = Request("somebody/my_model_v2", "privacy-qa", url="http://localhost/v1")
-    assert outcomes.writer_of(asked.file_name()) == "my-model-v2"
+    assert rates.writer_of(asked.file_name()) == "my-model-v2"
     (tmp_path / "big_model.jsonl").write_text('{"id": "a", "rationale": "b"}\n')
     own = world_params(beta=f"file:{tmp_path / 'big_model.jsonl'}", arms=["R0"])
-    assert outcomes.writer_of(writing.file_name(own, arms.ARMS["R0"], 0)) == "big-model"
-    assert outcomes.writer_of("world-two-hop_world-s~0.55@3_f5e1.jsonl") == "world-s~0.55"
+    assert rates.writer_of(writing.file_name(own, arms.ARMS["R0"], 0)) == "big-model"
+    assert rates.writer_of("world-two-hop_world-s~0.55@3_f5e1.jsonl") == "world-s~0.55"
 
 
 def test_a_users_file_that_is_not_there_is_one_clear_error():

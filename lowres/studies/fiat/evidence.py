@@ -16,7 +16,7 @@ from lowres.claims import Claim, Part, Rule, Verdict, judge_parts
 from lowres.data import TaskOptions
 from lowres.data.rationales import OWN
 from lowres.exhibits import process_hours
-from lowres.outcomes import writer_of
+from lowres.rates import writer_of
 from lowres.studies import Gathered, Where, decided
 from lowres.studies.fiat.arms import ARMS, chosen_rates, rate_arm
 from lowres.studies.fiat.claims import CLAIMS, MARGIN
