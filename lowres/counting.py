@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -101,11 +103,19 @@ def configuration(name: str) -> Any:
         raise InputError(f"{problem} Architectures without weights: {', '.join(ARCHITECTURES)}{near}")
     try:
         if name in models.BUNDLED:
-            weights = models.bundled_file(name)
-            return AutoConfig.from_pretrained(weights.parent, gguf_file=weights.name)
+            return copy.deepcopy(_bundled(name))
         return AutoConfig.from_pretrained(models.folder_of(name) if name in models.OPTIONAL else name)
     except (OSError, ValueError) as error:
         raise InputError(f"the configuration of {name!r} could not be read: {str(error).splitlines()[0]}") from error
+
+
+@functools.cache
+def _bundled(name: str) -> Any:
+    """The configuration in a bundled file, of which transformers reads every tensor for it: once is enough."""
+    from transformers import AutoConfig
+
+    weights = models.bundled_file(name)
+    return AutoConfig.from_pretrained(weights.parent, gguf_file=weights.name)
 
 
 def _counted(tuner: tuners.Tuner, config: Any) -> Count:

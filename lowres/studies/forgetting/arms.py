@@ -251,7 +251,7 @@ def _counter(params: Params, model: str) -> Callable[[Example], int] | None:
 
         return lambda example: len(vocabulary.encode(example.prompt)) + len(vocabulary.encode(example.target))
     if model in models.IN_WHEELS or Path(model).expanduser().is_dir():
-        return token_counter(models.load(model, params.precision))
+        return token_counter(models.without_weights(model))
     return None
 
 

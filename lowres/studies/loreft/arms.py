@@ -193,7 +193,7 @@ def with_whole_texts(params: Params) -> Params:
     train = load_task(params.task or "", TaskOptions.of(params)).train
     if len(train) > 1:
         return params
-    return replace(params, task_tokens=counter(params.model or "", params.precision)(train[0]))
+    return replace(params, task_tokens=counter(params.model or "")(train[0]))
 
 
 def _tuning_trial(params: Params, setting: Setting, rate: float) -> Trial:
@@ -284,7 +284,7 @@ def _updates(trial: Trial, params: Params, share: float) -> int:
         trial.recipe.task_tokens,
         derived_seed(trial.seed, "subset"),
     )
-    drawn = take_tokens(train, tokens, counter(params.model or "", params.precision), seed, f"task {trial.task!r}")
+    drawn = take_tokens(train, tokens, counter(params.model or ""), seed, f"task {trial.task!r}")
     return max(1, math.ceil(share * len(drawn) * params.epochs / params.batch_size))
 
 

@@ -30,14 +30,14 @@ def insist_on_possible(params: Params, trials: Sequence[Trial]) -> None:
     if not tuned:
         return
     task = load_task(params.task or "", TaskOptions.of(params))
-    count = counter(params.model or "", params.precision)
+    count = counter(params.model or "")
     largest = max(trial.recipe.task_tokens for trial in tuned)
     take_tokens(task.train, largest, count, 0, f"task {task.name!r}")
     _insist_on_architecture(params.model or "", tuned)
     _insist_on_positions(params, tuned)
 
 
-def counter(model: str, precision: str) -> Callable[[Example], int]:
+def counter(model: str) -> Callable[[Example], int]:
     """Tokens of an example's prompt and target for a model; those of a world model are words."""
     from lowres import models, world
     from lowres.trial import token_counter
@@ -46,7 +46,7 @@ def counter(model: str, precision: str) -> Callable[[Example], int]:
         from lowres.world import vocabulary
 
         return lambda example: len(vocabulary.encode(example.prompt)) + len(vocabulary.encode(example.target))
-    return token_counter(models.load(model, precision))
+    return token_counter(models.without_weights(model))
 
 
 @functools.cache
