@@ -93,7 +93,7 @@ class World:
                 "verify": lambda study, sample, ledger: (f"verify {study} {sample} {ledger}", self.agree),
             },
             "ledger": {
-                "Ledger": lambda folder=None: f"ledger {folder}",
+                "Ledger": lambda folder=None, writes=True: f"ledger {folder}",
                 "describe": lambda ledger, study: f"{ledger}, study {study}",
                 "merge": lambda ledger, folders: f"{ledger} from {', '.join(map(str, folders))}",
             },
