@@ -61,8 +61,8 @@ def turn_end(tokenizer: PreTrainedTokenizerBase) -> int:
     Raises:
         InputError: there is neither.
     """
-    behind = token_ids(tokenizer, chat_format(tokenizer).behind) if tokenizer.chat_template else ()
-    for token in behind:
+    behind = chat_format(tokenizer).behind if tokenizer.chat_template else ""
+    for token in tokenizer(behind, add_special_tokens=False).input_ids if behind else ():
         if token in tokenizer.all_special_ids or token in tokenizer.added_tokens_decoder:
             return int(token)
     if tokenizer.eos_token_id is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from dataclasses import replace
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -22,6 +22,8 @@ class Ids:
     """A tokenizer whose texts are ids written out."""
 
     pad_token_id, eos_token_id, bos_token_id, chat_template = 7, END, None, None
+    added_tokens_decoder: ClassVar[dict[int, Any]] = {}
+    all_special_tokens: ClassVar[list[str]] = []
 
     def __call__(self, text: str, **_: Any) -> Any:
         return SimpleNamespace(input_ids=[int(word) for word in text.split() if word.isdigit()])
