@@ -90,7 +90,8 @@ def test_a_missing_file_or_line_is_named(tmp_path: Path, given: Path) -> None:
         campaign.chosen(campaign.read(given), ["tow"])
 
 
-def test_a_campaign_goes_on_where_it_was(given: Path, tmp_path: Path) -> None:
+def test_a_campaign_goes_on_where_it_was(given: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lowres.published.read_confirmatory", lambda study: [])
     lines, ledger = campaign.read(given), Ledger(tmp_path / "ledger")
     before = [campaign.progress(line, ledger) for line in lines]
     assert [(each.planned, each.done, each.left) for each in before] == [(2, 0, 2), (2, 0, 2)]
@@ -114,6 +115,16 @@ def test_the_command_shows_without_running(given: Path, tmp_path: Path, capsys: 
     shown = capsys.readouterr().out
     assert shown.splitlines()[1].split() == ["one", "tell", "0.1", "2", "0", "0", "0", "2"]
     assert not list(folder.glob("*.json"))
+
+
+def test_what_is_published_is_not_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    line = campaign.Line("one", "tell", 0.1)
+    published = tiny.record("a" * 16, tiny.trial("model", "task"), {"task": {"token_f1": [1.0]}})
+    monkeypatch.setattr("lowres.published.read_confirmatory", lambda study: [published])
+    seen: list[int] = []
+    monkeypatch.setattr(studies, "execute", lambda study, params, ledger, **how: seen.append(len(ledger.records())))
+    campaign.run([line], Ledger(tmp_path / "ledger"))
+    assert seen == [1]
 
 
 # --- the campaign and the rules of the repository --------------------------------------------------------------------

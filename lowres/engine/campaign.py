@@ -186,7 +186,12 @@ def run(lines: Sequence[Line], ledger: Ledger, **how: Any) -> dict[str, list[Rec
     """
     from lowres import studies
     from lowres.elsewhere import OtherShards
+    from lowres.published import read_confirmatory
 
+    for study in dict.fromkeys(line.study for line in lines):
+        for record in read_confirmatory(study):  # a ledger is one machine only; what is published is not run again
+            if ledger.get(record.key) is None:
+                ledger.put(record)
     found: dict[str, list[Record]] = {}
     for line in lines:
         try:
