@@ -240,15 +240,6 @@ def test_a_worked_example_that_is_in_the_data_is_refused(
         fiat.prepare(chosen, progress=False)
 
 
-def test_the_limit_on_requests_reaches_the_endpoint(chat_folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    monkeypatch.setenv("LOWRES_LEDGER", str(tmp_path))
-    seen = []
-    monkeypatch.setattr("lowres.rationales.write", lambda *given: seen.append(given[-1]))
-    given = {"task": YES_NO, "tau": REAL, "beta": "far-away", "beta_url": "http://localhost:1/v1", "arms": ["beta"]}
-    fiat.prepare(params(tier="smoke", **given, beta_per_minute=7), progress=False)
-    assert [writer.endpoint.per_minute for writer in seen] == [7]
-
-
 # --- hand-made records -----------------------------------------------------------------------------------------------
 
 

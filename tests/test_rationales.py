@@ -557,6 +557,20 @@ def client(url: str, clock: Clock, **changes: Any) -> Endpoint:
     return Endpoint(url, "big", 12, sleep=clock.sleep, now=clock.now, **given)
 
 
+@pytest.mark.parametrize(("given", "allowed"), [("7", 7.0), ("0.5", 0.5)])
+def test_the_limit_on_requests_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch, given: str, allowed: float):
+    assert Endpoint("http://localhost:1/v1", "m").per_minute == 60
+    monkeypatch.setenv("LOWRES_BETA_PER_MINUTE", given)
+    assert Endpoint("http://localhost:1/v1", "m").per_minute == allowed
+
+
+@pytest.mark.parametrize("given", ["0", "-1", "nan", "inf", "often", ""])
+def test_a_limit_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch, given: str):
+    monkeypatch.setenv("LOWRES_BETA_PER_MINUTE", given)
+    with pytest.raises(InputError, match="LOWRES_BETA_PER_MINUTE must be a number above 0"):
+        Endpoint("http://localhost:1/v1", "m")
+
+
 def asked(text: str = "why?") -> list[dict[str, str]]:
     return [{"role": "user", "content": text}]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import email.utils
 import http.client
 import json
+import math
 import os
 import time
 import urllib.error
@@ -20,7 +21,7 @@ from typing import Any
 
 from lowres.params import InputError
 
-KEY = "LOWRES_BETA_KEY"
+KEY, PER_MINUTE = "LOWRES_BETA_KEY", "LOWRES_BETA_PER_MINUTE"
 LONGEST_WAIT = 120.0  # seconds, whatever the endpoint asks for
 SHOWN = 200  # characters of what an endpoint answered
 TRANSIENT = (408, 409, 425, 429)  # besides all from 500 on
@@ -41,6 +42,22 @@ class Completion:
     cut: bool
 
 
+def allowed_per_minute() -> float:
+    """How many requests an endpoint gets a minute: $LOWRES_BETA_PER_MINUTE, else 60.
+
+    Raises:
+        InputError: it is no number above 0.
+    """
+    given = os.environ.get(PER_MINUTE, "60")
+    try:
+        found = float(given)
+    except ValueError:
+        found = math.nan
+    if not 0 < found < math.inf:
+        raise InputError(f"{PER_MINUTE} must be a number above 0, not {given!r}")
+    return found
+
+
 @dataclass
 class Endpoint:
     """A model at an address. `per_minute` limits the requests; `retries` come after the first try, ever later.
@@ -54,7 +71,7 @@ class Endpoint:
     timeout: float = 60.0
     retries: int = 5
     backoff: float = 1.0
-    per_minute: float = 60.0
+    per_minute: float = field(default_factory=allowed_per_minute)
     sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
     now: Callable[[], float] = field(default=time.monotonic, repr=False)
     _free: float = field(default=float("-inf"), repr=False, init=False)

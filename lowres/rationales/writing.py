@@ -171,17 +171,12 @@ def _write(
     return path
 
 
-def writer_of(request: Request, per_minute: float = 60.0) -> Writer:
-    """Who writes what a request asks for. Loads the model, and teaches it where it is one of the world.
-
-    Args:
-        per_minute: how many requests an endpoint gets at most.
-    """
+def writer_of(request: Request) -> Writer:
+    """Who writes what a request asks for. Loads the model, and teaches it where it is one of the world."""
     sampling, prompt = Sampling(request.samples, request.temperature, request.seed), request.prompt()
     if request.url:
         assert prompt is not None
-        there = Endpoint(request.url, request.model, request.max_new_tokens, per_minute=per_minute)
-        return EndpointWriter(there, prompt, sampling)
+        return EndpointWriter(Endpoint(request.url, request.model, request.max_new_tokens), prompt, sampling)
     if request.asked:
         return AskedWriter(models.load(request.model))
     if request.is_taught:

@@ -51,7 +51,6 @@ class Params:
     beta_url: str | None = parameter(
         None, "address of an OpenAI-compatible endpoint that serves beta; its key is read from LOWRES_BETA_KEY"
     )
-    beta_per_minute: float = parameter(60.0, "most requests to the endpoint", above=0, unit="per minute")
     exemplars: str | None = parameter(
         None, "your own task - JSONL file of worked examples (input, reasoning, answer) that beta is shown"
     )

@@ -102,7 +102,6 @@ def prepare(params: Params, progress: bool = True) -> None:
     from lowres.data import rationales
     from lowres.ledger import write_atomically
     from lowres.rationales import write
-    from lowres.rationales.writing import writer_of
 
     ledger, published = rationales.folders()
     beta = params.beta or ""
@@ -117,5 +116,4 @@ def prepare(params: Params, progress: bool = True) -> None:
         if known.is_file() and not (ledger / known.name).exists():
             ledger.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(known, ledger / known.name)
-        writer = writer_of(one, params.beta_per_minute) if one.url else None
-        write(one, examples[one], ledger, progress, writer)
+        write(one, examples[one], ledger, progress)
