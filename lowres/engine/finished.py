@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import lowres
 from lowres import machine
+from lowres.contents import content
 from lowres.data import bundled
 from lowres.ledger import Ledger, write_atomically
 from lowres.models import cache_folder
@@ -59,7 +60,7 @@ def _path(study: str, params: Any) -> Path | None:
     for text in _texts(values):
         file = Path(text.partition(":")[2] or text).expanduser()
         if file.is_file():
-            parts.append(_digest([file.read_bytes()]))
+            parts.append(content(file))
         elif "/" in text or ":" in text or file.is_dir():  # a model's folder, something on a hub: it may have changed
             return None
     parts.append(_digest(each.read_bytes() for each in sorted(Path(lowres.__file__).parent.rglob("*.py"))))
