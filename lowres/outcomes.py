@@ -7,7 +7,7 @@ have the same values in the columns that are asked for, such as `arm="tell", mod
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -58,14 +58,19 @@ def row_of(record: Record) -> Row:
 
 @dataclass(frozen=True)
 class Outcomes:
-    """Finished records, asked by cell."""
+    """Finished records, asked by cell.
+
+    `same` are arms that may be one trial under two names, of which a record has but one: asked for the first, the
+    second stands in for seeds that lack it, if it has also what is named beside it.
+    """
 
     records: tuple[Record, ...]
+    same: Mapping[str, tuple[str, Cell]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, records: Iterable[Record]) -> Outcomes:
+    def of(cls, records: Iterable[Record], same: Mapping[str, tuple[str, Cell]] | None = None) -> Outcomes:
         """The table of these records; failed trials have no outcomes and are left out."""
-        return cls(tuple(record for record in records if record.status == "done"))
+        return cls(tuple(record for record in records if record.status == "done"), same or {})
 
     @cached_property
     def rows(self) -> tuple[Row, ...]:
@@ -84,16 +89,23 @@ class Outcomes:
             Ambiguous: several of one seed.
         """
         wanted = {"split": "test", **asked}
-        found: dict[int, list[int]] = {}
-        for index, row in enumerate(self.rows):
-            if _fits(row, wanted):
-                found.setdefault(row["seed"], []).append(index)
+        found = self._rows_of(wanted)
+        other, only = self.same.get(str(asked.get("arm")), ("", {}))
+        if other and all(_equal(value, asked.get(name, value)) for name, value in only.items()):
+            found = {**self._rows_of({**wanted, "arm": other, **only}), **found}
         if not found:
             raise NotRun(_words(asked))
         for seed, several in found.items():
             if len(several) > 1:
                 raise Ambiguous(f"{_words(asked)}, seed {seed}: {_differences([self.rows[i] for i in several])}")
         return {seed: self.records[indices[0]] for seed, indices in sorted(found.items())}
+
+    def _rows_of(self, wanted: Cell) -> dict[int, list[int]]:
+        found: dict[int, list[int]] = {}
+        for index, row in enumerate(self.rows):
+            if _fits(row, wanted):
+                found.setdefault(row["seed"], []).append(index)
+        return found
 
     def tables(self, cells: Sequence[Cell], read: Callable[[Record], NDArray]) -> tuple[list[int], list[NDArray]]:
         """What is read from several cells on the seeds that all of them have, each [seeds, items], and those seeds.

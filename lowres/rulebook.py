@@ -6,7 +6,7 @@ import hashlib
 import importlib
 import importlib.util
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from types import ModuleType
 
@@ -68,6 +68,11 @@ def judged(study: str) -> list[Record]:
     made = commitment(study)
     records = [one for one in read_confirmatory(study) if one.version == RESULT_VERSION]
     return [one for one in records if made and one.provenance["date"] > made.date]
+
+
+def outcomes_of(study: str, records: Iterable[Record]) -> Outcomes:
+    """The table that a study's rules are asked of."""
+    return Outcomes.of(records, getattr(importlib.import_module(f"lowres.studies.{study}.rules"), "SAME", None))
 
 
 def _chosen(names: Sequence[ModuleType] | None) -> list[ModuleType]:
@@ -157,7 +162,7 @@ def decided(chosen: Sequence[ModuleType] | None = None) -> list[Decision]:
     for study in _chosen(chosen):
         rules = rules_of(_name(study))
         if rules:
-            found += decisions(rules, Outcomes.of(judged(_name(study))))
+            found += decisions(rules, outcomes_of(_name(study), judged(_name(study))))
     return found
 
 

@@ -163,8 +163,12 @@ def planned(study: str) -> Outcomes:
     """What the campaign plans for a study with its first seeds, as if all items were right; no model is loaded."""
     lines = [line for line in campaign.read(cli.CAMPAIGN) if line.study == study]
     params = [(line.module(), replace(line.resolved(), seeds=line.resolved().seeds[:FIRST])) for line in lines]
-    trials = dict.fromkeys(trial for module, each in params for trial in module.trials(each))
-    return Outcomes.of(Record("", "done", trial.spec(), {}, outcomes=right(trial)) for trial in trials)
+    trials: dict[Trial, Trial] = {}  # one that two arms share is recorded under the name that came first
+    for module, each in params:
+        for trial in module.trials(each):
+            trials.setdefault(replace(trial, arm=""), trial)
+    made = (Record("", "done", trial.spec(), {}, outcomes=right(trial)) for trial in trials.values())
+    return rulebook.outcomes_of(study, made)
 
 
 def right(trial: Trial) -> dict[str, dict[str, list[float]]]:

@@ -213,6 +213,18 @@ def test_a_rate_that_was_not_run_is_named() -> None:
     assert "0.02" in found.reason
 
 
+def test_one_trial_of_two_names_is_found_under_both() -> None:
+    """Of seed 0 the trial without general data has the name of the other arm; of seed 1 both were run."""
+    plain, mixed = "sft+anchor", "tell"
+    kept = [record(mixed, "gpt2", "boolq", 0, 0.5), *(record(arm, "gpt2", "boolq", 1, 0.5) for arm in (plain, mixed))]
+    kept.append(record(mixed, "gpt2", "boolq", 2, 0.5, general_tokens=400))
+    same = {plain: (mixed, {"general_tokens": 0}), mixed: (plain, {"general_tokens": 0})}
+    found = Outcomes.of(kept, same)
+    assert {seed: one.trial["arm"] for seed, one in found.by_seed(arm=plain).items()} == {0: mixed, 1: plain}
+    assert list(found.by_seed(arm=mixed, ratio=4.0)) == [2]
+    assert list(Outcomes.of(kept).by_seed(arm=plain)) == [1]
+
+
 def test_holm_counts_claims_that_were_not_run() -> None:
     surely = Decision("a", "real", "reproduced", "", p_value=0.02)
     (alone,) = with_holm([surely], 1)

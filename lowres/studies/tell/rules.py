@@ -117,6 +117,9 @@ def _prerequisite() -> Contrast:
     return Contrast("general data with the prerequisite - without it", terms, ABOVE, at=(place,))
 
 
+# With nothing mixed in, and at one rate, both are the same trial, recorded under the name of whichever came first.
+SAME = {"sft+anchor": ("tell", {"general_tokens": 0}), "tell": ("sft+anchor", {"general_tokens": 0})}
+
 RULES = (
     SecondRule(
         "tell-1",
