@@ -38,8 +38,7 @@ def read_published(study: str) -> list[Record]:
     Raises:
         InputError: a file exists and cannot be read.
     """
-    old = exploratory_file(study)
-    return list(_read((_state(old),))) if old.is_file() else read_confirmatory(study)
+    return read_first_edition(study) or read_confirmatory(study)
 
 
 def read_confirmatory(study: str) -> list[Record]:
@@ -57,7 +56,7 @@ def exploratory_file(study: str) -> Path:
 
 
 def read_first_edition(study: str) -> list[Record]:
-    """The records that a study published in the first edition, also where newer ones stand for it now.
+    """The records that a study published in the first edition; none where it began later.
 
     Raises:
         InputError: the file exists and cannot be read.

@@ -22,8 +22,8 @@ import tiny
 from lowres.course import GRADER_SEED, STUDENT_SEED, assignments, capstone, cells, check, grading, making, same
 from lowres.course.contained import Limits, contained, landlock_version
 from lowres.ledger import Ledger, serialise
+from lowres.optimisation import Optimisation
 from lowres.params import InputError
-from lowres.train import Optimisation
 from lowres.trial import from_dict, run
 
 ANSWER = 'def double(x):\n    """Twice x."""\n    return 2 * x\n'
@@ -330,6 +330,17 @@ def test_a_solution_scores_in_full_and_an_empty_copy_nothing(name: str, tmp_path
 PREDICTION = capstone.Prediction("no miracle", "one", "two", 5.0, (11, 12, 13), "no", 0.0, "nothing scores above one")
 
 
+def test_the_arms_that_are_offered_can_be_run() -> None:
+    """Of the records that the capstone really starts from; the other tests put others in their place."""
+    offered = replace(PREDICTION, more="loreft", less="loreft-no-subtraction", seeds=(51, 52, 53))
+    made = capstone.trials(offered)
+    assert [(trial.arm, trial.seed) for trial in made] == [
+        (a, s) for a in (offered.more, offered.less) for s in (51, 52, 53)
+    ]
+    assert all(trial.key() for trial in made)  # model and data of today
+    assert 0 in capstone.published_seeds(offered)
+
+
 @pytest.fixture(scope="module")
 def handed_in(chat_folder: Path, task: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A capstone as a student hands it in, with a tiny model in the place of the world's."""
@@ -339,7 +350,7 @@ def handed_in(chat_folder: Path, task: str, tmp_path_factory: pytest.TempPathFac
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(capstone, "MODEL", str(chat_folder))
         patch.setattr(capstone, "TASK", task)
-        for name in ("read_first_edition", "read_published"):
+        for name in ("read_first_edition", "read_confirmatory"):
             patch.setattr(capstone, name, lambda study: first)
         made, ledger = capstone.predict(PREDICTION, folder), Ledger(folder / "ledger")
         for trial in capstone.trials(made):

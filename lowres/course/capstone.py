@@ -21,13 +21,14 @@ from lowres.claims import Rule
 from lowres.ledger import Ledger, parse
 from lowres.outcomes import Outcomes, of_task
 from lowres.params import InputError
-from lowres.published import read_first_edition, read_published
+from lowres.published import read_confirmatory, read_first_edition
 from lowres.stats import Effect
 from lowres.trial import Record, Trial, trial_from
 
 PREDICTION, VERDICT = "prediction.json", "verdict.json"
 ANSWERS = ("yes", "no", "unclear")
-STUDY, MODEL, TASK, MEASURE = "loreft", "world-xs", "world-question", "token_f1"  # whose arms are compared, and where
+STUDY, MODEL, TASK = "loreft", "world-xs", "world-question-new-words"  # whose arms are compared, and where
+MEASURE = "token_f1"
 _TIME = "%Y-%m-%d %H:%M UTC"
 
 
@@ -91,7 +92,7 @@ def read_prediction(folder: Path) -> Prediction:
 
 def published_seeds(prediction: Prediction) -> set[int]:
     """The seeds for which an arm of the prediction is published, in any edition."""
-    records = [*read_first_edition(STUDY), *read_published(STUDY)]
+    records = [*read_first_edition(STUDY), *read_confirmatory(STUDY)]
     arms = (prediction.more, prediction.less)
     return {one.trial["seed"] for one in records if any(_fits(one.trial, arm) for arm in arms)}
 
