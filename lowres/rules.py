@@ -119,13 +119,13 @@ def difference(name: str, more: Cell, less: Cell, rule: Rule, measure: str = "")
 # --- effects ---------------------------------------------------------------------------------------------------------
 
 
-def terms_of(outcomes: Outcomes, asked: Asked, part: Contrast) -> tuple[list[int], Terms]:
+def terms_of(outcomes: Outcomes, places: Sequence[Cell], part: Contrast) -> tuple[list[int], Terms]:
     """The seeds of a part and its terms: one table [seeds, units] per task, summed over the models that share it.
 
     Raises:
         NotRun, Ambiguous: a cell has no record, or several of one seed.
     """
-    places = part.at or asked.places
+    places = part.at or places
     reader = _lost(part.probes) if part.measure == LOSS else _scored(part.measure)
     found = [reader(outcomes, place, at_equal_loss(outcomes, place, part)) for place in places]
     seeds = sorted(set.intersection(*(set(own) for own, _ in found)))
@@ -256,7 +256,7 @@ def decide(rule: SecondRule, column: ColumnName, outcomes: Outcomes) -> Decision
     p_values, seen = {}, set()
     for part in asked.parts:
         try:
-            seeds, terms = terms_of(outcomes, asked, part)
+            seeds, terms = terms_of(outcomes, asked.places, part)
         except (NotRun, Ambiguous) as error:
             how = "not run" if isinstance(error, NotRun) else "ambiguous"
             return Decision(rule.claim, column, "cannot tell", f"{how}: {part.name}: {error}", effects)

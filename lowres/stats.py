@@ -12,7 +12,7 @@ carries the headline interval. Both parts contain the rest, so the headline is s
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -24,9 +24,6 @@ Scores = NDArray[np.float64]
 Interval = tuple[float, float]
 
 UNKNOWN: Interval = (math.nan, math.nan)
-MOST_SEEDS = 1000
-POINTS_PER_DECADE = 40
-CLEAR_BIC = 2.0
 
 
 @dataclass(frozen=True)
@@ -74,71 +71,10 @@ class Effect:
 
 
 @dataclass(frozen=True)
-class Saving:
-    """How many times fewer tokens: tokens the baseline needs for the same score, divided by the tokens used.
-
-    `bounded` says what the estimate is: "at least" where the baseline never reaches the score within the budgets
-    measured, "at most" where its smallest budget already does.
-    """
-
-    estimate: float
-    interval: Interval
-    bounded: Literal["exact", "at least", "at most"]
-    confidence: float = 0.95
-
-    def text(self, digits: int = 1) -> str:
-        """The saving in words, such as "7.4x [3.1x, 9.8x]" or "at least 10.0x [6.0x, no upper bound]"."""
-        low, high = self.interval
-        lower = f"{low:.{digits}f}x" if low > 0 else "no lower bound"
-        upper = f"{high:.{digits}f}x" if math.isfinite(high) else "no upper bound"
-        prefix = "" if self.bounded == "exact" else f"{self.bounded} "
-        return f"{prefix}{self.estimate:.{digits}f}x [{lower}, {upper}]"
-
-
-@dataclass(frozen=True)
-class ChangePoint:
-    """Bayesian information criteria (lower is better) of a flat line, a straight line and one jump.
-
-    `at` is the smallest ratio beyond the jump, `rise` the height of the jump; both nan where no jump could be fitted.
-    """
-
-    bic_flat: float
-    bic_line: float
-    bic_jump: float
-    at: float
-    rise: float
-    favours: Literal["smooth", "jump", "cannot tell"]
-
-
-@dataclass(frozen=True)
 class _Resampling:
     resamples: int
     confidence: float
     random_seed: int
-
-
-# --- ranking ---------------------------------------------------------------------------------------------------------
-
-
-def average_precision(positive: ArrayLike, score: ArrayLike) -> float:
-    """Area under the precision-recall curve as a sum over its steps: sum over thresholds of precision * gain in recall.
-
-    No interpolation, and items of equal score enter together (as in scikit-learn). nan without a positive item.
-
-    Args:
-        positive: 1 or 0 per item.
-        score: larger for what is more probably positive.
-    """
-    labels, scores = np.asarray(positive, dtype=float), np.asarray(score, dtype=float)
-    if labels.shape != scores.shape or labels.ndim != 1:
-        raise ValueError(f"one label and one score per item, not {labels.shape} and {scores.shape}")
-    if not labels.any():
-        return math.nan
-    order = np.argsort(-scores, kind="stable")
-    last = np.append(np.diff(scores[order]) != 0, True)  # where a threshold may stand: behind the last of equals
-    hits = np.cumsum(labels[order])[last]
-    precision = hits / (np.flatnonzero(last) + 1)
-    return float(np.sum(precision * np.diff(hits, prepend=0)) / labels.sum())
 
 
 # --- effects ----------------------------------------------------------------------------------------------------------
@@ -286,39 +222,6 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
     return {name: adjusted[name] for name in p_values}
 
 
-def seeds_needed(effect: Effect, boundary: float, *, power: float = 0.8, confidence: float | None = None) -> int | None:
-    """Further seeds after which the interval would exclude `boundary` with the given power, if the estimate is true.
-
-    With S seeds in all the headline variance is V(S) = (seeds + rest / I) / S + (items + rest / S) / I in the effect's
-    variance components; the smallest S is taken with |estimate - boundary| >= (t[confidence] + t[power]) * sqrt(V(S)).
-    0 means the interval excludes the boundary already. None means that no number of seeds (up to 1,000) will do: the
-    items are too few, or the estimate sits on the boundary. One seed says nothing about seed noise, so at least two
-    further seeds are asked for then.
-    """
-    low, high = effect.interval
-    level = effect.confidence if confidence is None else confidence
-    if not low <= boundary <= high and level == effect.confidence:
-        return 0
-    first = max(effect.seeds + 1, 3)
-    for seeds in range(first, MOST_SEEDS + 1):
-        if abs(effect.estimate - boundary) >= _reach(effect, seeds, level, power):
-            return seeds - effect.seeds
-    return None
-
-
-def _reach(effect: Effect, seeds: int, confidence: float, power: float) -> float:
-    """Distance that `seeds` seeds on the same items tell apart with the given power."""
-    from scipy.special import stdtrit
-
-    parts, items = effect.components, effect.items
-    between_seeds, between_items = (0.0 if math.isnan(part) else part for part in (parts.seeds, parts.items))
-    seed_variance = (between_seeds + parts.rest / items) / seeds
-    item_variance = (between_items + parts.rest / seeds) / items
-    degrees = _satterthwaite((seed_variance, seeds - 1), (item_variance, items - 1))
-    quantiles = stdtrit(degrees, (1 + confidence) / 2) + stdtrit(degrees, power)
-    return float(quantiles) * math.sqrt(seed_variance + item_variance)
-
-
 @dataclass(frozen=True)
 class Drop:
     """What was lost of an ability, three ways; the last two are nan where they mean nothing."""
@@ -389,146 +292,6 @@ def forgetting(before: ArrayLike, after: ArrayLike, chance: ArrayLike = 0.0) -> 
     )
 
 
-# --- curves -----------------------------------------------------------------------------------------------------------
-
-
-def change_point(ratios: Sequence[float], scores: Sequence[float]) -> ChangePoint:
-    """Does a score rise smoothly with the general:task ratio, or jump? A line in log2(1 + ratio) against one step.
-
-    ratios (>= 0) and scores have one entry per point; several points may share a ratio. Each model has
-    BIC = n ln(RSS / n) + k ln n with k = 1 (flat), 2 (line: level, slope) or 3 (jump: two levels and the place). The
-    jump needs two points on each side, so that one outlier is none. The better of line and jump is favoured if it
-    leads by at least 2 and a flat line is not better still. Fewer than five different ratios: "cannot tell".
-    """
-    x, y = _points("ratios", ratios, "scores", scores)
-    if (x < 0).any():
-        raise ValueError(f"ratios must be >= 0, got {x.min():g}")
-    order = np.argsort(x, kind="stable")
-    x, y = x[order], y[order]
-    splits = [i for i in range(2, len(x) - 1) if x[i] > x[i - 1]]
-    if len(set(x)) < 5 or not splits:
-        return ChangePoint(math.nan, math.nan, math.nan, math.nan, math.nan, "cannot tell")
-    position = np.log2(1 + x)
-    line = np.polynomial.Polynomial.fit(position, y, 1)
-    steps = {i: _squares(y[:i] - y[:i].mean()) + _squares(y[i:] - y[i:].mean()) for i in splits}
-    split = min(steps, key=lambda i: steps[i])
-    total = _squares(y - y.mean())
-    flat, smooth, jump = (
-        _bic(squares, total, len(y), parameters)
-        for squares, parameters in ((total, 1), (_squares(y - line(position)), 2), (steps[split], 3))
-    )
-    rise = float(y[split:].mean() - y[:split].mean())
-    return ChangePoint(flat, smooth, jump, float(x[split]), rise, _favoured(flat, smooth, jump))
-
-
-def _favoured(flat: float, line: float, jump: float) -> Literal["smooth", "jump", "cannot tell"]:
-    if abs(line - jump) < CLEAR_BIC or flat <= min(line, jump):
-        return "cannot tell"
-    return "smooth" if line < jump else "jump"
-
-
-def _squares(values: Scores) -> float:
-    return float(values @ values)
-
-
-def _bic(squares: float, total: float, points: int, parameters: int) -> float:
-    # A perfect fit would give minus infinity; below a 1e-12 share of the total it is rounding anyway.
-    share = max(squares, 1e-12 * total, np.finfo(float).tiny)
-    return points * math.log(share / points) + parameters * math.log(points)
-
-
-def spread(values: ArrayLike, slots: int) -> Scores:
-    """Values [seeds, items] over at least as many slots: same mean, and the same variance of that mean.
-
-    So tables of different items can be subtracted. The slots without an item hold the seed's mean; the deviations of
-    the others grow by slots / items to make up.
-
-    Raises:
-        ValueError: fewer slots than items.
-    """
-    scores = _table("values", values)
-    items = scores.shape[1]
-    if items > slots:
-        raise ValueError(f"{items} items do not fit into {slots} slots")
-    middle = scores.mean(axis=1, keepdims=True)
-    table = np.repeat(middle, slots, axis=1)
-    table[:, :items] += (scores - middle) * slots / items
-    return table
-
-
-def crossing(tokens: Sequence[float], scores: Sequence[float], level: float) -> float:
-    """Tokens at which a learning curve first reaches `level`, by a straight line between log tokens.
-
-    tokens: positive and increasing. `tokens[0]` means that the smallest budget reaches the level already (the true
-    crossing is there or below); inf means that no budget does.
-    """
-    x, y = _points("tokens", tokens, "scores", scores)
-    if x[0] <= 0 or (np.diff(x) <= 0).any():
-        raise ValueError(f"tokens must be positive and increasing, got {x.tolist()}")
-    reached = np.flatnonzero(y >= level)
-    if len(reached) == 0:
-        return math.inf
-    first = int(reached[0])
-    if first == 0:
-        return float(x[0])
-    share = (level - y[first - 1]) / (y[first] - y[first - 1])
-    return float(math.exp(math.log(x[first - 1]) + share * math.log(x[first] / x[first - 1])))
-
-
-def interpolate(curve: Mapping[int, ArrayLike], tokens: float) -> Scores:
-    """Scores [seeds, items] of a learning curve at a budget between its own, linear in log tokens, item by item.
-
-    Raises ValueError outside the budgets of the curve: nothing is extrapolated.
-    """
-    budgets = sorted(curve)
-    if not budgets or not budgets[0] <= tokens <= budgets[-1]:
-        raise ValueError(f"tokens {tokens:g} lie outside the measured budgets {budgets}")
-    upper = next(budget for budget in budgets if budget >= tokens)
-    lower = max((budget for budget in budgets if budget < tokens), default=upper)
-    above, below = _table(f"curve[{upper}]", curve[upper]), _table(f"curve[{lower}]", curve[lower])
-    if upper == lower:
-        return above
-    share = math.log(tokens / lower) / math.log(upper / lower)
-    return (1 - share) * below + share * above
-
-
-def token_saving(
-    baseline: Mapping[int, ArrayLike], tokens: int, scores: ArrayLike, *, confidence: float = 0.95, random_seed: int = 0
-) -> Saving:
-    """Tokens the baseline needs to match `scores`, divided by the `tokens` that `scores` took.
-
-    baseline: task tokens -> scores [seeds, items]; `scores` has the same seeds and items. The estimate is the crossing
-    of the mean curve. The interval holds every factor at which the paired, bootstrapped difference between `scores` and
-    the interpolated baseline has zero in its interval (a test turned round, as Fieller's interval of a ratio). It ends
-    at 0 or inf where the smallest or largest budget cannot be told apart: beyond the measured budgets nothing is known.
-    """
-    budgets = sorted(baseline)
-    target = _table("scores", scores)
-    curve = {budget: _matching(f"baseline[{budget}]", baseline[budget], target) for budget in budgets}
-    means = [float(curve[budget].mean()) for budget in budgets]
-    found = crossing(budgets, means, float(target.mean()))
-    steps = math.ceil(POINTS_PER_DECADE * math.log10(budgets[-1] / budgets[0])) + 1
-    grid = sorted({*np.geomspace(budgets[0], budgets[-1], steps).clip(budgets[0], budgets[-1]).tolist(), *budgets})
-    how = _Resampling(4000, confidence, random_seed)
-    gaps = [_effect(target - interpolate(curve, point), how).interval for point in grid]
-    alike = [point for point, (low, high) in zip(grid, gaps, strict=True) if low <= 0 <= high]
-    return _saving(found, alike, (grid[0], grid[-1]), tokens, confidence)
-
-
-def _saving(found: float, alike: list[float], ends: Interval, tokens: int, confidence: float) -> Saving:
-    first, last = ends
-    bounded: Literal["exact", "at least", "at most"]
-    if math.isinf(found):
-        low, high, middle, bounded = min(alike, default=last), math.inf, last, "at least"
-    elif found <= first:
-        low, high, middle, bounded = 0.0, max(alike, default=first), first, "at most"
-    else:
-        low, high, middle, bounded = min([found, *alike]), max([found, *alike]), found, "exact"
-    low = 0.0 if first in alike else low
-    high = math.inf if last in alike else high
-    return Saving(middle / tokens, (low / tokens, high / tokens), bounded, confidence)
-
-
 # --- input ------------------------------------------------------------------------------------------------------------
 
 
@@ -559,20 +322,3 @@ def _paired(treatment: ArrayLike, control: ArrayLike) -> Scores:
     if right.shape[0] not in (1, left.shape[0]):
         raise ValueError(f"treatment has {left.shape[0]} seeds, control has {right.shape[0]}: the same or 1 is allowed")
     return left - right
-
-
-def _matching(name: str, values: ArrayLike, target: Scores) -> Scores:
-    table = _table(name, values)
-    if table.shape != target.shape:
-        raise ValueError(f"{name} has shape {list(table.shape)}, scores have {list(target.shape)}")
-    return table
-
-
-def _points(x_name: str, x: Sequence[float], y_name: str, y: Sequence[float]) -> tuple[Scores, Scores]:
-    left, right = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
-    if left.ndim != 1 or left.shape != right.shape or len(left) == 0:
-        raise ValueError(f"{x_name} and {y_name} must be as long as each other, got {left.shape} and {right.shape}")
-    for name, values in ((x_name, left), (y_name, right)):
-        if not np.isfinite(values).all():
-            raise ValueError(f"{name}: entry {int(np.argmin(np.isfinite(values)))} is not finite")
-    return left, right

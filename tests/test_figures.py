@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 import pandas as pd
 import pytest
 
-from lowres.figures import COLOURS, MARKERS, Plot, curve, dots, effects_table, figure, forest, scatter, series, show
+from lowres.page.figures import COLOURS, MARKERS, Plot, curve, dots, effects_table, figure, forest, scatter, series, show
 from lowres.stats import paired_effect
 
 ALT = "Token F1 rises with task tokens for both arms."
@@ -214,7 +214,7 @@ def test_more_arms_than_colours_still_differ() -> None:
 
 
 def test_figures_are_light() -> None:
-    code = "import lowres.figures, sys; print([m for m in ('numpy', 'pandas', 'matplotlib') if m in sys.modules])"
+    code = "import lowres.page.figures, sys; print([m for m in ('numpy', 'pandas', 'matplotlib') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 

@@ -129,7 +129,7 @@ def test_two_records_of_one_seed_are_never_mixed() -> None:
 def test_seeds_are_those_that_all_places_have() -> None:
     records = list(table({"tell": 0.6, "sft": 0.4}).records)
     fewer = Outcomes(tuple(one for one in records if not (one.trial["task"] == "boolq" and one.trial["seed"] == 4)))
-    seeds, terms = terms_of(fewer, asked(gain()), gain())
+    seeds, terms = terms_of(fewer, asked(gain()).places, gain())
     assert seeds == [0, 1, 2, 3]
     assert {len(term) for term in terms} == {4}
 
@@ -138,7 +138,7 @@ def test_models_that_share_a_task_share_its_items() -> None:
     both = Outcomes(table({"tell": 0.6, "sft": 0.4}).records + table({"tell": 0.8, "sft": 0.4}, model="gpt2").records)
     places = tuple({"model": model, "task": "boolq"} for model in ("smollm2-135m-instruct", "gpt2"))
     wide = Asked((gain(),), places, 5, ITEMS, "all", 0.05, (0.02, 0.1, 0.2))
-    _, terms = terms_of(both, wide, gain())
+    _, terms = terms_of(both, wide.places, gain())
     assert len(terms) == 1  # one set of items
     assert terms[0].mean() == pytest.approx(0.3, abs=0.02)
 
@@ -157,7 +157,7 @@ def test_loss_is_that_of_the_probes_against_the_untouched_model() -> None:
 def test_what_two_groups_of_probes_lose_can_be_compared() -> None:
     kept = [lossy("untouched", "gpt2", 0, 1.0, {}), *(lossy("tell", "gpt2", s, 1.0, {"siqa": 0.4}) for s in range(5))]
     terms = ((1.0, {"arm": "tell", "probes": ("siqa",)}), (-1.0, {"arm": "tell", "probes": ("commonsenseqa",)}))
-    _, found = terms_of(Outcomes.of(kept), asked(), Contrast("a - b", terms, Rule("above", 0.02), LOSS, at=(ALONE,)))
+    _, found = terms_of(Outcomes.of(kept), asked().places, Contrast("a - b", terms, Rule("above", 0.02), LOSS, at=(ALONE,)))
     assert sum(table.mean() for table in found) == pytest.approx(0.4 / (1 - 1 / 3))  # of siqa, of the other nothing
 
 
@@ -196,7 +196,7 @@ def at_same_loss(*rates: float) -> Contrast:
 def test_curves_are_read_where_the_loss_on_the_tasks_is_the_same() -> None:
     # Both reach .9: the larger at 3e-3 (loss of the probe .5), the smaller a fifth of the way from 3e-3 to 9e-3
     # (.2 and .6, so .28).
-    _, found = terms_of(curves(), asked(), at_same_loss(1e-3, 3e-3, 9e-3))
+    _, found = terms_of(curves(), asked().places, at_same_loss(1e-3, 3e-3, 9e-3))
     assert sum(table.mean() for table in found) == pytest.approx(0.5 - 0.28)
 
 

@@ -9,6 +9,7 @@ A study exposes
     left_out(params) -> lines         optional: what is asked for and not run, because data do not suffice
     plan(params, ledger) -> text      optional: what it would cost, where that cannot be measured on the models
     CLAIMS, DEVIATIONS                what it tests and where it departs from the paper
+    rules, page                       modules of it: how its claims are decided, and what its notebook shows
 and imports nothing heavy when it is imported. What several studies have in common stands here, below the running.
 """
 
@@ -18,19 +19,14 @@ import importlib
 import math
 import pkgutil
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from lowres import world
-from lowres.data import TaskOptions, load_task
 from lowres.harm import Harms, controls, is_control
 from lowres.rates import TUNING_SEED, WORLD_SEEDS, grid_of, on_seeds, seeded, task_loss, tune, unseeded
 
 if TYPE_CHECKING:
-    from lowres.claims import Claim, Verdict
-    from lowres.data import Task
     from lowres.ledger import Ledger
     from lowres.trial import Record, Trial
 
@@ -39,18 +35,6 @@ TIERS = ("smoke", "laptop", "gpu", "paper")
 
 
 Group = TypeVar("Group", bound=Hashable)
-P = TypeVar("P")
-At = TypeVar("At")
-E = TypeVar("E", bound="Gathered[Any, Any]")
-
-
-@dataclass(frozen=True)
-class Deviation:
-    """Where a study departs from its paper, and the direction in which that probably bends the result."""
-
-    original: str
-    here: str
-    expected_bias: str
 
 
 def study_names() -> tuple[str, ...]:
@@ -160,61 +144,3 @@ def best_rates(tuned: Iterable[Record], group: Callable[[Record], Group]) -> dic
 def tuned_arm(record: Record) -> str:
     """What a tuning record tuned."""
     return record.trial["arm"].removeprefix("tuning ")
-
-
-# --- evidence --------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Where:
-    """A model (without its seed) and a task; `options` tell how to read a user's own."""
-
-    model: str
-    task: str
-    options: TaskOptions = TaskOptions()
-
-    @classmethod
-    def of(cls, record: Record) -> Self:
-        """Model and task of a record."""
-        trial = record.trial
-        return cls(unseeded(trial["model"]), trial["task"], TaskOptions(**trial["options"]))
-
-    @property
-    def is_world(self) -> bool:
-        """Whether the model is one of the generated world's."""
-        return world.is_world_model(self.model)
-
-    @property
-    def metric(self) -> str:
-        """The measure that counts on the task."""
-        return self.load().metric
-
-    def load(self) -> Task:
-        """The task itself."""
-        return load_task(self.task, self.options)
-
-
-@dataclass(frozen=True)
-class Gathered(Generic[P, At]):
-    """What figures and verdicts draw on: records grouped by point and seed, and whether they are published."""
-
-    params: P
-    points: Mapping[At, Mapping[int, Record]]
-    published: bool
-
-    @property
-    def records(self) -> list[Record]:
-        """All records of the study itself, point by point."""
-        return [record for seeds in self.points.values() for record in seeds.values()]
-
-
-def decided(
-    evidence: E, claims: Iterable[Claim], deciders: Mapping[str, Callable[[E, Claim], Verdict]]
-) -> list[Verdict]:
-    """One verdict per claim, corrected for their number (Holm); a live smoke run never gives one."""
-    from lowres.claims import at_tier, with_holm
-
-    by_name = {claim.name: claim for claim in claims}
-    found = [decider(evidence, by_name[name]) for name, decider in deciders.items()]
-    tier = "published" if evidence.published else evidence.params.tier
-    return with_holm([at_tier(verdict, tier) for verdict in found])

@@ -4,10 +4,8 @@ lowres plan fiat -p tier=gpu
 lowres run fiat -p 'arms=[R0, R1, R2, R3]' -p 'examples=[100]' -p 'seeds=[0, 1]' --workers 2
 """
 
-from lowres.studies.fiat import exhibits
 from lowres.studies.fiat.arms import ARMS, Arm, trials, tuning
 from lowres.studies.fiat.claims import CLAIMS, DEVIATIONS
-from lowres.studies.fiat.evidence import Evidence, gather, verdicts
 from lowres.studies.fiat.params import Params
 from lowres.studies.fiat.planning import plan, states
 from lowres.studies.fiat.writing import prepare
@@ -22,14 +20,10 @@ __all__ = [
     "NOTEBOOK",
     "TITLE",
     "Arm",
-    "Evidence",
     "Params",
-    "exhibits",
-    "gather",
     "plan",
     "prepare",
     "states",
     "trials",
     "tuning",
-    "verdicts",
 ]

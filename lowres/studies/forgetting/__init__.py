@@ -4,10 +4,8 @@ lowres plan forgetting
 lowres run forgetting -p 'models=[world-s, world-m]' -p 'seeds=[0, 1, 2]' --workers 2
 """
 
-from lowres.studies.forgetting import exhibits
 from lowres.studies.forgetting.arms import ARMS, Arm, trials, tuning
 from lowres.studies.forgetting.claims import CLAIMS, DEVIATIONS
-from lowres.studies.forgetting.evidence import Evidence, gather, verdicts
 from lowres.studies.forgetting.params import Params
 from lowres.studies.forgetting.planning import plan
 
@@ -21,12 +19,8 @@ __all__ = [
     "NOTEBOOK",
     "TITLE",
     "Arm",
-    "Evidence",
     "Params",
-    "exhibits",
-    "gather",
     "plan",
     "trials",
     "tuning",
-    "verdicts",
 ]

@@ -9,8 +9,7 @@ boundary is a yes, wholly short of it a no, anything else unclear. Everything is
 
 from __future__ import annotations
 
-from lowres.claims import Claim
-from lowres.studies import Deviation
+from lowres.claims import Claim, Deviation
 
 MARGIN = 0.02  # of FG or of the corrected drop: two percent of what was there
 ABOVE = 0.10  # of accuracy above chance: less leaves nothing that could be lost
@@ -18,83 +17,45 @@ ABOVE = 0.10  # of accuracy above chance: less leaves nothing that could be lost
 CLAIMS = (
     Claim(
         name="forgetting-1",
-        study="forgetting",
         statement="Continual tuning makes every model forget domain knowledge, reasoning and reading comprehension.",
         source="Luo et al. 2023, Tables 4 and 6",
         reported="FG above zero for all nine models in all three groups, from 6.5 to 34.6 percent",
-        measure="FG per group for every model of the main arm whose start is above chance in that group",
-        rule="every one of them above zero",
-        margin=0.0,
     ),
     Claim(
         name="forgetting-2",
-        study="forgetting",
         statement="Reading comprehension suffers most, then domain knowledge, then reasoning.",
         source="Luo et al. 2023, Table 4 (all six models; not so in Table 6)",
         reported="BLOOMZ-7.1b: 26.75, 18.37 and 13.62 percent",
-        measure="FG of reading comprehension - FG of domain knowledge, and FG of domain knowledge - FG of reasoning, "
-        "mean over the base decoders trained to the end, over those abilities that each of them has",
-        rule="both above the margin",
-        margin=MARGIN,
     ),
     Claim(
         name="forgetting-3",
-        study="forgetting",
         statement="Forgetting grows with the size of the model.",
         source="Luo et al. 2023, Table 4",
         reported="domain knowledge FG of BLOOMZ 1.1b, 1.7b, 3b, 7.1b: 9.54, 10.72, 14.63, 18.37 percent",
-        measure="domain knowledge, largest minus smallest base decoder: FG of models trained to the end; corrected "
-        "drop of models stopped at the same level; the same, interpolated over learning rates (up to the one that "
-        "learns best) to the same loss on the new tasks",
-        rule="all three above the margin. FG alone above it says that the number grows, not that more of the ability "
-        "is lost; then the verdict is partly",
-        margin=MARGIN,
     ),
     Claim(
         name="forgetting-4",
-        study="forgetting",
         statement="A decoder-only model forgets less than an encoder-decoder of about its size.",
         source="Luo et al. 2023, Table 4, BLOOMZ-3b against mT0-3.7b",
         reported="reasoning FG 11.09 against 16.73 percent; at about 1b the sign reverses in the other two groups",
-        measure="reasoning FG of the encoder-decoder minus that of the decoder, both stopped at the same level, same "
-        "size name; mean over the sizes that reach the level in both architectures",
-        rule="above the margin",
-        margin=MARGIN,
     ),
     Claim(
         name="forgetting-5",
-        study="forgetting",
         statement="General instruction tuning before the stream protects.",
         source="Luo et al. 2023, Table 6, LLaMA-7b against Alpaca-7b (BLOOM against BLOOMZ contradicts it)",
         reported="FG 34.57, 31.33, 31.72 percent for LLaMA-7b; 18.14, 7.56, 10.31 for Alpaca-7b",
-        measure="FG of the base model minus FG of the same model instruction-tuned first, in each of the three groups; "
-        "mean over the sizes that were run both ways",
-        rule="all three above the margin",
-        margin=MARGIN,
     ),
     Claim(
         name="forgetting-6",
-        study="forgetting",
         statement="Mixing general data into every task mitigates forgetting.",
         source="Luo et al. 2023, MMLU-Human of LLaMA-7b",
         reported="34.72 at the start, 26.8 after the tasks alone, about 30 with 10,000 Alpaca samples mixed in",
-        measure="domain knowledge FG of the stream minus that of the stream with the largest share of general data "
-        "that was run, as many task examples seen in both",
-        rule="above the margin",
-        margin=MARGIN,
     ),
     Claim(
         name="forgetting-7",
-        study="forgetting",
         statement="Continual tuning makes a model less biased.",
         source="Luo et al. 2023, Table 5",
         reported="FG of bias above zero for all six models, from 2.97 to 13.10 percent",
-        measure="corrected drop of the preference for the stereotype, over the base decoders whose start is above "
-        "chance; and the same minus the corrected drop of neutral questions with two choices (who is meant, which "
-        "of two values)",
-        rule="the drop above the margin, and the difference above the margin: what every choice between two loses is "
-        "confidence, not bias",
-        margin=MARGIN,
     ),
 )
 

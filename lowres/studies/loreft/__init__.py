@@ -4,10 +4,8 @@ lowres plan loreft -p tier=gpu
 lowres run loreft -p 'arms=[untouched, lora, dora, loreft]' -p 'seeds=[0, 1, 2]' --workers 2
 """
 
-from lowres.studies.loreft import exhibits
 from lowres.studies.loreft.arms import ARMS, Arm, trials, tuning
 from lowres.studies.loreft.claims import CLAIMS, DEVIATIONS
-from lowres.studies.loreft.evidence import Evidence, gather, verdicts
 from lowres.studies.loreft.params import Params
 
 TITLE = "LoReFT: which tuner for which budget"
@@ -20,11 +18,7 @@ __all__ = [
     "NOTEBOOK",
     "TITLE",
     "Arm",
-    "Evidence",
     "Params",
-    "exhibits",
-    "gather",
     "trials",
     "tuning",
-    "verdicts",
 ]

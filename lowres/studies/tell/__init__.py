@@ -4,10 +4,8 @@ lowres plan tell
 lowres run tell -p 'ratios=[0, 1, 2, 8]' -p 'seeds=[0, 1, 2]' --workers 2
 """
 
-from lowres.studies.tell import exhibits
 from lowres.studies.tell.arms import ARMS, Arm, left_out, trials, tuning
 from lowres.studies.tell.claims import CLAIMS, DEVIATIONS
-from lowres.studies.tell.evidence import Evidence, gather, verdicts
 from lowres.studies.tell.params import Params
 
 TITLE = "TELL: cheap general data for scarce task data"
@@ -20,12 +18,8 @@ __all__ = [
     "NOTEBOOK",
     "TITLE",
     "Arm",
-    "Evidence",
     "Params",
-    "exhibits",
-    "gather",
     "left_out",
     "trials",
     "tuning",
-    "verdicts",
 ]

@@ -7,8 +7,7 @@ a no, anything else unclear.
 
 from __future__ import annotations
 
-from lowres.claims import Claim
-from lowres.studies import Deviation
+from lowres.claims import Claim, Deviation
 
 MARGIN = 0.02
 SAVING = 5.0
@@ -16,78 +15,59 @@ SAVING = 5.0
 CLAIMS = (
     Claim(
         name="tell-1",
-        study="tell",
         statement="With about 10 entries of task data, SFT alone gains nothing visible over the untouched model, while "
         "TELL gains and reaches what SFT reaches with ten times the task data.",
         source="second-hand summary of the paper; the authors' repository says that 10 entries suffice",
         reported="no table could be recovered; budgets from 10,000 tokens",
-        measure="score differences at budget B: SFT - untouched, TELL - untouched, TELL at B - SFT at 10 B",
-        rule="SFT - untouched below the margin; TELL - untouched above it; TELL at B - SFT at 10 B above minus the "
-        "margin",
-        margin=MARGIN,
     ),
     Claim(
         name="tell-2",
-        study="tell",
         statement="With 100,000 to 1,000,000 task tokens, TELL is clearly better than SFT on the same task data.",
         source="second-hand summary of the paper",
         reported="no table could be recovered",
-        measure="score difference TELL - SFT at the largest budget of at least 100,000 tokens",
-        rule="above the margin; cannot tell where no such budget was run",
-        margin=MARGIN,
     ),
     Claim(
         name="tell-3",
-        study="tell",
         statement="TELL saves up to nearly an order of magnitude of task data.",
         source="abstract",
         reported="up to nearly 10 times less task data",
-        measure="tokens at which the SFT curve reaches TELL's score, divided by the tokens that TELL used",
-        rule="reproduced if the whole interval of the saving is above 5, not reproduced if it is wholly below 5",
-        margin=SAVING,
     ),
     Claim(
         name="tell-4",
-        study="tell",
         statement="Both ingredients are needed: the anchor prompt and the shuffled general data.",
         source="repository README; figure names with and without prefix",
         reported="no table could be recovered",
-        measure="score differences at B: TELL - SFT+anchor, TELL - TELL without anchor, TELL - general data alone",
-        rule="all three above the margin",
-        margin=MARGIN,
     ),
     Claim(
         name="tell-5",
-        study="tell",
         statement="With fixed task data, the score first stays flat and then jumps as general data grow (emergence).",
         source="second-hand summary of the paper",
         reported="no table could be recovered",
-        measure="score and target likelihood against the ratio of general to task tokens: BIC of a line in "
-        "log2(1 + ratio) against one jump, five ratios at least",
-        rule="reproduced if the jump fits better by 2 BIC or more on both, not reproduced if the line (or no change) "
-        "does on either",
-        margin=2.0,
     ),
     Claim(
         name="tell-6",
-        study="tell",
         statement="Order matters: shuffling task and general data beats training on one after the other.",
         source="the quantisation-hypothesis argument of the paper",
         reported="no table could be recovered",
-        measure="score differences at B: TELL - task data first, TELL - task data last",
-        rule="both above the margin",
-        margin=MARGIN,
+    ),
+    Claim(
+        name="tell-7",
+        statement="The model may write its own anchor prompt.",
+        source="second-hand summary of the paper; the name of one of its figures",
+        reported="no table could be recovered",
+    ),
+    Claim(
+        name="tell-8",
+        statement="TELL helps across models, sizes and tasks.",
+        source="second-hand summary of the paper",
+        reported="no table could be recovered",
     ),
     Claim(
         name="tell-9",
-        study="tell",
         statement="The gain of TELL over SFT is leverage, not merely more optimisation: SFT with as many updates stays "
         "behind.",
         source="implied by the paper, which reports no such control",
         reported="not reported",
-        measure="score difference at B: TELL - (SFT+anchor repeated for as many updates)",
-        rule="above the margin",
-        margin=MARGIN,
     ),
 )
 

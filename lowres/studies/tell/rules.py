@@ -22,31 +22,35 @@ REAL = tuple({"model": "smollm2-135m-instruct", "task": task} for task in REAL_T
 ABOVE, NOT_WORSE, ALIKE = Rule("above", MARGIN), Rule("above", -MARGIN), Rule("within", MARGIN)
 
 
-def _tell(tokens: int, ratio: float = RATIO, arm: str = "tell", **more: str) -> Cell:
+def tell(tokens: int, ratio: float = RATIO, arm: str = "tell", **more: str) -> Cell:
     """An arm that mixes, at a budget and a ratio; hand-written anchor and usual pool unless said otherwise."""
     usual = {"anchor": "none" if arm == "tell-no-anchor" else "hand-written", "general": "usual"}
     return {"arm": arm, "task_tokens": tokens, "ratio": ratio, **usual, **more}
 
 
-def _sft(tokens: int, arm: str = "sft") -> Cell:
+def sft(tokens: int, arm: str = "sft") -> Cell:
     """An arm of task data alone."""
     return {"arm": arm, "task_tokens": tokens, "general_tokens": 0}
 
 
-def _alone(tokens: int) -> Cell:
+def alone(tokens: int) -> Cell:
     """The general data of tell at a budget, and nothing else."""
     return {"arm": "general-only", "general_tokens": round(tokens * RATIO)}
 
 
-def _minus(name: str, rule: Rule, *pairs: tuple[Cell, Cell]) -> Contrast:
+def minus_over(name: str, *pairs: tuple[Cell, Cell], rule: Rule = ABOVE) -> Contrast:
     """The mean over pairs (budgets) of the first minus the second."""
     terms = [(sign / len(pairs), cell) for pair in pairs for sign, cell in zip((1.0, -1.0), pair, strict=True)]
     return Contrast(name, tuple(terms), rule)
 
 
+def _minus(name: str, rule: Rule, *pairs: tuple[Cell, Cell]) -> Contrast:
+    return minus_over(name, *pairs, rule=rule)
+
+
 def _at(budgets: tuple[int, ...], name: str, rule: Rule, less: str) -> Contrast:
     """Tell minus an arm that has no general data, mean over budgets."""
-    return _minus(name, rule, *((_tell(tokens), _sft(tokens, less)) for tokens in budgets))
+    return _minus(name, rule, *((tell(tokens), sft(tokens, less)) for tokens in budgets))
 
 
 # Standard deviations of a difference between two arms, between seeds, units and the rest: in the world of LoReFT's and
@@ -75,37 +79,37 @@ ONE = (REAL_BUDGET,)
 
 def _ten_times(budget: int) -> tuple[Contrast, ...]:
     return (
-        _minus("SFT - untouched", Rule("below", MARGIN), (_sft(budget), {"arm": "untouched"})),
-        _minus("TELL - untouched", ABOVE, (_tell(budget), {"arm": "untouched"})),
-        _minus("TELL - SFT with ten times the data", NOT_WORSE, (_tell(budget), _sft(10 * budget))),
+        _minus("SFT - untouched", Rule("below", MARGIN), (sft(budget), {"arm": "untouched"})),
+        _minus("TELL - untouched", ABOVE, (tell(budget), {"arm": "untouched"})),
+        _minus("TELL - SFT with ten times the data", NOT_WORSE, (tell(budget), sft(10 * budget))),
     )
 
 
 def _ingredients(budgets: tuple[int, ...]) -> tuple[Contrast, ...]:
     return (
         _at(budgets, "TELL - SFT+anchor", ABOVE, "sft+anchor"),
-        _minus("TELL - TELL without anchor", ABOVE, *((_tell(t), _tell(t, arm="tell-no-anchor")) for t in budgets)),
-        _minus("TELL - general data alone", ABOVE, *((_tell(t), _alone(t)) for t in budgets)),
+        _minus("TELL - TELL without anchor", ABOVE, *((tell(t), tell(t, arm="tell-no-anchor")) for t in budgets)),
+        _minus("TELL - general data alone", ABOVE, *((tell(t), alone(t)) for t in budgets)),
     )
 
 
 def _written(tokens: int) -> Cell:
     """Tell behind an anchor that the model wrote."""
-    return _tell(tokens, anchor="model-written")
+    return tell(tokens, anchor="model-written")
 
 
 def _order(budgets: tuple[int, ...]) -> Contrast:
     terms: list[tuple[float, Cell]] = []
     for tokens in budgets:
-        terms.append((1.0 / len(budgets), _tell(tokens)))
-        terms += [(-0.5 / len(budgets), _tell(tokens, arm=arm)) for arm in ("tell-task-first", "tell-task-last")]
+        terms.append((1.0 / len(budgets), tell(tokens)))
+        terms += [(-0.5 / len(budgets), tell(tokens, arm=arm)) for arm in ("tell-task-first", "tell-task-last")]
     return Contrast("TELL - mean of the two orders", tuple(terms), ABOVE)
 
 
 def _convex(budgets: tuple[int, ...]) -> Contrast:
     """Later growth of general data gains more than earlier growth: flat first, then a rise."""
     late_and_early = ((1.0, 16.0), (-1.0, 4.0), (-1.0, 2.0), (1.0, 0.0))
-    terms = [(sign / len(budgets), _tell(tokens, ratio)) for tokens in budgets for sign, ratio in late_and_early]
+    terms = [(sign / len(budgets), tell(tokens, ratio)) for tokens in budgets for sign, ratio in late_and_early]
     return Contrast("gain from ratio 4 to 16 - gain from ratio 0 to 2", tuple(terms), ABOVE)
 
 
@@ -113,7 +117,7 @@ def _prerequisite() -> Contrast:
     """What a model that never met two-hop questions gains from general data with them over general data without."""
     place = {"model": "world-s-without-two-hop", "task": "world-two-hop"}
     pools = ((1.0, "usual"), (-1.0, "without-two-hop"))
-    terms = tuple((weight, _tell(LARGER, 16.0, general=pool)) for weight, pool in pools)
+    terms = tuple((weight, tell(LARGER, 16.0, general=pool)) for weight, pool in pools)
     return Contrast("general data with the prerequisite - without it", terms, ABOVE, at=(place,))
 
 
@@ -139,8 +143,8 @@ RULES = (
         "An interval of a ratio of tokens, read off a curve of four budgets; a saving of exactly five was its "
         "boundary, with no margin on either side. Now: TELL is no worse than SFT with five times the task data.",
         _two(
-            (_minus("TELL - SFT with five times the data", NOT_WORSE, *((_tell(t), _sft(5 * t)) for t in BOTH)),),
-            (_minus("TELL - SFT with five times the data", NOT_WORSE, *((_tell(t), _sft(5 * t)) for t in ONE)),),
+            (_minus("TELL - SFT with five times the data", NOT_WORSE, *((tell(t), sft(5 * t)) for t in BOTH)),),
+            (_minus("TELL - SFT with five times the data", NOT_WORSE, *((tell(t), sft(5 * t)) for t in ONE)),),
         ),
     ),
     SecondRule(
@@ -165,7 +169,7 @@ RULES = (
         "Had no rule. Now: an anchor that the model writes itself is as good as the hand-written one.",
         {
             "world": "the world's models cannot write an instruction: they have no text that describes a task",
-            "real": _real((_minus("model-written - hand-written", ALIKE, *((_written(t), _tell(t)) for t in ONE)),), 5),
+            "real": _real((_minus("model-written - hand-written", ALIKE, *((_written(t), tell(t)) for t in ONE)),), 5),
         },
     ),
     SecondRule(

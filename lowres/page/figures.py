@@ -16,7 +16,7 @@ from hashlib import sha256
 from io import StringIO
 from typing import TYPE_CHECKING, Any, Literal
 
-from lowres.markup import Shown, html_table, markdown_table, markup
+from lowres.page.markup import Shown, html_table, markdown_table, markup
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -92,9 +92,8 @@ def curve(data: DataFrame, plot: Plot) -> Shown:
 def forest(data: DataFrame, plot: Plot, marks: Mapping[str, float] | None = None) -> Shown:
     """Dots with intervals, one line per row: effects of arms, or (with several series) drops per probe and arm.
 
-    data: columns row, estimate, low, high, and optionally series. Columns seed_low, seed_high, item_low and item_high
-    add the two noise sources as thin lines below each dot (see `effects_table`). marks: vertical lines by what they
-    mean, such as {"no effect": 0.0, "margin": 0.02}. Raises ValueError for missing columns and unlabelled bars.
+    data: columns row, estimate, low, high, and optionally series. marks: vertical lines by what they mean, such as
+    {"no effect": 0.0, "margin": 0.02}. Raises ValueError for missing columns and unlabelled bars.
     """
     _check(data, plot, ("row", "estimate", "low", "high"))
     rows, groups = list(dict.fromkeys(data["row"])), _groups(data, "series")
@@ -161,12 +160,11 @@ def dots(data: DataFrame, plot: Plot) -> Shown:
 
 
 def effects_table(effects: Mapping[str, Effect]) -> DataFrame:
-    """Rows for `forest` from effects by name: estimate, headline interval, intervals of seeds and of items alone."""
+    """Rows for `forest` from effects by name: estimate and interval."""
     from pandas import DataFrame
 
-    columns = ("row", "estimate", "low", "high", "seed_low", "seed_high", "item_low", "item_high")
-    rows = [(name, e.estimate, *e.interval, *e.seed_interval, *e.item_interval) for name, e in effects.items()]
-    return DataFrame(rows, columns=list(columns))
+    rows = [(name, one.estimate, *one.interval) for name, one in effects.items()]
+    return DataFrame(rows, columns=["row", "estimate", "low", "high"])
 
 
 # --- pieces for plots of another kind ---------------------------------------------------------------------------------
@@ -217,7 +215,8 @@ def show(drawing: Figure, alt: str, data: DataFrame, name: str, caption: str = "
     columns, rows = [str(column) for column in data.columns], list(data.itertuples(index=False, name=None))
     words = f"\n<figcaption>{markup(caption)}</figcaption>" if caption else ""
     html = (
-        f'<figure class="lowres-figure" id="figure-{name}">\n{_svg(drawing, alt, name)}{words}\n'
+        f'<figure class="lowres-figure" id="figure-{name}">\n<div class="lowres-scroll">'
+        f"{_svg(drawing, alt, name)}</div>{words}\n"
         f"<details><summary>Data of this figure</summary>\n{html_table(f'Data of {name}', columns, rows)}\n</details>\n"
         "</figure>"
     )
@@ -281,12 +280,6 @@ def _lengths(middle: Any, low: Any, high: Any) -> list[list[float]]:
 def _dots(ax: Axes, part: DataFrame, places: list[float], label: str, index: int) -> None:
     lengths = _lengths(part["estimate"], part["low"], part["high"])
     ax.errorbar(part["estimate"], places, xerr=lengths, label=label, linestyle="none", capsize=4, **_look(index))
-    for source, below, colour, dash in (("seed", 0.17, COLOURS[1], "solid"), ("item", 0.29, COLOURS[2], (0, (1, 0.5)))):
-        if f"{source}_low" in part:
-            lower = [place + below for place in places]
-            ends = part[f"{source}_low"], part[f"{source}_high"]
-            name = f"from {source}s" if index == 0 else ""
-            ax.hlines(lower, *ends, colors=colour, linestyles=[dash], linewidth=2.5, label=name)
 
 
 HEIGHTS = (4, -12, 15, -23, 27, -35, 39, -47, 51, -59, 63, -71)  # of a name above its point, in points; nearest first
@@ -384,6 +377,5 @@ def _legend(drawing: Figure, ax: Axes) -> None:
 
 def _listed(data: DataFrame, names: Mapping[str, str]) -> DataFrame:
     """The drawn table with its columns named for a reader."""
-    ends = {"low": "Low", "high": "High", "seed_low": "Seeds: low", "seed_high": "Seeds: high"}
-    known = {**ends, "item_low": "Items: low", "item_high": "Items: high", **names}
+    known = {"low": "Low", "high": "High", **names}
     return data.rename(columns={column: name for column, name in known.items() if name})
