@@ -6,47 +6,42 @@ import json
 from functools import partial
 from statistics import fmean
 
-from lowres import places as folders
 from lowres.outcomes import Cell
 from lowres.page import drawing, parts, verdicts
 from lowres.page.diagrams import Box, diagram
 from lowres.page.drawing import level, minus
 from lowres.page.markup import Shown, folded, joined, shown_table, shown_text
 from lowres.page.parts import Control
+from lowres.places import RESULTS
 from lowres.rules import LOSS
+from lowres.studies.loreft import rules
 from lowres.studies.loreft.arms import ARMS
 from lowres.studies.loreft.claims import MARGIN
-from lowres.studies.loreft.rules import (
-    CHOICE,
-    FORMS,
-    INSTRUCTIONS,
-    KNOWING,
-    LONGER,
-    ON_A_PAR,
-    QUESTIONS,
-    RECITATION,
-    SHORT,
-    TOPICS,
-    WORDS,
-    budget,
-    places,
-)
+from lowres.studies.loreft.params import WORLD_PROBES
 
 STUDY = "loreft"
-PROBES = ("world-fact-home", "world-relation", "world-either", "world-reading-new")
 START: Cell = {"arm": "untouched", "task_tokens": 0}
 USUAL: Cell = {"rank": 8, "positions": "p7+s7", "layers": "all"}  # of LoReFT where nothing is varied
-TUNERS = (
-    *("full", "bitfit", "lora", "lora-small", "dora", "ia3", "prefix", "prompt", "series-adapter", "parallel-adapter"),
-    *("vera", "road", "red", "direft", "loreft", "lora-matched", "lora-at-positions", "loreft-half-rank"),
+TUNERS = (  # fewest trained parameters of SmolLM2 first
+    *("prompt", "red", "ia3", "prefix", "loreft-half-rank", "bitfit", "road", "vera", "lora-matched"),
+    *(
+        "lora-at-positions",
+        "loreft",
+        "direft",
+        "lora-small",
+        "series-adapter",
+        "parallel-adapter",
+        "lora",
+        "dora",
+        "full",
+    ),
 )
-WORLD = places(KNOWING)
-# of the first edition
-FIRST_WORLD = tuple({"model": model, "task": "world-question-new-words"} for model in ("world-xs", "world-s", "world-m"))
-FIRST: Cell = {**FIRST_WORLD[1], "task_tokens": 6_000}
+WORLD = rules.places(rules.KNOWING)
+# Of the first edition, which alone had so many tuners, ranks, positions, layers and amounts of data.
+FIRST_TASK: Cell = {"model": "world-s", "task": "world-question-new-words"}
+FIRST: Cell = {**FIRST_TASK, "task_tokens": 6_000}
+FIRST_TOPICS: Cell = {**rules.TOPICS, "probes": ()}
 FIRST_PROBES = ("world-fact-home", "world-two-hop-new", "world-either")
-FIRST_TOPICS: Cell = {**TOPICS, "probes": ()}
-NAMED = ("smollm2-135m-instruct", "SmolLM2")
 
 strip = partial(verdicts.strip, STUDY)
 cards = partial(verdicts.cards, STUDY)
@@ -65,22 +60,21 @@ def arm(name: str) -> Cell:
 def idea() -> Shown:
     """Which positions are edited, in which layers."""
     columns = ("first 7 tokens\nof the prompt", "the rest of it", "last 7 tokens\nof the prompt", "the answer")
-    edited, boxes, arrows = (True, False, True, False), [], []
-    for column, (words, edit) in enumerate(zip(columns, edited, strict=True)):
-        x = 4 + 186.0 * column
-        text = "h + Rᵀ(Wh + b - Rh)" if edit else "h"
-        boxes += [Box(x, y, 170, 36, f"{name}: {text}", not edit) for y, name in ((4, "top"), (60, "..."), (116, "1"))]
+    boxes, arrows = [], []
+    for column, words in enumerate(columns):
+        x, edited = 4 + 186.0 * column, column in (0, 2)
+        text = "h + Rᵀ(Wh + b - Rh)" if edited else "h"
+        boxes += [
+            Box(x, y, 170, 36, f"{name}: {text}", not edited) for y, name in ((4, "top"), (60, "..."), (116, "1"))
+        ]
         boxes.append(Box(x, 176, 170, 44, words, soft=True))
         arrows += [(x + 85, y, x + 85, y - 18) for y in (58.0, 114.0, 174.0)]
-    return diagram(
-        "loreft-idea",
-        "A grid of layers over positions. In every layer the hidden states of the first and the last seven prompt tokens "
-        "are edited; those between them and those of the answer are not.",
+    alt = "A grid of layers over positions: behind every layer the first and the last seven prompt tokens are edited."
+    caption = (
         "LoReFT edits h at a few positions of the prompt (solid) behind every layer, from the first to the top. All "
-        "weights stay. The answer feels the edits through what it looks back at.",
-        boxes,
-        arrows,
+        "weights stay. The answer feels the edits through what it looks back at."
     )
+    return diagram("loreft-idea", alt, caption, boxes, arrows)
 
 
 def arms_table() -> Shown:
@@ -88,29 +82,58 @@ def arms_table() -> Shown:
     return folded("What each arm trains", parts.arms_table(ARMS, ARMS))
 
 
-def budgets(real: bool = False) -> Shown:
-    """Score against trained parameters; on real text the first edition alone has so many tuners."""
+def budgets() -> Shown:
+    """Score against trained parameters, in the world."""
     return drawing.scatter(
         drawing.evidence(STUDY),
-        f"loreft-budgets{'-real' if real else ''}",
+        "loreft-budgets",
         "Which tuner for how many trained parameters? The higher and the further left, the better. Line: untouched.",
         {"untouched": level(START)} | {name: level(arm(name)) for name in TUNERS},
         "trained_parameters",
-        places=() if real else WORLD,
-        first=(FIRST_TOPICS if real else FIRST,),
+        places=WORLD,
+        first=(FIRST,),
         x="trained parameters",
         y="score",
         x_scale="log",
     )
 
 
+def budgets_real() -> Shown:
+    """Scores in the order of trained parameters, on real text."""
+    return _older(
+        "budgets-real",
+        "The same on real text: the untouched model, then from the fewest trained parameters (top) to all of them.",
+        {name: level(START if name == "untouched" else arm(name)) for name in ("untouched", *TUNERS)},
+        FIRST_TOPICS,
+    )
+
+
+def settings() -> Shown:
+    """LoReFT with other ranks, positions and layers."""
+    e = drawing.evidence(STUDY)
+    tried = [{name: value} for name in USUAL for value in e.first.values(name, arm="loreft", **FIRST)]
+    rows = {" ".join(map(str, *one.items())): level({**arm("loreft"), **one}) for one in tried}
+    caption = "Which rank, positions, layers? p7+s7: the first and the last seven tokens. All at the rate of rank 8."
+    return _older("settings", caption, rows, FIRST)
+
+
+def _older(name: str, caption: str, rows: drawing.Rows, place: Cell) -> Shown:
+    """Scores of the first edition, which alone has them."""
+    e, marks = drawing.evidence(STUDY), {"nothing": 0.0}
+    return drawing.forest(e, f"loreft-{name}", caption, rows, places=(), first=(place,), x="score", marks=marks)
+
+
 def against_lora() -> Shown:
     """LoReFT minus LoRA, task by task."""
-    tasks = places(tuple(dict.fromkeys((*KNOWING, *CHOICE, SHORT, *LONGER))))
-    first = [FIRST_TOPICS, *({**place, "task_tokens": 6_000} for place in FIRST_WORLD)]
-    first += [{**QUESTIONS, "task_tokens": 29_000}, _told(2)]
-    here = [*tasks, QUESTIONS, INSTRUCTIONS, TOPICS, *first]
-    rows = {_name(place): minus({**place, **arm("loreft")}, {**place, **arm("lora")}) for place in here}
+    tasks = dict.fromkeys((*rules.KNOWING, *rules.CHOICE, rules.SHORT, *rules.LONGER))
+    first = [FIRST_TOPICS, *({**FIRST, "model": model} for model in ("world-xs", "world-s", "world-m")), told(2)]
+    here = [*rules.places(tuple(tasks)), rules.QUESTIONS, rules.TOPICS, rules.INSTRUCTIONS, *first]
+    rows = {
+        f"{place['task']}, {str(place['model']).partition('-135')[0]}": minus(
+            {**place, **arm("loreft")}, {**place, **arm("lora")}
+        )
+        for place in here
+    }
     return drawing.forest(
         drawing.evidence(STUDY),
         "loreft-against-lora",
@@ -123,73 +146,46 @@ def against_lora() -> Shown:
     )
 
 
-def _name(place: Cell) -> str:
-    return f"{place['task']}, {str(place['model']).replace(*NAMED)}, {place['task_tokens']:,} tokens"
-
-
 def forms() -> Shown:
     """Other forms of the edit minus LoReFT's."""
     names = ("no-subtraction", "non-orthogonal", "constant", "bias-only", "frozen-rotation", "untied")
-    rows = {"direft": minus(arm("direft"), arm("loreft"))}
-    rows |= {name: minus(arm(f"loreft-{name}"), arm("loreft")) for name in names}
+    rows = {name: minus(arm(name), arm("loreft")) for name in ("direft", *(f"loreft-{name}" for name in names))}
     return drawing.forest(
         drawing.evidence(STUDY),
         "loreft-forms",
-        "What in the edit matters? Each other form minus LoReFT; between the dotted lines they count as alike.",
+        f"What in the edit matters? Each other form minus LoReFT; within {rules.ON_A_PAR:g} they count as alike.",
         rows,
-        places=places(FORMS),
+        places=rules.places(rules.FORMS),
         first=(FIRST,),
         x="score minus that of LoReFT",
-        marks={"no difference": 0.0, "alike up to": ON_A_PAR, "alike from": -ON_A_PAR},
+        marks={"no difference": 0.0, "alike, below": rules.ON_A_PAR, "alike, above": -rules.ON_A_PAR},
     )
-
-
-def ranks() -> Shown:
-    """LoReFT against its rank; the rules vary nothing of the kind."""
-    e = drawing.evidence(STUDY)
-    tried = e.first.values("rank", arm="loreft")
-    lines = {"LoReFT": {rank: level({**arm("loreft"), "rank": rank}) for rank in tried}}
-    caption = "How many dimensions? All at the rate that was chosen for rank 8."
-    return drawing.curve(
-        e, "loreft-ranks", caption, lines, places=(), first=(FIRST,), x="rank", y="score", x_scale="tokens"
-    )
-
-
-def where() -> Shown:
-    """LoReFT with other positions and layers."""
-    e = drawing.evidence(STUDY)
-    tried = [{"positions": p} for p in e.first.values("positions", arm="loreft")]
-    tried += [{"layers": each} for each in e.first.values("layers", arm="loreft") if each != "all"]
-    rows = {" ".join(*one.items()): level({**arm("loreft"), **one}) for one in tried}
-    caption = "Which positions and layers? p7+s7: the first and last seven tokens; layers count from 0. Usual: p7+s7, all."
-    return drawing.forest(e, "loreft-where", caption, rows, places=(), first=(FIRST,), x="score", marks={"nothing": 0.0})
 
 
 def data() -> Shown:
-    """LoReFT and LoRA against the task data, all at the rate that was chosen with most."""
-    e, (place,) = drawing.evidence(STUDY), FIRST_WORLD[1:2]
-    tried = e.first.values("task_tokens", arm="lora", **place)
+    """LoReFT and LoRA against the task data, in the first edition."""
+    e = drawing.evidence(STUDY)
+    tried = e.first.values("task_tokens", arm="lora", **FIRST_TASK)
     lines = {name: {t: level({**arm(name), "task_tokens": t}) for t in tried} for name in ("loreft", "lora")}
     caption = "How much data? Both at the rate that was chosen with all of them."
-    return drawing.curve(
-        e, "loreft-data", caption, lines, places=(), first=(place,), x="task tokens", y="score", x_scale="tokens"
-    )
+    axes = {"x": "task tokens", "y": "score", "x_scale": "tokens"}
+    return drawing.curve(e, "loreft-data", caption, lines, places=(), first=(FIRST_TASK,), **axes)
 
 
-def _told(sentences: int) -> Cell:
+def told(sentences: int) -> Cell:
+    """The place where so many sentences are to be told; two of them in the first edition alone."""
     task = f"world-telling-{sentences}"
-    return {"model": "world-s", "task": task, "task_tokens": 5_000 if sentences == 2 else budget(task)}
+    return {"model": "world-s", "task": task, "task_tokens": 5_000 if sentences == 2 else rules.budget(task)}
 
 
 def lengths() -> Shown:
     """The score against the number of sentences that are to be told."""
     names = ("full", "lora", "lora-matched", "lora-at-positions", "loreft", "prefix")
-    lines = {name: {n: level({**_told(n), **arm(name)}, WORDS) for n in (1, 2, 4)} for name in names}
     return drawing.curve(
         drawing.evidence(STUDY),
         "loreft-lengths",
         "Does a long answer dilute an edit of the prompt? Sentences told about a person, after equally long prompts.",
-        lines,
+        {name: {n: level({**told(n), **arm(name)}, rules.WORDS) for n in (1, 2, 4)} for name in names},
         places=({},),
         first=({},),
         x="sentences in the answer",
@@ -200,12 +196,11 @@ def lengths() -> Shown:
 def price() -> Shown:
     """What was gained on the task against what was lost of what the model knew."""
     e = drawing.evidence(STUDY)
-    probes = PROBES if e.judged.records else FIRST_PROBES
+    probes = WORLD_PROBES if e.judged.records else FIRST_PROBES
     return drawing.scatter(
         e,
         "loreft-price",
-        f"What was learnt, and what did it cost? To the left less is lost of {', '.join(probes)}; higher up more is "
-        "learnt.",
+        f"What was learnt, and at what cost? Higher: more learnt. Further left: less lost of {', '.join(probes)}.",
         {name: minus(arm(name), START) for name in TUNERS},
         {name: level(arm(name), LOSS, probes) for name in TUNERS},
         places=WORLD,
@@ -215,52 +210,42 @@ def price() -> Shown:
     )
 
 
-def recitation() -> Shown:
-    """A text and random words, recited by one edit of rank 1."""
-    columns = {"a text of 32 words": "recitation-32", "32 random words": "recitation-random-32"}
-    e, rows = drawing.evidence(STUDY), {"one shift of rank 1 (recall)": {"arm": "recall"}}
-    asked = {name: lambda cell, task=task: level({**cell, "task": task}) for name, task in columns.items()}
-    place = ({"model": RECITATION["model"]},)
-    return drawing.table(e, "How much fits into one edit? Share recited.", rows, asked, places=place, first=place)
-
-
 def composition() -> Shown:
     """What two halves of a subspace do alone and together, as `make composition` measured it."""
-    path = folders.RESULTS / "composition.json"
+    path = RESULTS / "composition.json"
     if not path.is_file():
         return shown_text("Halves of a subspace were not measured yet: make composition does it.")
     found = json.loads(path.read_text(encoding="utf-8"))["outcomes"]
-    mean = {name: {kind: fmean(map(fmean, rows)) for kind, rows in one.items()} for name, one in found.items()}
+    topic, form, together, whole = (
+        fmean(map(fmean, found[name][what]))
+        for name, what in (("content", "topic"), ("form", "capitals"), ("together", "both"), ("directly", "both"))
+    )
     return shown_text(
-        f"Alone, the first half names the right topic of {mean['content']['topic']:.2f} of the articles, and the second "
-        f"writes {mean['form']['capitals']:.2f} of its answers in capitals. Together they do both for "
-        f"{mean['together']['both']:.2f}; the whole rank, trained on just that, for {mean['directly']['both']:.2f}."
+        f"Alone, the first half names the right topic of {topic:.2f} of the articles, and the second writes {form:.2f} "
+        f"of its answers in capitals. Together they do both for {together:.2f}; the whole rank, trained on just that, "
+        f"for {whole:.2f}."
     )
 
 
 def controls() -> Shown:
     """What has to hold before a verdict means anything; the second table was asked in the first edition alone."""
-    start, usual = START, arm("loreft")
+    usual = arm("loreft")
     rows = {
-        "LoReFT beats the untouched model": Control(minus(usual, start), "gain"),
-        "LoReFT against LoRA of as many parameters at the same positions": Control(
-            minus(usual, arm("lora-at-positions")), "open"
-        ),
+        "LoReFT beats the untouched model": Control(minus(usual, START), "gain"),
+        "LoReFT against lora-at-positions": Control(minus(usual, arm("lora-at-positions")), "open"),
     }
     older = {
-        "Shuffled targets teach nothing": Control(minus(arm("loreft-random-labels"), start), "no gain"),
-        "A random edit of which the size is learned does not help": Control(
-            minus(arm("loreft-random-direction"), start), "no gain"
-        ),
+        "Shuffled targets teach nothing": Control(minus(arm("loreft-random-labels"), START), "no gain"),
+        "A random edit teaches nothing": Control(minus(arm("loreft-random-direction"), START), "no gain"),
+        "LoReFT against lora-matched": Control(minus(usual, arm("lora-matched")), "open"),
         "LoReFT against pyreft's": Control(minus(usual, arm("loreft-pyreft")), "open"),
-        "Against LoRA of as many parameters at all positions": Control(minus(usual, arm("lora-matched")), "open"),
     }
     return joined([parts.controls(STUDY, rows, WORLD, (FIRST,)), parts.controls(STUDY, older, (), (FIRST,))])
 
 
 def in_use() -> Shown:
     """What a tuned model costs in training and in use, as `make bench-tuners` measured it."""
-    path = folders.RESULTS / "bench_tuners.json"
+    path = RESULTS / "bench_tuners.json"
     if not path.is_file():
         return shown_text("What tuned models cost in use was not measured yet: make bench-tuners does it.")
     kept = json.loads(path.read_text(encoding="utf-8"))
@@ -277,7 +262,7 @@ def in_use() -> Shown:
     ]
     header = ("Arm", "Trained parameters", "Tokens/s in training", "Memory", "First token", "Tokens/s in use", "Merged")
     where = f"{kept['gpu'] or kept['processor']}, {kept['threads']} threads, {kept['date']}"
-    caption = f"Tuners of {kept['model']} in training, and in use as multiples of the untouched model ({where})"
+    caption = f"{kept['model']}: each tuner in training, and in use as a multiple of the untouched model ({where})"
     return shown_table(caption, header, rows, stack=True)
 
 
