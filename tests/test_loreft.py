@@ -226,7 +226,7 @@ def test_a_task_of_ones_own_keeps_its_fields_and_its_metric(chat_folder: Path, t
     chosen = params(**own, tier="smoke", task_tokens=20, probes=[], model=str(chat_folder))
     options = {trial.options for trial in loreft.trials(chosen)}
     assert options == {data.TaskOptions(prompt_field="ask", target_field="say", metric="bleu")}
-    with pytest.raises(InputError, match=r"model 'world-xs' does not know the word 'question'.*any other model"):
+    with pytest.raises(InputError, match=r"model 'world-xs' does not know the word '\d+'.*any other model"):
         loreft.trials(replace(chosen, model="world-xs"))
     with pytest.raises(
         InputError, match=r"prompt_field is for your own task \(jsonl:PATH or hub:ID\), but task is boolq"
@@ -251,7 +251,7 @@ EXHIBITS = (*DRAWN, "idea", "arms_table", "composition", "controls", "in_use", "
 
 
 def record(arm: str, place: Cell, score: float, seed: int, **options: Any) -> Record:
-    """A record of twelve items around a score, with the probes of either edition."""
+    """A record of ten items around a score, with the probes of either edition."""
     kind, real = arms.ARMS[arm], str(place["model"]) == REAL
     tuner = tuners.make(kind.tuner, **{**kind.options, **options}) if kind.tuner else None
     probes = () if real else tuple(dict.fromkeys((*page.WORLD_PROBES, *page.FIRST_PROBES)))
@@ -263,10 +263,10 @@ def record(arm: str, place: Cell, score: float, seed: int, **options: Any) -> Re
         Recipe(task_tokens=int(str(place["task_tokens"])), labels=kind.labels) if tuner else Recipe(),
         tuner,
         Optimisation(1e-3) if tuner else None,
-        Evaluation(items=12, probes=probes, probe_items=8),
+        Evaluation(items=10, probes=probes, probe_items=8),
         seed,
     )
-    scores = [score + 0.02 * ((item * 7 + seed * 3) % 5 - 2) for item in range(12)]
+    scores = [score + 0.02 * ((item * 7 + seed * 3) % 5 - 2) for item in range(10)]
     right = [float((item + seed) % 4 > (score > 0.4)) for item in range(8)]
     outcomes = {"task": dict.fromkeys(("accuracy", "exact_match", "rouge_l", "token_f1"), scores)}
     outcomes |= {probe: {"accuracy": right, "accuracy_per_character": right} for probe in probes}
@@ -335,13 +335,11 @@ def test_the_figure_of_budgets_has_counts_sideways_and_the_untouched_model_as_a_
     assert ">untouched</text>" in tiny.html(shown)
 
 
-def test_without_records_every_exhibit_says_so(drawn_from: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+def test_without_records_every_exhibit_says_so(drawn_from: Any):
     drawn_from([], [])
-    monkeypatch.setattr(page, "RESULTS", tmp_path)
     shown = {name: repr(getattr(page, name)()) for name in EXHIBITS}
     assert all("not run yet" in shown[name] and "<svg" not in shown[name] for name in DRAWN)
-    assert "make composition" in shown["composition"]
-    assert "make bench-tuners" in shown["in_use"]
+    assert shown["controls"].count("| not run |") == 6
 
 
 def test_measurements_are_told_as_their_files_have_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):

@@ -22,20 +22,11 @@ from lowres.studies.loreft.params import WORLD_PROBES
 STUDY = "loreft"
 START: Cell = {"arm": "untouched", "task_tokens": 0}
 USUAL: Cell = {"rank": 8, "positions": "p7+s7", "layers": "all"}  # of LoReFT where nothing is varied
-TUNERS = (  # fewest trained parameters of SmolLM2 first
-    *("prompt", "red", "ia3", "prefix", "loreft-half-rank", "bitfit", "road", "vera", "lora-matched"),
-    *(
-        "lora-at-positions",
-        "loreft",
-        "direft",
-        "lora-small",
-        "series-adapter",
-        "parallel-adapter",
-        "lora",
-        "dora",
-        "full",
-    ),
-)
+_SMALL, _LARGE = "prompt red ia3 prefix loreft-half-rank bitfit road vera", "lora-small series-adapter parallel-adapter"
+TUNERS = (
+    f"{_SMALL} lora-matched lora-at-positions loreft direft {_LARGE} lora dora full".split()
+)  # fewest parameters first
+IN_USE = ("full", "bitfit", "lora", "dora", "prefix", "series-adapter", "red", "direft", "loreft")  # one of each kind
 WORLD = rules.places(rules.KNOWING)
 # Of the first edition, which alone had so many tuners, ranks, positions, layers and amounts of data.
 FIRST_TASK: Cell = {"model": "world-s", "task": "world-question-new-words"}
@@ -46,7 +37,6 @@ FIRST_PROBES = ("world-fact-home", "world-two-hop-new", "world-either")
 strip = partial(verdicts.strip, STUDY)
 cards = partial(verdicts.cards, STUDY)
 origin = partial(parts.origin, STUDY)
-rates = partial(parts.rates_table, STUDY)
 drift = partial(parts.drift, STUDY)
 verification = partial(parts.verification, STUDY)
 deviations = partial(parts.deviations, STUDY)
@@ -64,9 +54,8 @@ def idea() -> Shown:
     for column, words in enumerate(columns):
         x, edited = 4 + 186.0 * column, column in (0, 2)
         text = "h + Rᵀ(Wh + b - Rh)" if edited else "h"
-        boxes += [
-            Box(x, y, 170, 36, f"{name}: {text}", not edited) for y, name in ((4, "top"), (60, "..."), (116, "1"))
-        ]
+        layers = {4: "top", 60: "...", 116: "1"}
+        boxes += [Box(x, y, 170, 36, f"{name}: {text}", not edited) for y, name in layers.items()]
         boxes.append(Box(x, 176, 170, 44, words, soft=True))
         arrows += [(x + 85, y, x + 85, y - 18) for y in (58.0, 114.0, 174.0)]
     alt = "A grid of layers over positions: behind every layer the first and the last seven prompt tokens are edited."
@@ -128,17 +117,13 @@ def against_lora() -> Shown:
     tasks = dict.fromkeys((*rules.KNOWING, *rules.CHOICE, rules.SHORT, *rules.LONGER))
     first = [FIRST_TOPICS, *({**FIRST, "model": model} for model in ("world-xs", "world-s", "world-m")), told(2)]
     here = [*rules.places(tuple(tasks)), rules.QUESTIONS, rules.TOPICS, rules.INSTRUCTIONS, *first]
-    rows = {
-        f"{place['task']}, {str(place['model']).partition('-135')[0]}": minus(
-            {**place, **arm("loreft")}, {**place, **arm("lora")}
-        )
-        for place in here
-    }
+    names = [f"{place['task']}, {str(place['model']).removesuffix('-135m-instruct')}" for place in here]
+    pairs = [minus({**place, **arm("loreft")}, {**place, **arm("lora")}) for place in here]
     return drawing.forest(
         drawing.evidence(STUDY),
         "loreft-against-lora",
         "Where is LoReFT ahead of LoRA? Each task by itself; the claims ask for means over several.",
-        rows,
+        dict(zip(names, pairs, strict=True)),
         places=({},),
         first=({},),
         x="score of LoReFT minus that of LoRA",
@@ -212,10 +197,7 @@ def price() -> Shown:
 
 def composition() -> Shown:
     """What two halves of a subspace do alone and together, as `make composition` measured it."""
-    path = RESULTS / "composition.json"
-    if not path.is_file():
-        return shown_text("Halves of a subspace were not measured yet: make composition does it.")
-    found = json.loads(path.read_text(encoding="utf-8"))["outcomes"]
+    found = json.loads((RESULTS / "composition.json").read_text(encoding="utf-8"))["outcomes"]
     topic, form, together, whole = (
         fmean(map(fmean, found[name][what]))
         for name, what in (("content", "topic"), ("form", "capitals"), ("together", "both"), ("directly", "both"))
@@ -245,10 +227,7 @@ def controls() -> Shown:
 
 def in_use() -> Shown:
     """What a tuned model costs in training and in use, as `make bench-tuners` measured it."""
-    path = RESULTS / "bench_tuners.json"
-    if not path.is_file():
-        return shown_text("What tuned models cost in use was not measured yet: make bench-tuners does it.")
-    kept = json.loads(path.read_text(encoding="utf-8"))
+    kept = json.loads((RESULTS / "bench_tuners.json").read_text(encoding="utf-8"))
     rows = [
         (
             row["arm"],
@@ -259,6 +238,7 @@ def in_use() -> Shown:
             "yes" if row["mergeable"] else "no",
         )
         for row in kept["tuners"]
+        if row["arm"] in IN_USE
     ]
     header = ("Arm", "Trained parameters", "Tokens/s in training", "Memory", "First token", "Tokens/s in use", "Merged")
     where = f"{kept['gpu'] or kept['processor']}, {kept['threads']} threads, {kept['date']}"
