@@ -20,7 +20,7 @@ from lowres.page.drawing import effect, evidence, spelled
 from lowres.page.markup import Html, Shown, badge, definitions, html_table, markdown_table, markup
 from lowres.places import RESULTS
 from lowres.published import EXPLORATORY
-from lowres.rules import COLUMNS, LEVEL, Asked, ColumnName, Contrast, Decision, SecondRule
+from lowres.rules import COLUMNS, LEVEL, Asked, ColumnName, Decision, SecondRule
 from lowres.stats import Effect
 
 CONFIDENCES = (0.8, 0.9, 0.95, 0.99, 0.999)  # that a reader may choose from; the third decides
@@ -329,38 +329,46 @@ def _first(entry: Entry) -> str:
 # --- across studies ---------------------------------------------------------------------------------------------------
 
 
-def scoreboard() -> Html:
-    """Every claim of every study: intervals beside their margins, both columns, why, and the paper's number."""
+def scoreboard() -> str:
+    """Every claim of every study, as Markdown: intervals beside margins, both columns, why, the paper's number."""
     listed = every()
-    parts = [f"<p>{markup(tally(listed))}</p>", '<div class="lowres-explorer" hidden></div>']
+    parts = [tally(listed), raw('<div class="lowres-explorer" hidden></div>')]
     for study in dict.fromkeys(entry.study for entry in listed):
         own = [entry for entry in listed if entry.study == study]
         module = studies.load(study)
-        page = str(module.NOTEBOOK).removesuffix(".ipynb")
-        parts.append(f'<h2 id="{study}">{markup(module.TITLE)}</h2><p>{markup(tally(own))}</p>')
-        parts += [_scored(entry, page) for entry in own]
-    return Html("\n".join(parts))
+        parts.append(f"## {module.TITLE}\n\n{tally(own)}")
+        parts += [f"### {entry.claim.name}\n\n{raw(_scored(entry))}" for entry in own]
+    return "\n\n".join(parts)
 
 
-def _scored(entry: Entry, page: str) -> str:
+def raw(text: str) -> str:
+    """HTML inside of Markdown."""
+    return f"```{{raw}} html\n{text}\n```"
+
+
+def _address(entry: Entry) -> str:
+    """Where the card of a claim is, seen from a page in book/."""
+    page = str(studies.load(entry.study).NOTEBOOK).removesuffix(".ipynb")
+    return f"../{page}.html#claim-{entry.claim.name}"
+
+
+def _scored(entry: Entry) -> str:
     claim = entry.claim
     rows = []
     for column, asked in entry.asked():
         decision = entry.decisions[column]
         told = [
-            (part.name, decision.effects[part.name], part.rule) for part in asked.parts if part.name in decision.effects
+            (part.name, decision.effects[part.name], part.rule) for part in asked.parts if part.name in decision.answers
         ]
-        shown = intervals(told) if told else ""
         rows.append(
             f'<div class="lowres-decided" data-outcome="{decision.outcome}"><p>{WHERE[column].capitalize()}: '
-            f'<span class="lowres-verdict">{outcome_badge(decision)}</span></p>{shown}'
+            f'<span class="lowres-verdict">{outcome_badge(decision)}</span></p>{intervals(told) if told else ""}'
             f"<p>{markup(why(decision, asked))}</p></div>"
         )
     rows += [f"<p>{name}: {markup(reason)}.</p>" for name, reason in _not_asked(entry).items()]
     return (
-        f'<section class="lowres-score" id="{claim.name}"><h3><a href="../{page}.html#claim-{claim.name}">'
-        f"{claim.name}</a></h3><p>{markup(claim.statement)} <em>The paper: {markup(claim.reported)}.</em></p>"
-        f"{''.join(rows)}</section>"
+        f'<section class="lowres-score"><p><a href="{_address(entry)}">{markup(claim.statement)}</a> '
+        f"<em>The paper: {markup(claim.reported)}.</em></p>{''.join(rows)}</section>"
     )
 
 
@@ -397,9 +405,7 @@ def _rows(entry: Entry, column: ColumnName) -> list[tuple[str, Effect, Rule]]:
 
 def _found(entry: Entry, column: ColumnName) -> str:
     decision = entry.decisions[column]
-    module = studies.load(entry.study)
-    page = str(module.NOTEBOOK).removesuffix(".ipynb")
     return (
-        f'<li>{outcome_badge(decision)} ({WHERE[column]}): <a href="../{page}.html#claim-{entry.claim.name}">'
-        f"{entry.claim.name}</a> {markup(entry.claim.statement)}</li>"
+        f'<li>{outcome_badge(decision)} ({WHERE[column]}): <a href="{_address(entry)}">{entry.claim.name}</a> '
+        f"{markup(entry.claim.statement)}</li>"
     )
