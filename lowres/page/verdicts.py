@@ -6,7 +6,6 @@ Every interval is drawn beside its margin by plain markup, which a script of the
 from __future__ import annotations
 
 import html
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,7 +18,6 @@ from lowres.outcomes import Cell
 from lowres.page.drawing import effect, evidence, spelled
 from lowres.page.markup import Html, Shown, badge, definitions, html_table, markdown_table, markup
 from lowres.places import RESULTS
-from lowres.published import EXPLORATORY
 from lowres.rules import COLUMNS, LEVEL, Asked, ColumnName, Decision, SecondRule
 from lowres.stats import Effect
 
@@ -50,7 +48,6 @@ def entries(study: str) -> tuple[Entry, ...]:
     module = studies.load(study)
     claims: dict[str, Claim] = {claim.name: claim for claim in module.CLAIMS}
     found = rulebook.decided([module])
-    first = json.loads((RESULTS / EXPLORATORY / "verdicts.json").read_text(encoding="utf-8"))
     lines = campaign.read(RESULTS / "campaign.toml")
     return tuple(
         Entry(
@@ -58,7 +55,7 @@ def entries(study: str) -> tuple[Entry, ...]:
             claims[rule.claim],
             rule,
             {one.column: one for one in found if one.claim == rule.claim},
-            {"date": first["date"], **first["verdicts"].get(rule.claim, {})},
+            rulebook.first_edition(rule.claim),
             tuple(line for line in lines if rule.claim in line.claims),
         )
         for rule in rulebook.rules_of(study)
@@ -317,11 +314,11 @@ def _again(entry: Entry) -> str:
 def _first(entry: Entry) -> str:
     """The verdict of the first edition, folded."""
     first = entry.first
-    if "outcome" not in first:
+    if not first:
         return ""
     return (
         f"<details><summary>First edition, {first['date']}: {first['outcome']}</summary>"
-        f"<p>{markup(first['measure'])}; rule: {markup(first['rule'])}. {markup(first.get('reason', ''))}</p>"
+        f"<p>{markup(first['measure'])}; rule: {markup(first['rule'])}. {markup(first['reason'])}</p>"
         f"<p>What was wrong with that rule: {markup(entry.rule.wrong)}</p></details>"
     )
 
