@@ -110,7 +110,7 @@ def _records(study: str, _: Path) -> str:
     from lowres.page.verdicts import raw
 
     rates = raw(parts.rates_table(study).html())
-    file = f"[One line per trial, as CSV](../_static/records-{study}.csv)"
+    file = raw(f'<p><a href="../_static/records-{study}.csv" download>One line per trial, as CSV</a></p>')
     return (
         f"{file}\n\n```{{raw}} html\n{records.table(study)}\n```\n\n## Learning rates\n\n```{{raw}} html\n{rates}\n```"
     )

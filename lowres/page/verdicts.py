@@ -221,10 +221,11 @@ def card(entry: Entry) -> Shown:
         (d.outcome for c, _ in entry.asked() if (d := entry.decisions[c]).outcome != "cannot tell"), "cannot tell"
     )
     body = "".join(_column(entry, column, asked) for column, asked in entry.asked())
-    facts = definitions({"The paper": f"{claim.reported} ({claim.source})", "Rule": _rules(entry), **_not_asked(entry)})
+    unasked = "; ".join(f"{where}: {reason}" for where, reason in _not_asked(entry).items())
+    facts = definitions({"The paper": f"{claim.reported} ({claim.source})", "Not asked": unasked})
     inner = (
         f'<p class="lowres-statement"><a href="#claim-{claim.name}">{claim.name}</a> {markup(claim.statement)}</p>\n'
-        f"<p>{marks}</p>\n{body}\n{facts}\n{_again(entry)}\n{_first(entry)}"
+        f"<p>{marks}</p>\n{body}\n{facts}\n{_rules(entry)}\n{_again(entry)}\n{_first(entry)}"
     )
     kind = best.replace(" ", "-")
     words = [f"**{claim.name}** {claim.statement}"]
@@ -279,20 +280,17 @@ def _places(entry: Entry, asked: Asked, decided: bool) -> str:
 
 
 def _rules(entry: Entry) -> str:
-    """The rule of each column in a line."""
-    return " ".join(
+    """The rule of each column, folded."""
+    told = " ".join(
         f"{WHERE[column].capitalize()}: {'; '.join(f'{part.name} {part.rule.text()}' for part in asked.parts)}; mean "
         f"over {spelled(asked.places)}; {asked.seeds} seeds, {asked.items}."
         for column, asked in entry.asked()
     )
+    return f"<details><summary>The rule as committed</summary><p>{markup(told)}</p></details>"
 
 
 def _not_asked(entry: Entry) -> dict[str, str]:
-    return {
-        f"Not asked: {WHERE[column]}": asked
-        for column in COLUMNS
-        if isinstance(asked := entry.rule.columns[column], str)
-    }
+    return {WHERE[column]: asked for column in COLUMNS if isinstance(asked := entry.rule.columns[column], str)}
 
 
 def command(entry: Entry) -> str:
@@ -362,7 +360,9 @@ def _scored(entry: Entry) -> str:
             f'<span class="lowres-verdict">{outcome_badge(decision)}</span></p>{intervals(told) if told else ""}'
             f"<p>{markup(why(decision, asked))}</p></div>"
         )
-    rows += [f"<p>{name}: {markup(reason)}.</p>" for name, reason in _not_asked(entry).items()]
+    rows += [
+        f"<p>{where.capitalize()}: not asked, {markup(reason)}.</p>" for where, reason in _not_asked(entry).items()
+    ]
     return (
         f'<section class="lowres-score"><p><a href="{_address(entry)}">{markup(claim.statement)}</a> '
         f"<em>The paper: {markup(claim.reported)}.</em></p>{''.join(rows)}</section>"
