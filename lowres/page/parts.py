@@ -153,7 +153,7 @@ def _against(own: Sequence[Record], first: Sequence[Record]) -> str:
 
 def samples(records: Sequence[Record], count: int = 3) -> Shown:
     """What the models of the live run wrote for the first test items, beside what was asked for."""
-    written = {}
+    written: dict[tuple[str, str], Record] = {}
     for record in records:
         if record.status == "done" and record.texts.get("task") and record.trial["evaluation"]["split"] == "test":
             written.setdefault((record.trial["task"], record.trial["arm"]), record)

@@ -242,13 +242,10 @@ def _column(entry: Entry, column: ColumnName, asked: Asked) -> str:
     """The deciding intervals of a column with the sentence why, places folded below."""
     decision = entry.decisions[column]
     reason = f"<p>{markup(f'{WHERE[column].capitalize()}: {why(decision, asked)}')}</p>"
-    if not decision.effects:
-        return reason
-    parts = [part for part in asked.parts if part.name in decision.effects]
-    return (
-        f"{reason}\n{intervals([(part.name, decision.effects[part.name], part.rule) for part in parts])}\n"
-        + _places(entry, asked, parts)
-    )
+    told = [
+        (part.name, decision.effects[part.name], part.rule) for part in asked.parts if part.name in decision.answers
+    ]
+    return f"{reason}\n{intervals(told) if told else ''}\n{_places(entry, asked, bool(told))}"
 
 
 def intervals(rows: Sequence[tuple[str, Effect, Rule]], caption: str = "") -> Html:
