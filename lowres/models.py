@@ -28,7 +28,8 @@ from typing import TYPE_CHECKING, Any
 
 from lowres import checkpoints, hubmodels, machine, world
 from lowres.contents import content
-from lowres.formats import Encoded as Encoded  # these are looked for here
+from lowres.formats import CHAT_FORMATS as CHAT_FORMATS  # these are looked for here
+from lowres.formats import Encoded as Encoded
 from lowres.formats import decoder_start as decoder_start
 from lowres.formats import encode as encode
 from lowres.formats import end_tokens as end_tokens
@@ -39,6 +40,7 @@ from lowres.formats import plain_ids as plain_ids
 from lowres.formats import prompt_ids as prompt_ids
 from lowres.formats import prompt_room as prompt_room
 from lowres.formats import shorten as shorten
+from lowres.formats import spoken
 from lowres.formats import token_ids as token_ids
 from lowres.formats import turn_end as turn_end
 from lowres.inside import inner_model as inner_model
@@ -368,7 +370,7 @@ def _whole_file(name: str) -> Iterator[Path]:
 # --- loading ---------------------------------------------------------------------------------------------------------
 
 
-def load(name: str, precision: str = "auto", device: str = "auto") -> LanguageModel:
+def load(name: str, precision: str = "auto", device: str = "auto", chat_format: str = "auto") -> LanguageModel:
     """Load a model in evaluation mode, all parameters frozen.
 
     The weights are shared between calls with the same arguments: whoever changes them takes `fresh(...)`.
@@ -378,18 +380,20 @@ def load(name: str, precision: str = "auto", device: str = "auto") -> LanguageMo
             processor is made for; fp32 for world models).
         device: "cpu", "cuda", "cuda:1" or "auto" (a GPU where there is one, but for world models that compute alike on
             every machine).
+        chat_format: "auto" (the model's own where it has one), "on" (refuse a model without) or "off" (plain text).
 
     Raises:
-        InputError: unknown name, missing files, weights that are missing or not numbers, unknown precision.
+        InputError: unknown name, missing files, weights that are missing or not numbers, unknown precision, no chat
+            format where one is asked for.
     """
     if precision not in PRECISIONS:
         raise InputError(f"unknown precision {precision!r}; allowed: {', '.join(PRECISIONS)}")
     chosen = device_for(name) if device == "auto" else choose_device(device)
-    return _load(name, fingerprint(name), chosen, resolved_precision(name, precision, chosen) == "bf16")
+    return _load(name, fingerprint(name), chosen, resolved_precision(name, precision, chosen) == "bf16", chat_format)
 
 
 @functools.lru_cache(maxsize=1)
-def _load(name: str, identity: str, device: str, autocast: bool) -> LanguageModel:
+def _load(name: str, identity: str, device: str, autocast: bool, chat_format: str) -> LanguageModel:
     import torch
 
     # Where memory is not the question, frozen weights stay fp32 on a CPU: merging an adapter into bf16 would round it.
@@ -397,23 +401,24 @@ def _load(name: str, identity: str, device: str, autocast: bool) -> LanguageMode
     model, tokenizer = checkpoints.read(name, folder_of(name), dtype)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
+    tokenizer = spoken(name, tokenizer, chat_format)
     model = model.to(device=device, dtype=dtype).eval().requires_grad_(False)
     return LanguageModel(name, identity, model, tokenizer, _context(model.config), torch.device(device), autocast)
 
 
-def without_weights(name: str) -> LanguageModel:
+def without_weights(name: str, chat_format: str = "auto") -> LanguageModel:
     """A model's tokenizer, configuration and context, for whatever only counts tokens: loads no weights.
 
     Its `model` has the configurations and nothing else; device and number format mean nothing.
 
     Raises:
-        InputError: unknown name, missing files.
+        InputError: unknown name, missing files, no chat format where one is asked for.
     """
-    return _without_weights(name, fingerprint(name))
+    return _without_weights(name, fingerprint(name), chat_format)
 
 
 @functools.lru_cache(maxsize=4)
-def _without_weights(name: str, identity: str) -> LanguageModel:
+def _without_weights(name: str, identity: str, chat_format: str) -> LanguageModel:
     import types
 
     import torch
@@ -421,6 +426,7 @@ def _without_weights(name: str, identity: str) -> LanguageModel:
     config, generation_config, tokenizer = checkpoints.read_words(name, folder_of(name))
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
+    tokenizer = spoken(name, tokenizer, chat_format)
     stub: Any = types.SimpleNamespace(config=config, generation_config=generation_config)
     return LanguageModel(name, identity, stub, tokenizer, _context(config), torch.device("cpu"), False)
 

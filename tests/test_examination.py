@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ import pytest
 import tiny
 import torch
 
-from lowres import cli, examination, hubmodels, models, tuners
+from lowres import cli, examination, hubmodels, models, studies, tuners
 from lowres.data import own
 from lowres.engine.checks import told_before
-from lowres.params import InputError
+from lowres.params import InputError, from_mapping, resolve
+from lowres.trial import Evaluation, run, trial_from
 
 
 @pytest.fixture(autouse=True)
@@ -80,6 +82,36 @@ def test_an_encoder_is_refused_and_told_what_works(tmp_path: Path):
 )
 def test_a_chat_format_that_loses_the_prompt_is_refused(chat_folder: Path, tmp_path: Path, template: str, words: str):
     assert words in refused(with_template(chat_folder, tmp_path / "model", template))
+
+
+def test_a_chat_format_that_cannot_be_used_can_be_switched_off(chat_folder: Path, tmp_path: Path):
+    name = with_template(chat_folder, tmp_path / "model", "{{ raise_exception('no') }}")
+    assert "chat_format=off" in refused(name)
+    told = examination.insist(name, "fp32", "off")
+    assert any("plain text" in line and "chat_format=off" in line for line in told)
+
+
+def test_off_is_plain_text_under_a_key_of_its_own_and_on_insists(chat_folder: Path, plain_folder: Path, task: str):
+    auto, off, on = (tiny.trial(chat_folder, task, chat_format=each) for each in ("auto", "off", "on"))
+    assert "chat_format" not in auto.spec()
+    assert auto.key() == on.key() != off.key()
+    assert trial_from(json.loads(json.dumps(off.spec()))) == off
+    spoken = [models.without_weights(str(chat_folder), each) for each in ("auto", "off", "auto")]
+    marked, bare, again = (models.encode(own, "Hi", "yes").ids for own in spoken)
+    assert marked == again
+    assert spoken[0].tokenizer.decode(bare) == "Hi yes<|end|>" != spoken[0].tokenizer.decode(marked)
+    assert run(off).outcomes != run(auto).outcomes
+    for name in (str(plain_folder), "world-s"):
+        with pytest.raises(InputError, match="chat_format=on"):
+            told_before([tiny.trial(name, task, chat_format="on")])
+
+
+@pytest.mark.parametrize("name", studies.study_names())
+def test_every_study_can_speak_to_its_models_in_plain_text(name: str):
+    study = studies.load(name)
+    quick = {"model": "world-xs", "task": "world-reverse", "arms": ["sft"]} if name == "tell" else {}
+    params = resolve(from_mapping(study.Params, {"tier": "smoke", "chat_format": "off", **quick}))
+    assert {made.chat_format for made in study.trials(params)} == {"off"}
 
 
 def test_a_tokenizer_without_an_end_is_refused(plain_folder: Path, tmp_path: Path):
@@ -162,6 +194,25 @@ def test_what_is_wrong_is_told_once_before_any_trial(tmp_path: Path, chat_folder
     lines = told_before([tiny.trial(chat_folder, task)])
     assert any("28 train" in line for line in lines)
     assert any("chat format" in line for line in lines)
+
+
+def test_what_the_context_does_not_hold_is_counted_before_any_trial_as_in_it(tmp_path: Path, chat_folder: Path):
+    long = " ".join(["a long way round"] * 60)
+    content = [
+        {**row, "prompt": f"{long} {row['prompt']}" if i % 5 == 0 else row["prompt"]}
+        for i, row in enumerate(tiny.rows())
+    ]
+    made = tiny.trial(chat_folder, tiny.write_rows(tmp_path / "rows.jsonl", content), evaluation=Evaluation(items=None))
+    told = told_before([made, replace(made, seed=1)])
+    counts = run(made).counts
+    assert counts["cut_prompts"] > 0
+    assert [line for line in told if "test prompts lose" in line] == [
+        f"  {counts['cut_prompts']} of {counts['items']} test prompts lose their beginning"
+    ]
+    assert sum("training examples are left out" in line for line in told) == 1
+    every = tiny.write_rows(tmp_path / "every.jsonl", [{**row, "prompt": f"{long} {row['prompt']}"} for row in content])
+    with pytest.raises(InputError, match="none of the 42 training examples"):
+        told_before([replace(made, task=every)])
 
 
 def test_doctor_looks_at_a_model_and_a_task(tmp_path: Path, chat_folder: Path, capsys: Any):
