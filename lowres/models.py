@@ -17,6 +17,7 @@ import hashlib
 import importlib.util
 import io
 import os
+import secrets
 import shutil
 import tempfile
 import time
@@ -27,7 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lowres import checkpoints, hubmodels, machine, world
-from lowres.contents import content
+from lowres.contents import content, is_utf8
 from lowres.formats import CHAT_FORMATS as CHAT_FORMATS  # these are looked for here
 from lowres.formats import Encoded as Encoded
 from lowres.formats import decoder_start as decoder_start
@@ -126,6 +127,8 @@ def check_name(name: str) -> str | None:
         return None
     if name in OPTIONAL:
         return _unaccepted(name)
+    if not is_utf8(name):
+        return f"model {os.fsencode(name)!r}: the name is not UTF-8, which tokenizers cannot open: rename the folder"
     folder = Path(name).expanduser()
     if folder.is_dir():
         return None if (folder / "config.json").is_file() else f"model {name!r}: the folder holds no config.json"
@@ -192,6 +195,8 @@ def _pieces(name: str) -> list[Path]:
 def cache_folder() -> Path:
     """Folder for converted models: $LOWRES_CACHE, else the user's cache folder."""
     base = os.environ.get("LOWRES_CACHE") or os.path.join(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "lowres")
+    if not is_utf8(base):
+        raise InputError(f"LOWRES_CACHE is {os.fsencode(base)!r}: the name is not UTF-8, which tokenizers cannot open")
     try:
         return Path(base).expanduser()
     except RuntimeError as error:  # a user without a home or a name, as in many containers
@@ -251,14 +256,14 @@ def _kept(name: str, make: Callable[[Path], object]) -> Path:
         return folder
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=folder.name, dir=folder.parent))
+        temporary = folder.with_name(f"{folder.name}{secrets.token_hex(4)}")
+        temporary.mkdir()
     except OSError as error:
         raise InputError(
             f"cannot write the model cache {folder.parent}: {error.strerror}. Set LOWRES_CACHE."
         ) from error
     try:
         _made(make, temporary)
-        temporary.chmod(0o755)
         with contextlib.suppress(OSError):  # another process may have finished the same model first
             temporary.rename(folder)
     finally:

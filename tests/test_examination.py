@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -19,7 +20,7 @@ import torch
 from lowres import cli, examination, hubmodels, models, pages, studies
 from lowres.data import own
 from lowres.engine.checks import told_before
-from lowres.params import InputError, from_mapping, resolve
+from lowres.params import InputError, from_mapping, from_strings, resolve
 from lowres.trial import Evaluation, run, trial_from
 
 
@@ -235,6 +236,26 @@ def test_a_model_is_one_key_however_its_path_is_spelt(
     spelt = ("model", "./model", str(tmp_path / "model"), "../" + tmp_path.name + "/model/")
     assert len({tiny.trial(name, task).key() for name in spelt}) == 1
     assert tiny.trial("world-s", "world-reverse").identity()["spec"]["model"] == "world-s"
+
+
+def test_a_model_runs_from_any_folder_or_is_refused_by_the_name_of_its_folder(
+    tmp_path: Path, chat_folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    place = tmp_path / "a b=c, [d]\n"
+    shutil.copytree(chat_folder, place / "model")
+    task = tiny.write_rows(place / "rows.jsonl", tiny.rows())
+    monkeypatch.chdir(place)
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "missing"))
+    given = from_strings(studies.load("tell").Params, [f"model={place}/model", f"task={task}", "arms=[sft]"])
+    assert (given.model, given.task) == (str(place / "model"), task)
+    here, there = tiny.trial("model", "jsonl:rows.jsonl"), tiny.trial(given.model, given.task)
+    assert run(here).outcomes == run(there).outcomes
+    other = os.fsdecode(os.fsencode(tmp_path) + b"/r\xe9")
+    shutil.copytree(chat_folder, other)
+    assert "is not UTF-8" in (models.check_name(other) or "")
+    monkeypatch.setenv("LOWRES_CACHE", other)
+    with pytest.raises(InputError, match="not UTF-8"):
+        models.cache_folder()
 
 
 # --- the hub ---------------------------------------------------------------------------------------------------------
