@@ -9,8 +9,7 @@ from lowres.studies.fiat.arms import ARMS, Arm, trials, tuning
 from lowres.studies.fiat.claims import CLAIMS, DEVIATIONS
 from lowres.studies.fiat.evidence import Evidence, gather, verdicts
 from lowres.studies.fiat.params import Params
-from lowres.studies.fiat.planning import plan, states
-from lowres.studies.fiat.writing import prepare
+from lowres.studies.fiat.writing import prepare, states, to_prepare
 
 TITLE = "FIAT: reasoning in, tuning on top"
 NOTEBOOK = "notebooks/02_fiat.ipynb"
@@ -26,9 +25,9 @@ __all__ = [
     "Params",
     "exhibits",
     "gather",
-    "plan",
     "prepare",
     "states",
+    "to_prepare",
     "trials",
     "tuning",
     "verdicts",

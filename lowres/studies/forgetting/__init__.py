@@ -9,7 +9,6 @@ from lowres.studies.forgetting.arms import ARMS, Arm, trials, tuning
 from lowres.studies.forgetting.claims import CLAIMS, DEVIATIONS
 from lowres.studies.forgetting.evidence import Evidence, gather, verdicts
 from lowres.studies.forgetting.params import Params
-from lowres.studies.forgetting.planning import plan
 
 TITLE = "Forgetting: what continual tuning costs"
 NOTEBOOK = "notebooks/03_forgetting.ipynb"
@@ -25,7 +24,6 @@ __all__ = [
     "Params",
     "exhibits",
     "gather",
-    "plan",
     "trials",
     "tuning",
     "verdicts",

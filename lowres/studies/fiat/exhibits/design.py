@@ -17,7 +17,7 @@ from lowres.studies.fiat.claims import DEVIATIONS
 from lowres.studies.fiat.evidence import place_of
 from lowres.studies.fiat.exhibits.common import Row, label
 from lowres.studies.fiat.params import FILE, NO_BASE, Params
-from lowres.studies.fiat.planning import READY, RECORDED, WAITING
+from lowres.studies.fiat.writing import READY, RECORDED, WAITING
 
 if TYPE_CHECKING:
     from lowres.data import Example
