@@ -13,19 +13,18 @@ from lowres import cli, counting, engine, hubmodels, params, studies
 from lowres.engine import cost, planning
 from lowres.ledger import Ledger
 from lowres.optimisation import Optimisation
-from lowres.published import read_confirmatory, read_published
+from lowres.published import read_published
 from lowres.rates import unseeded
 from lowres.trial import Evaluation, Recipe, Record, Trial, trial_from
 from lowres.tuners import make
 
-STUDIES = ("tell", "fiat", "forgetting", "loreft")
 MEASURED = ("smollm2-135m-instruct", "world-xs", "world-s", "world-m", "world-s-encdec~0.55", "world-m-encdec~0.55")
-CPU = cost.Machine("a thread", 24, 4.5e10, 8e-6, 4, 1536)
+CPU = cost.Machine("a thread", 24, 4.5e10, cost.DELAY, 4, cost.ROOM)
 
 
 @pytest.fixture(scope="module")
 def records() -> list[Record]:
-    found = [one for study in STUDIES for read in (read_confirmatory, read_published) for one in read(study)]
+    found = [one for study in ("forgetting", "loreft") for one in read_published(study)]
     return [one for one in found if one.status == "done" and one.cost.get("training_seconds")]
 
 
@@ -66,7 +65,7 @@ def test_sizes_are_those_that_full_tuning_trains(records: list[Record], model: s
         if unseeded(record.trial["model"]) == model and record.trial["tuner"]["name"] == "full"
     } - {None}
     (weights,) = trained
-    assert cost.size(model).weights == pytest.approx(weights, rel=0.01)
+    assert cost.size(model).weights == pytest.approx(weights, rel=0.02)
 
 
 def test_sizes_of_a_folder_and_of_the_papers_models(chat_folder: Path):
@@ -83,7 +82,10 @@ def test_a_hand_worked_trial():
     own = cost.Size(30, 1, 2, 10, 1)
     assert own.passed == 12
     machine = cost.Machine("m", 1, 24.0)
-    assert [cost.seconds_per_token(own, machine, passes) for passes in (1, 2, 3)] == [1, 2, 3]
+    assert [cost.seconds_per_token(own, machine, passes, 1) for passes in (1, 2, 3)] == [1, 2, 3]
+    slow = replace(machine, delay=9.0)
+    assert cost.seconds_per_token(own, slow, 3, 1) == 3 + 9
+    assert cost.seconds_per_token(own, slow, 2, 6) == 2 + 1
     assert cost.Size(50, 2, 2, 10, 2, encoder_decoder=True).passed == 5 + 2
     llama = Trial(
         "s", "a", "huggyllama/llama-7b", "t", Recipe(task_tokens=1000, general_tokens=500), make("full"),

@@ -5,8 +5,8 @@ What is assumed, and held against published records in the tests:
   are trained (Kaplan et al. 2020, arXiv 2001.08361): six in full tuning, four beside an adapter, two in evaluation. It
   passes half of an encoder-decoder. The output layer is computed at targets alone, a tenth of the tokens.
 - A machine reaches a part of its matrix products' rate: cards 40 percent of what their data sheets say (bf16, dense);
-  a thread of a processor what published records reached, and a delay per token and block besides, which small models
-  feel. Writing answers one token after the other is slower than that, and is not counted extra.
+  a thread of a processor what published records reached, and a delay per block and pass over a batch besides, which
+  small models feel. Writing answers one token after the other is slower than that, and is not counted extra.
 - Memory holds the weights twice (a trial compares with the untouched model), and for what is trained a gradient and two
   moments of Adam in fp32; activations are 17 numbers per token, block and unit of width (Korthikanti et al. 2022, arXiv
   2205.05198, without the attention matrix). An adapter is counted as one percent of the model.
@@ -25,6 +25,7 @@ EXAMPLE, WORLD_EXAMPLE = 300, 26  # tokens of an example with its frame: real ta
 TARGETS = 0.1  # of the tokens
 ADAPTER = 0.01  # of the weights
 PROCESS = 0.5  # gigabytes of Python and its libraries
+DELAY, ROOM = 6e-3, 1536  # of a processor: seconds per block and batch, tokens at once (see `lowres.train`)
 PRETRAINING_ROW = 19  # tokens of a row that a world model is pretrained on
 
 
@@ -84,10 +85,11 @@ def size(model: str) -> Size:
         return SIZES[model]
     if models.is_world(model):
         return _world_size(model)
-    config = counting.configuration(model)
+    config = models.without_weights(model).model.config if model in models.IN_WHEELS else counting.configuration(model)
+    weights = models.IN_WHEELS[model].parameters if model in models.IN_WHEELS else counting.weights(config)
     tied, both = bool(config.tie_word_embeddings), bool(config.is_encoder_decoder)
     layers = config.num_hidden_layers * (2 if both else 1)
-    return Size(counting.weights(config), layers, config.hidden_size, config.vocab_size, 1 if tied else 2, both)
+    return Size(weights, layers, config.hidden_size, config.vocab_size, 1 if tied else 2, both)
 
 
 def _world_size(model: str) -> Size:
@@ -107,7 +109,7 @@ def _world_size(model: str) -> Size:
 
 @dataclass(frozen=True)
 class Machine:
-    """Memory in gigabytes, operations per second that training reaches, seconds per token and block beside those.
+    """Memory in gigabytes, operations per second that training reaches, seconds per block and batch beside those.
 
     `number` is the size of a frozen weight in bytes, `room` the tokens that are computed at once.
     """
@@ -142,7 +144,7 @@ def here(model: str, precision: str) -> Machine:
         return Machine(known.name, known.total_memory / 1e9, rate)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
     half = models.resolved_precision(model, precision, "cpu") == "bf16"
-    return Machine("one thread of this processor", memory, 9e10 if half else 4.5e10, 8e-6, 4, 1536)
+    return Machine("one thread of this processor", memory, 9e10 if half else 4.5e10, DELAY, 4, ROOM)
 
 
 def smallest_card(gigabytes: float) -> Machine | None:
@@ -158,10 +160,15 @@ def is_full(trial: Trial) -> bool:
     return trial.tuner is not None and trial.tuner.name == "full"
 
 
-def seconds_per_token(own: Size, machine: Machine, passes: int) -> float:
-    """Seconds of a token; passes: 1 in evaluation, 2 beside an adapter, 3 in full tuning."""
-    blocks = own.layers / (2 if own.encoder_decoder else 1)
-    return 2 * passes * own.passed / machine.rate + blocks * machine.delay * passes / 3
+def seconds_per_token(own: Size, machine: Machine, passes: int, together: int) -> float:
+    """Seconds of a token of so many `together`; passes: 1 in evaluation, 2 beside an adapter, 3 in full tuning."""
+    return 2 * passes * own.passed / machine.rate + own.layers * machine.delay * passes / 3 / together
+
+
+def together(trial: Trial, machine: Machine) -> int:
+    """Tokens that are computed at once: a batch, or as much of it as there is room for."""
+    example = WORLD_EXAMPLE if models.is_world(trial.model) else EXAMPLE
+    return min(machine.room, example * (trial.optimisation.batch_size if trial.optimisation else 32))
 
 
 def rough_tokens(trial: Trial) -> int:
@@ -186,8 +193,7 @@ def gigabytes(trial: Trial, machine: Machine) -> float:
         return PROCESS + bytes_of * own.weights / 1e9
     trained = own.weights * (1 if full else ADAPTER)
     weights = own.weights * (bytes_of + (4 if full else bytes_of))
-    example = WORLD_EXAMPLE if models.is_world(trial.model) else EXAMPLE
-    batch = min(machine.room, trial.optimisation.batch_size * example)
+    batch = together(trial, machine)
     activations = 17 * bytes_of * own.width * own.layers * batch + 12 * TARGETS * batch * own.vocabulary
     return PROCESS + (weights + 12 * trained + activations) / 1e9
 
@@ -199,4 +205,4 @@ def pretraining_seconds(model: str) -> float:
     parsed = world.parse(model)
     assert not isinstance(parsed, str), parsed
     steps = parsed.dimensions.steps * (1 + (INSTRUCT_STEPS if parsed.instruct else 0))
-    return steps * BATCH * PRETRAINING_ROW * seconds_per_token(size(model), here(model, "fp32"), 3)
+    return steps * BATCH * PRETRAINING_ROW * seconds_per_token(size(model), here(model, "fp32"), 3, ROOM)

@@ -150,7 +150,8 @@ def by_size(trial: Trial, machine: cost.Machine) -> Speed:
     """The speed that follows from a model's size, its tuner and a machine."""
     own = cost.size(trial.model)
     passes = 3 if cost.is_full(trial) else 2
-    training, evaluation = (1 / cost.seconds_per_token(own, machine, each) for each in (passes, 1))
+    at_once = cost.together(trial, machine)
+    training, evaluation = (1 / cost.seconds_per_token(own, machine, each, at_once) for each in (passes, 1))
     return Speed(training, evaluation, "by its size")
 
 

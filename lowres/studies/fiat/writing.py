@@ -115,7 +115,7 @@ def to_prepare(params: Params) -> list[str]:
         if not one.url:
             tokens = count * (1 + one.samples) * (cost.EXAMPLE + one.max_new_tokens)
             card = cost.smallest_card(cost.PROCESS + 2 * cost.size(one.model).weights / 1e9) or cost.CARDS[-1]
-            seconds = tokens * cost.seconds_per_token(cost.size(one.model), card, 1)
+            seconds = tokens * cost.seconds_per_token(cost.size(one.model), card, 1, card.room)
             line += f" (at least {seconds / 60:,.1f} minutes on one {card.name})"
         lines.append(f"{line}.")
     return lines
