@@ -17,13 +17,12 @@ from pandas import DataFrame
 from lowres import rulebook
 from lowres.anova import anova_effect
 from lowres.claims import Rule
-from lowres.data import METRICS
 from lowres.outcomes import Ambiguous, Cell, NotRun, Outcomes
 from lowres.page import figures
 from lowres.page.figures import Plot
 from lowres.page.markup import Shown, shown_table, shown_text
 from lowres.published import read_first_edition
-from lowres.rules import Contrast, terms_of
+from lowres.rules import LOSS, Contrast, terms_of
 
 if TYPE_CHECKING:
     from lowres.stats import Effect
@@ -164,7 +163,7 @@ def scatter(  # noqa: PLR0913 - what a figure says
 ) -> Shown:
     """A point per row: one contrast upwards, sideways another or a count, such as `trained_parameters`.
 
-    A row without a place sideways, such as a model of which nothing is trained, is a line.
+    A row whose count is zero, such as a model of which nothing is trained, is a line.
     """
     sideways = {} if isinstance(across, str) else {f"{key} sideways": across[key] for key in rows}
     here = found(e, {**rows, **sideways}, places, first)
@@ -172,8 +171,9 @@ def scatter(  # noqa: PLR0913 - what a figure says
         return not_run(e, caption)
     effects = {key: here.effects[key] for key in rows if key in here.effects}
     at = {key: _sideways(e, here, key, rows[key], across) for key in effects}
-    points = [(key, at[key], one.estimate, *_clipped(one, {0.0: rows[key]})) for key, one in effects.items() if at[key]]
-    marks = {key: one.estimate for key, one in effects.items() if not at[key]}
+    known = {key: one for key, one in effects.items() if at[key] is not None}
+    points = [(key, at[key], one.estimate, *_clipped(one, {0.0: rows[key]})) for key, one in known.items()]
+    marks = {key: one.estimate for key, one in effects.items() if key not in known and not sideways}
     data = DataFrame(points, columns=["name", "x", "y", "low", "high"])
     told, size = f"{caption} {here.told()}", (8.0, 6.0)
     plot = Plot(name, _alt(f"{y} against {x}", effects), told, x, y, BARS, x_scale, size)  # type: ignore[arg-type]
@@ -187,7 +187,7 @@ def _sideways(e: Evidence, here: Found, key: str, contrast: Contrast, across: Ro
         return one.estimate if one else None
     outcomes = e.first if here.exploratory else e.judged
     runs = [outcomes.by_seed(**{**place, **contrast.terms[0][1]}) for place in here.places]
-    return max(record.counts.get(across, 0) for run in runs for record in run.values())
+    return max(record.counts.get(across, 0) for run in runs for record in run.values()) or None
 
 
 def curve(  # noqa: PLR0913 - what a figure says
@@ -216,7 +216,7 @@ def curve(  # noqa: PLR0913 - what a figure says
 
 def _clipped(one: Effect, line: Mapping[float, Contrast]) -> tuple[float, float]:
     """The interval, a score's own within [0, 1]: no share of right answers lies beyond."""
-    alone = all(len(contrast.terms) == 1 and contrast.measure in ("", *METRICS) for contrast in line.values())
+    alone = all(len(c.terms) == 1 and c.measure != LOSS and "nll" not in c.measure for c in line.values())
     low, high = one.interval
     return (max(0.0, low), min(1.0, high)) if alone and 0 <= one.estimate <= 1 else (low, high)
 

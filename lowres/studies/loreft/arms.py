@@ -253,7 +253,9 @@ def _updates(trial: Trial, params: Params, share: float) -> int:
     if hubmodels.is_away(trial.model):  # a plan, which knows no examples
         from lowres.engine.cost import EXAMPLE
 
-        return max(1, math.ceil(share * trial.recipe.task_tokens * params.epochs / (EXAMPLE * params.batch_size)))
+        return max(
+            1, math.ceil(share * trial.recipe.task_tokens * (params.epochs or 1) / (EXAMPLE * params.batch_size))
+        )
     train, tokens, seed = (
         load_task(trial.task, trial.options).train,
         trial.recipe.task_tokens,
