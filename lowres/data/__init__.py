@@ -2,9 +2,8 @@
 
 from lowres.data.adaptation_tasks import shares_items
 from lowres.data.bundled import WheelRow, wheels
-from lowres.data.catalogue import CatalogueRow, catalogue
 from lowres.data.examples import METRICS, SPLITS, Example, Probe, Task
-from lowres.data.load import check_name, load_probe, load_task, probe_names, task_names
+from lowres.data.load import CatalogueRow, catalogue, check_name, load_probe, load_task, probe_names, task_names
 from lowres.data.mixing import ORDERS, mix, random_labels, take_tokens
 from lowres.data.overlap import touches_probe
 from lowres.data.own import TaskOptions, misplaced_options
