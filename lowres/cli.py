@@ -13,11 +13,9 @@ from __future__ import annotations
 import argparse
 import contextlib
 import errno
-import itertools
 import os
 import shutil
 import sys
-import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +34,7 @@ from lowres.params import (
     resolve,
 )
 from lowres.places import RESULTS, ledger_at
+from lowres.texts import aligned
 
 OK, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
 WIDTH = 100
@@ -55,11 +54,32 @@ exit codes: 0 all is well, 1 a trial or notebook failed, 2 the input is wrong, 1
 
 @dataclass(frozen=True)
 class Command:
-    """One subcommand: what it does, in words and in code, and which arguments of `_ARGUMENTS` it takes."""
+    """One subcommand: what it does, and which arguments of `_ARGUMENTS` it takes."""
 
     act: Callable[[argparse.Namespace], int]
-    help: str
-    arguments: tuple[str, ...] = ()
+    arguments: tuple[str, ...]
+
+    @property
+    def says(self) -> str:
+        """What it does: the docstring of its function."""
+        return self.act.__doc__ or ""
+
+
+COMMANDS: dict[str, Command] = {}
+
+
+def _command(*arguments: str) -> Callable[[Callable[[argparse.Namespace], int]], Callable[[argparse.Namespace], int]]:
+    """Make a function a command under its own name, less the underscore."""
+
+    def entered(act: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
+        COMMANDS[act.__name__.removeprefix("_")] = Command(act, arguments)
+        return act
+
+    return entered
+
+
+def _argument(metavar: str | None, help: str, **more: Any) -> dict[str, Any]:
+    return {"metavar": metavar, "help": help, **more} if metavar else {"help": help, **more}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -87,8 +107,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 # --- commands --------------------------------------------------------------------------------------------------------
 
 
+@_command("study", "--parameter", "--workers", "--shard", "--engine", "--fresh", "--ledger")
 def _run(options: argparse.Namespace) -> int:
-    (study, params), workers, where = _checked(options, _study_and_params, _workers, _where)
+    """Run the trials of a study that were not run before, and show the table of all."""
+    (study, params), workers, where = _checked(
+        options, _study_and_params, lambda given: _count("--workers", given.workers), _where
+    )
     from lowres import engine, studies
     from lowres.engine import finished
     from lowres.ledger import Ledger
@@ -123,7 +147,9 @@ def _executed(where: Any, execute: Callable[[Any], list[Any]]) -> tuple[list[Any
         return waiting.records, False
 
 
+@_command("study", "--parameter", "--measure", "--ledger")
 def _plan(options: argparse.Namespace) -> int:
+    """Show the trials, their tokens and the minutes that they would take by records of their models."""
     ((study, params),) = _checked(options, _study_and_params)
     from lowres import engine, studies
     from lowres.ledger import Ledger
@@ -138,11 +164,15 @@ def _plan(options: argparse.Namespace) -> int:
     return OK
 
 
+@_command("[study]")
 def _params(options: argparse.Namespace) -> int:
+    """List the studies, or the parameters of one."""
     (study,) = _checked(options, _named_study)
     width = min(WIDTH, shutil.get_terminal_size((WIDTH, 0)).columns)
     if study is None:
-        print(study_table(_titles(), width))
+        from lowres import studies
+
+        print(study_table([(name, studies.load(name).TITLE) for name in studies.study_names()], width))
         print("\nThe parameters of one: lowres params STUDY")
     else:
         print(f"{study.TITLE}\n\n{parameter_table(describe(study.Params), width)}")
@@ -150,7 +180,9 @@ def _params(options: argparse.Namespace) -> int:
     return OK
 
 
+@_command("[tuner]", "--model", "--parameter")
 def _tuners(options: argparse.Namespace) -> int:
+    """Show how many parameters each tuner trains on a model; no weights are loaded."""
     (chosen,) = _checked(options, _chosen_tuners)
     from lowres import counting
 
@@ -158,7 +190,9 @@ def _tuners(options: argparse.Namespace) -> int:
     return OK
 
 
+@_command("[study]", "folders", "--ledger")
 def _ledger(options: argparse.Namespace) -> int:
+    """Show which records there are, stale and failed ones too; `lowres ledger merge DIR...` copies those of others."""
     (folders,) = _checked(options, _merged_folders)
     from lowres import ledger
 
@@ -167,7 +201,9 @@ def _ledger(options: argparse.Namespace) -> int:
     return OK
 
 
+@_command("study", "--ledger")
 def _publish(options: argparse.Namespace) -> int:
+    """Write the records of a study to results/, where its page draws them from."""
     _checked(options, _named_study)
     from lowres import published
     from lowres.ledger import Ledger
@@ -177,8 +213,10 @@ def _publish(options: argparse.Namespace) -> int:
     return OK
 
 
+@_command("lines", "--file", "--show", "--workers", "--shard", "--engine", "--ledger")
 def _campaign(options: argparse.Namespace) -> int:
-    workers, where = _checked(options, _workers, _where)
+    """Run the lines of a campaign in their order, and show how far each is; any number of processes may share it."""
+    workers, where = _checked(options, lambda given: _count("--workers", given.workers), _where)
     from lowres.engine import campaign
     from lowres.ledger import Ledger
 
@@ -194,7 +232,9 @@ def _campaign(options: argparse.Namespace) -> int:
     return OK
 
 
+@_command("[study]")
 def _rules(options: argparse.Namespace) -> int:
+    """Show the rules of the second edition, by claim and column."""
     (study,) = _checked(options, _named_study)
     from lowres import rulebook
 
@@ -202,7 +242,9 @@ def _rules(options: argparse.Namespace) -> int:
     return OK
 
 
+@_command("[study]", "--json")
 def _verdicts(options: argparse.Namespace) -> int:
+    """Decide the claims from the published records by the rules of the second edition."""
     (study,) = _checked(options, _named_study)
     from lowres import rulebook
 
@@ -211,7 +253,9 @@ def _verdicts(options: argparse.Namespace) -> int:
     return OK
 
 
+@_command("study", "--sample", "--ledger")
 def _verify(options: argparse.Namespace) -> int:
+    """Run some published trials again, drawn at random, and compare."""
     _, sample = _checked(options, _named_study, lambda given: _count("--sample", given.sample))
     from lowres import engine
     from lowres.ledger import Ledger
@@ -221,7 +265,9 @@ def _verify(options: argparse.Namespace) -> int:
     return OK if agree else FAILED
 
 
+@_command("studies", "--tier", "--parameter")
 def _book(options: argparse.Namespace) -> int:
+    """Execute the notebooks whose inputs changed, and build the pages."""
     (parameters,) = _checked(options, _book_parameters)
     from lowres import book
 
@@ -233,7 +279,9 @@ def _book(options: argparse.Namespace) -> int:
     return OK
 
 
+@_command("models", "--publish")
 def _pretrain(options: argparse.Namespace) -> int:
+    """Pretrain world models, or find them in the cache, and show what they know."""
     (names,) = _checked(options, _world_models)
     from lowres import models
     from lowres.levels import levels_table
@@ -250,7 +298,9 @@ def _pretrain(options: argparse.Namespace) -> int:
     return OK
 
 
+@_command("folder", "--out", "--roster", "--seed", "--masters", "--workers")
 def _grade(options: argparse.Namespace) -> int:
+    """Mark a folder of coursework, each submission contained; points per test, one row per student."""
     workers, seed = _checked(
         options, lambda given: _count("--workers", given.workers), lambda given: _count("--seed", given.seed)
     )
@@ -263,7 +313,9 @@ def _grade(options: argparse.Namespace) -> int:
     return OK
 
 
+@_command("[--model]", "[--task]")
 def _doctor(options: argparse.Namespace) -> int:
+    """Show versions, devices, data and model files, and how to get what is missing; or look at a model and a task."""
     _checked(options)
     from lowres import doctor
 
@@ -273,122 +325,48 @@ def _doctor(options: argparse.Namespace) -> int:
     return OK if healthy else FAILED
 
 
-COMMANDS = {
-    "run": Command(
-        _run,
-        "run the trials of a study that were not run before, and show the table of all",
-        ("study", "--parameter", "--workers", "--shard", "--engine", "--fresh", "--ledger"),
-    ),
-    "plan": Command(
-        _plan,
-        "show the trials, their tokens and the minutes that they would take by records of their models",
-        ("study", "--parameter", "--measure", "--ledger"),
-    ),
-    "params": Command(_params, "list the studies, or the parameters of one", ("[study]",)),
-    "tuners": Command(
-        _tuners,
-        "show how many parameters each tuner trains on a model; no weights are loaded",
-        ("[tuner]", "--model", "--parameter"),
-    ),
-    "ledger": Command(
-        _ledger,
-        "show which records there are, stale and failed ones too; `lowres ledger merge DIR...` copies those of others",
-        ("[study]", "folders", "--ledger"),
-    ),
-    "publish": Command(
-        _publish, "write the records of a study to results/, where its page draws them from", ("study", "--ledger")
-    ),
-    "rules": Command(_rules, "show the rules of the second edition, by claim and column", ("[study]",)),
-    "verdicts": Command(
-        _verdicts,
-        "decide the claims from the published records by the rules of the second edition",
-        ("[study]", "--json"),
-    ),
-    "campaign": Command(
-        _campaign,
-        "run the lines of a campaign in their order, and show how far each is; any number of processes may share it",
-        ("lines", "--file", "--show", "--workers", "--shard", "--engine", "--ledger"),
-    ),
-    "verify": Command(
-        _verify,
-        "run some published trials again, drawn at random, and compare",
-        ("study", "--sample", "--ledger"),
-    ),
-    "book": Command(
-        _book, "execute the notebooks whose inputs changed, and build the pages", ("studies", "--tier", "--parameter")
-    ),
-    "pretrain": Command(
-        _pretrain, "pretrain world models, or find them in the cache, and show what they know", ("models", "--publish")
-    ),
-    "doctor": Command(
-        _doctor,
-        "show versions, devices, data and model files, and how to get what is missing; or look at a model and a task",
-        ("[--model]", "[--task]"),
-    ),
-    "grade": Command(
-        _grade,
-        "mark a folder of coursework, each submission contained; points per test, one row per student",
-        ("folder", "--out", "--roster", "--seed", "--masters", "--workers"),
-    ),
-}
-
+# What may follow a command: how it is shown, what it says, and what argparse has to know besides.
 _ARGUMENTS: dict[str, dict[str, Any]] = {
-    "study": {"metavar": "STUDY", "help": "name of a study; `lowres params` lists them"},
-    "[study]": {"metavar": "STUDY", "nargs": "?", "help": "name of a study; all when left out"},
-    "folders": {"metavar": "DIR", "nargs": "*", "type": Path, "help": "after `merge`: ledgers of other machines"},
-    "studies": {"metavar": "STUDY", "nargs": "*", "help": "names of studies; all when left out"},
-    "[tuner]": {"metavar": "TUNER", "nargs": "?", "help": "name of a tuner, whose options -p sets; all when left out"},
-    "--model": {
-        "metavar": "MODEL",
-        "default": "smollm2-135m-instruct",
-        "help": "a model, a folder, a config.json, a Hub id, or llama-7b, llama-13b, llama-3-8b, roberta-base, -large",
-    },
-    "[--model]": {"metavar": "MODEL", "help": "look at this model: a folder or a Hub id"},
-    "[--task]": {"metavar": "TASK", "help": "look at this task: jsonl:PATH or hub:ID"},
-    "models": {"metavar": "MODEL", "nargs": "+", "help": "names like world-s, world-m-encdec, world-m-instruct~0.60@3"},
-    "--parameter": {
-        "metavar": "NAME=VALUE",
-        "action": "append",
-        "default": [],
-        "help": "set a parameter; may be given again for another one",
-    },
-    "--tier": {"help": "how much to run: the same as -p tier=TIER"},
-    "--workers": {"metavar": "N", "default": "1", "help": "processes that run trials side by side (default 1)"},
-    "--shard": {
-        "metavar": "I/N",
-        "help": "run one of N parts, counted from 0, without any locks; every part needs the same command",
-    },
-    "--engine": {
-        "metavar": "parsl:FILE",
-        "help": "run on the workers of a Parsl config: a file, or one of laptop, gpus, slurm, kubernetes",
-    },
-    "--fresh": {"action": "store_true", "help": "run every trial again, also those that are in the ledger"},
-    "--measure": {"action": "store_true", "help": "time some updates and items here instead of going by records"},
-    "--ledger": {
-        "metavar": "DIR",
-        "type": Path,
-        "help": "folder of the records (default: $LOWRES_LEDGER, or the usual)",
-    },
-    "lines": {"metavar": "LINE", "nargs": "*", "help": "names of lines; all when left out"},
-    "--file": {
-        "metavar": "FILE",
-        "type": Path,
-        "default": CAMPAIGN,
-        "help": "the campaign (default: results/campaign.toml)",
-    },
-    "--show": {"action": "store_true", "help": "run nothing, only show"},
-    "--publish": {"action": "store_true", "help": "also write their weights to results/weights/, for everybody's use"},
-    "--json": {"action": "store_true", "help": "as JSON, with estimates, intervals, seeds and dates"},
-    "folder": {"metavar": "FOLDER", "type": Path, "help": "submissions: notebooks, folders or zip files"},
-    "--out": {"metavar": "FILE", "type": Path, "default": Path("marks.csv"), "help": "the marks (default: marks.csv)"},
-    "--roster": {"metavar": "FILE", "type": Path, "help": "CSV of all students; its columns are kept, in its order"},
-    "--seed": {
-        "metavar": "N",
-        "default": "20261",
-        "help": "seed of the tests, another than the students' (default 20261)",
-    },
-    "--masters": {"metavar": "DIR", "type": Path, "help": "folder of the assignments, if they are not the book's"},
-    "--sample": {"metavar": "N", "default": "3", "help": "how many trials to run again (default 3)"},
+    "study": _argument("STUDY", "name of a study; `lowres params` lists them"),
+    "[study]": _argument("STUDY", "name of a study; all when left out", nargs="?"),
+    "folders": _argument("DIR", "after `merge`: ledgers of other machines", nargs="*", type=Path),
+    "studies": _argument("STUDY", "names of studies; all when left out", nargs="*"),
+    "[tuner]": _argument("TUNER", "name of a tuner, whose options -p sets; all when left out", nargs="?"),
+    "--model": _argument(
+        "MODEL",
+        "a model, a folder, a config.json, a Hub id, or llama-7b, llama-13b, llama-3-8b, roberta-base, -large",
+        default="smollm2-135m-instruct",
+    ),
+    "[--model]": _argument("MODEL", "look at this model: a folder or a Hub id"),
+    "[--task]": _argument("TASK", "look at this task: jsonl:PATH or hub:ID"),
+    "models": _argument("MODEL", "names like world-s, world-m-encdec, world-m-instruct~0.60@3", nargs="+"),
+    "--parameter": _argument(
+        "NAME=VALUE", "set a parameter; may be given again for another one", action="append", default=[]
+    ),
+    "--tier": _argument(None, "how much to run: the same as -p tier=TIER"),
+    "--workers": _argument("N", "processes that run trials side by side (default 1)", default="1"),
+    "--shard": _argument(
+        "I/N", "run one of N parts, counted from 0, without any locks; every part needs the same command"
+    ),
+    "--engine": _argument(
+        "parsl:FILE", "run on the workers of a Parsl config: a file, or one of laptop, gpus, slurm, kubernetes"
+    ),
+    "--fresh": _argument(None, "run every trial again, also those that are in the ledger", action="store_true"),
+    "--measure": _argument(None, "time some updates and items here instead of going by records", action="store_true"),
+    "--ledger": _argument("DIR", "folder of the records (default: $LOWRES_LEDGER, or the usual)", type=Path),
+    "lines": _argument("LINE", "names of lines; all when left out", nargs="*"),
+    "--file": _argument("FILE", "the campaign (default: results/campaign.toml)", type=Path, default=CAMPAIGN),
+    "--show": _argument(None, "run nothing, only show", action="store_true"),
+    "--publish": _argument(
+        None, "also write their weights to results/weights/, for everybody's use", action="store_true"
+    ),
+    "--json": _argument(None, "as JSON, with estimates, intervals, seeds and dates", action="store_true"),
+    "folder": _argument("FOLDER", "submissions: notebooks, folders or zip files", type=Path),
+    "--out": _argument("FILE", "the marks (default: marks.csv)", type=Path, default=Path("marks.csv")),
+    "--roster": _argument("FILE", "CSV of all students; its columns are kept, in its order", type=Path),
+    "--seed": _argument("N", "seed of the tests, another than the students' (default 20261)", default="20261"),
+    "--masters": _argument("DIR", "folder of the assignments, if they are not the book's", type=Path),
+    "--sample": _argument("N", "how many trials to run again (default 3)", default="3"),
 }
 
 
@@ -424,16 +402,13 @@ def _parser() -> _Parser:
     parser.add_argument("--version", action=_Version, nargs=0, help="show the version and leave")
     commands = parser.add_subparsers(metavar="COMMAND", title="commands", required=True)
     for name, command in COMMANDS.items():
-        one = commands.add_parser(name, help=command.help, description=f"{command.help[0].upper()}{command.help[1:]}.")
+        words = f"{command.says[0].lower()}{command.says[1:-1]}"
+        one = commands.add_parser(name, help=words, description=command.says)
         one.set_defaults(command=command)
         for argument in command.arguments:
-            _add_argument(one, argument)
+            names = ["-p", argument] if argument == "--parameter" else [argument.strip("[]")]
+            one.add_argument(*names, **_ARGUMENTS[argument])
     return parser
-
-
-def _add_argument(parser: _Parser, argument: str) -> None:
-    names = ["-p", argument] if argument == "--parameter" else [argument.strip("[]")]
-    parser.add_argument(*names, **_ARGUMENTS[argument])
 
 
 def _dispatch(arguments: Sequence[str] | None) -> int:
@@ -504,10 +479,6 @@ def _merged_folders(options: argparse.Namespace) -> list[Path]:
         raise InputError(*wrong)
     _named_study(options)
     return []
-
-
-def _workers(options: argparse.Namespace) -> int:
-    return _count("--workers", options.workers)
 
 
 def _where(options: argparse.Namespace) -> Any:
@@ -591,13 +562,13 @@ def _book_parameters(options: argparse.Namespace) -> dict[str, object]:
 
 def study_table(titles: Iterable[tuple[str, str]], width: int = WIDTH) -> str:
     """Names and titles of studies, one below the other."""
-    return _columns([("study", "title"), *titles], width, caps=(24,))
+    return aligned([("study", "title"), *titles], caps=(24,), width=width)
 
 
 def parameter_table(rows: Iterable[ParameterRow], width: int = WIDTH) -> str:
     """Name, type, default and meaning of parameters; where the tier decides, the default has a line per tier."""
     cells = [(row.name, row.type.removesuffix(" | None"), _default(row), row.meaning) for row in rows]
-    return _columns([("name", "type", "default", "meaning"), *cells], width, caps=(24, 12, 32))
+    return aligned([("name", "type", "default", "meaning"), *cells], caps=(24, 12, 32), width=width)
 
 
 def _default(row: ParameterRow) -> str:
@@ -605,32 +576,6 @@ def _default(row: ParameterRow) -> str:
         return "none" if row.default is None else literal(row.default)
     longest = max(map(len, row.tiers))
     return "\n".join(f"{tier:<{longest}}  {literal(value)}" for tier, value in row.tiers.items())
-
-
-def _columns(rows: Sequence[tuple[str, ...]], width: int, caps: tuple[int, ...]) -> str:
-    """Rows set in columns as wide as their longest cell, at most `caps`; the last column takes the rest of `width`."""
-    longest = [max(len(line) for row in rows for line in row[at].split("\n")) for at in range(len(caps))]
-    widths = [min(pair) for pair in zip(longest, caps, strict=True)]
-    widths.append(max(24, width - sum(widths) - 2 * len(widths)))
-    header, *body = ["\n".join(_wrapped_row(row, widths)) for row in rows]
-    return "\n".join([header, "  ".join("-" * each for each in widths), *body])
-
-
-def _wrapped_row(row: tuple[str, ...], widths: Sequence[int]) -> list[str]:
-    cells = [_wrapped(cell, width) for cell, width in zip(row, widths, strict=True)]
-    lines = itertools.zip_longest(*cells, fillvalue="")
-    return ["  ".join(f"{part:<{width}}" for part, width in zip(line, widths, strict=True)).rstrip() for line in lines]
-
-
-def _wrapped(text: str, width: int) -> list[str]:
-    lines = [textwrap.wrap(line, width, subsequent_indent="  ", break_on_hyphens=False) for line in text.split("\n")]
-    return [part for line in lines for part in line]
-
-
-def _titles() -> list[tuple[str, str]]:
-    from lowres import studies
-
-    return [(name, studies.load(name).TITLE) for name in studies.study_names()]
 
 
 def _say(message: str, code: int) -> int:

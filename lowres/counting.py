@@ -12,6 +12,7 @@ from typing import Any
 
 from lowres import models, tuners
 from lowres.params import InputError, did_you_mean
+from lowres.texts import aligned
 from lowres.tuners.configurations import DiReFT, DiReFTPyreft, LoReFT, LoReFTPyreft
 
 # The architectures that the papers tune: sizes as published with the models (facts; no weights, no tokenizer).
@@ -147,12 +148,7 @@ def table(model: str, counts: Sequence[Count], details: bool = False) -> str:
     """The counts as text, with the total below; `details` shows the options too."""
     rows = [(each.tuner.name, f"{each.trained:,}", f"{each.percent:.4f} %", each.problem) for each in counts]
     shown = [(*row[:3], "") if not row[3] else (row[0], "-", "-", row[3]) for row in rows]
-    header = ("tuner", "trained", "of the model", "")
-    widths = [max(len(row[column]) for row in (header, *shown)) for column in range(3)]
-    lines = [
-        f"{row[0]:<{widths[0]}}  {row[1]:>{widths[1]}}  {row[2]:>{widths[2]}}  {row[3]}".rstrip()
-        for row in (header, *shown)
-    ]
+    lines = [aligned([("tuner", "trained", "of the model", ""), *shown], right=(1, 2))]
     if details:
         lines += [f"  {name} = {value}" for name, value in asdict(counts[0].tuner).items()]
     return "\n".join([*lines, "", f"{model}: {counts[0].total:,} parameters"])
