@@ -17,11 +17,11 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NoReturn
+from typing import Any
 
+from lowres.arguments import COMMANDS, command, parser, unknown
 from lowres.params import (
     InputError,
     ParameterRow,
@@ -33,53 +33,12 @@ from lowres.params import (
     read_assignments,
     resolve,
 )
-from lowres.places import RESULTS, ledger_at
+from lowres.places import ledger_at
 from lowres.texts import aligned
 
 OK, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
 WIDTH = 100
-CAMPAIGN = RESULTS / "campaign.toml"
 _MACHINE_ERRORS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT}
-_EPILOG = """\
-examples:
-  lowres params tell                                  what can be set, and to what
-  lowres plan tell -p tier=smoke                      what would run, and for how long
-  lowres run tell -p 'seeds=[0, 1, 2]' --workers 2    run it; what was run before is not run again
-  lowres book --tier smoke                            execute the notebooks and build the pages
-
-Values are written as in the notebooks: 3, 1e-4, true, text, "text", [1, 2]. Quote lists for your shell.
-exit codes: 0 all is well, 1 a trial or notebook failed, 2 the input is wrong, 130 interrupted.
-"""
-
-
-@dataclass(frozen=True)
-class Command:
-    """One subcommand: what it does, and which arguments of `_ARGUMENTS` it takes."""
-
-    act: Callable[[argparse.Namespace], int]
-    arguments: tuple[str, ...]
-
-    @property
-    def says(self) -> str:
-        """What it does: the docstring of its function."""
-        return self.act.__doc__ or ""
-
-
-COMMANDS: dict[str, Command] = {}
-
-
-def _command(*arguments: str) -> Callable[[Callable[[argparse.Namespace], int]], Callable[[argparse.Namespace], int]]:
-    """Make a function a command under its own name, less the underscore."""
-
-    def entered(act: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
-        COMMANDS[act.__name__.removeprefix("_")] = Command(act, arguments)
-        return act
-
-    return entered
-
-
-def _argument(metavar: str | None, help: str, **more: Any) -> dict[str, Any]:
-    return {"metavar": metavar, "help": help, **more} if metavar else {"help": help, **more}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -107,12 +66,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 # --- commands --------------------------------------------------------------------------------------------------------
 
 
-@_command("study", "--parameter", "--workers", "--shard", "--engine", "--fresh", "--ledger")
+@command("study", "--parameter", "--workers", "--shard", "--engine", "--fresh", "--ledger")
 def _run(options: argparse.Namespace) -> int:
     """Run the trials of a study that were not run before, and show the table of all."""
-    (study, params), workers, where = _checked(
-        options, _study_and_params, lambda given: _count("--workers", given.workers), _where
-    )
+    (study, params), workers, where = _checked(options, _study_and_params, _count("workers"), _where)
     from lowres import engine, studies
     from lowres.engine import finished
     from lowres.ledger import Ledger
@@ -147,7 +104,7 @@ def _executed(where: Any, execute: Callable[[Any], list[Any]]) -> tuple[list[Any
         return waiting.records, False
 
 
-@_command("study", "--parameter", "--measure", "--ledger")
+@command("study", "--parameter", "--measure", "--ledger")
 def _plan(options: argparse.Namespace) -> int:
     """Show the trials, their tokens and the minutes that they would take by records of their models."""
     ((study, params),) = _checked(options, _study_and_params)
@@ -164,7 +121,7 @@ def _plan(options: argparse.Namespace) -> int:
     return OK
 
 
-@_command("[study]")
+@command("[study]")
 def _params(options: argparse.Namespace) -> int:
     """List the studies, or the parameters of one."""
     (study,) = _checked(options, _named_study)
@@ -180,7 +137,7 @@ def _params(options: argparse.Namespace) -> int:
     return OK
 
 
-@_command("[tuner]", "--model", "--parameter")
+@command("[tuner]", "--model", "--parameter")
 def _tuners(options: argparse.Namespace) -> int:
     """Show how many parameters each tuner trains on a model; no weights are loaded."""
     (chosen,) = _checked(options, _chosen_tuners)
@@ -190,7 +147,7 @@ def _tuners(options: argparse.Namespace) -> int:
     return OK
 
 
-@_command("[study]", "folders", "--ledger")
+@command("[study]", "folders", "--ledger")
 def _ledger(options: argparse.Namespace) -> int:
     """Show which records there are, stale and failed ones too; `lowres ledger merge DIR...` copies those of others."""
     (folders,) = _checked(options, _merged_folders)
@@ -201,7 +158,7 @@ def _ledger(options: argparse.Namespace) -> int:
     return OK
 
 
-@_command("study", "--ledger")
+@command("study", "--ledger")
 def _publish(options: argparse.Namespace) -> int:
     """Write the records of a study to results/, where its page draws them from."""
     _checked(options, _named_study)
@@ -213,10 +170,10 @@ def _publish(options: argparse.Namespace) -> int:
     return OK
 
 
-@_command("lines", "--file", "--show", "--workers", "--shard", "--engine", "--ledger")
+@command("lines", "--file", "--show", "--workers", "--shard", "--engine", "--ledger")
 def _campaign(options: argparse.Namespace) -> int:
     """Run the lines of a campaign in their order, and show how far each is; any number of processes may share it."""
-    workers, where = _checked(options, lambda given: _count("--workers", given.workers), _where)
+    workers, where = _checked(options, _count("workers"), _where)
     from lowres.engine import campaign
     from lowres.ledger import Ledger
 
@@ -232,7 +189,7 @@ def _campaign(options: argparse.Namespace) -> int:
     return OK
 
 
-@_command("[study]")
+@command("[study]")
 def _rules(options: argparse.Namespace) -> int:
     """Show the rules of the second edition, by claim and column."""
     (study,) = _checked(options, _named_study)
@@ -242,7 +199,7 @@ def _rules(options: argparse.Namespace) -> int:
     return OK
 
 
-@_command("[study]", "--json")
+@command("[study]", "--json")
 def _verdicts(options: argparse.Namespace) -> int:
     """Decide the claims from the published records by the rules of the second edition."""
     (study,) = _checked(options, _named_study)
@@ -253,10 +210,10 @@ def _verdicts(options: argparse.Namespace) -> int:
     return OK
 
 
-@_command("study", "--sample", "--ledger")
+@command("study", "--sample", "--ledger")
 def _verify(options: argparse.Namespace) -> int:
     """Run some published trials again, drawn at random, and compare."""
-    _, sample = _checked(options, _named_study, lambda given: _count("--sample", given.sample))
+    _, sample = _checked(options, _named_study, _count("sample"))
     from lowres import engine
     from lowres.ledger import Ledger
 
@@ -265,7 +222,7 @@ def _verify(options: argparse.Namespace) -> int:
     return OK if agree else FAILED
 
 
-@_command("studies", "--tier", "--parameter")
+@command("studies", "--tier", "--parameter")
 def _book(options: argparse.Namespace) -> int:
     """Execute the notebooks whose inputs changed, and build the pages."""
     (parameters,) = _checked(options, _book_parameters)
@@ -279,7 +236,7 @@ def _book(options: argparse.Namespace) -> int:
     return OK
 
 
-@_command("models", "--publish")
+@command("models", "--publish")
 def _pretrain(options: argparse.Namespace) -> int:
     """Pretrain world models, or find them in the cache, and show what they know."""
     (names,) = _checked(options, _world_models)
@@ -298,12 +255,10 @@ def _pretrain(options: argparse.Namespace) -> int:
     return OK
 
 
-@_command("folder", "--out", "--roster", "--seed", "--masters", "--workers")
+@command("folder", "--out", "--roster", "--seed", "--masters", "--workers")
 def _grade(options: argparse.Namespace) -> int:
     """Mark a folder of coursework, each submission contained; points per test, one row per student."""
-    workers, seed = _checked(
-        options, lambda given: _count("--workers", given.workers), lambda given: _count("--seed", given.seed)
-    )
+    workers, seed = _checked(options, _count("workers"), _count("seed"))
     from lowres.course import MASTERS, grading
     from lowres.ledger import write_atomically
 
@@ -313,7 +268,7 @@ def _grade(options: argparse.Namespace) -> int:
     return OK
 
 
-@_command("[--model]", "[--task]")
+@command("[--model]", "[--task]")
 def _doctor(options: argparse.Namespace) -> int:
     """Show versions, devices, data and model files, and how to get what is missing; or look at a model and a task."""
     _checked(options)
@@ -325,112 +280,28 @@ def _doctor(options: argparse.Namespace) -> int:
     return OK if healthy else FAILED
 
 
-# What may follow a command: how it is shown, what it says, and what argparse has to know besides.
-_ARGUMENTS: dict[str, dict[str, Any]] = {
-    "study": _argument("STUDY", "name of a study; `lowres params` lists them"),
-    "[study]": _argument("STUDY", "name of a study; all when left out", nargs="?"),
-    "folders": _argument("DIR", "after `merge`: ledgers of other machines", nargs="*", type=Path),
-    "studies": _argument("STUDY", "names of studies; all when left out", nargs="*"),
-    "[tuner]": _argument("TUNER", "name of a tuner, whose options -p sets; all when left out", nargs="?"),
-    "--model": _argument(
-        "MODEL",
-        "a model, a folder, a config.json, a Hub id, or llama-7b, llama-13b, llama-3-8b, roberta-base, -large",
-        default="smollm2-135m-instruct",
-    ),
-    "[--model]": _argument("MODEL", "look at this model: a folder or a Hub id"),
-    "[--task]": _argument("TASK", "look at this task: jsonl:PATH or hub:ID"),
-    "models": _argument("MODEL", "names like world-s, world-m-encdec, world-m-instruct~0.60@3", nargs="+"),
-    "--parameter": _argument(
-        "NAME=VALUE", "set a parameter; may be given again for another one", action="append", default=[]
-    ),
-    "--tier": _argument(None, "how much to run: the same as -p tier=TIER"),
-    "--workers": _argument("N", "processes that run trials side by side (default 1)", default="1"),
-    "--shard": _argument(
-        "I/N", "run one of N parts, counted from 0, without any locks; every part needs the same command"
-    ),
-    "--engine": _argument(
-        "parsl:FILE", "run on the workers of a Parsl config: a file, or one of laptop, gpus, slurm, kubernetes"
-    ),
-    "--fresh": _argument(None, "run every trial again, also those that are in the ledger", action="store_true"),
-    "--measure": _argument(None, "time some updates and items here instead of going by records", action="store_true"),
-    "--ledger": _argument("DIR", "folder of the records (default: $LOWRES_LEDGER, or the usual)", type=Path),
-    "lines": _argument("LINE", "names of lines; all when left out", nargs="*"),
-    "--file": _argument("FILE", "the campaign (default: results/campaign.toml)", type=Path, default=CAMPAIGN),
-    "--show": _argument(None, "run nothing, only show", action="store_true"),
-    "--publish": _argument(
-        None, "also write their weights to results/weights/, for everybody's use", action="store_true"
-    ),
-    "--json": _argument(None, "as JSON, with estimates, intervals, seeds and dates", action="store_true"),
-    "folder": _argument("FOLDER", "submissions: notebooks, folders or zip files", type=Path),
-    "--out": _argument("FILE", "the marks (default: marks.csv)", type=Path, default=Path("marks.csv")),
-    "--roster": _argument("FILE", "CSV of all students; its columns are kept, in its order", type=Path),
-    "--seed": _argument("N", "seed of the tests, another than the students' (default 20261)", default="20261"),
-    "--masters": _argument("DIR", "folder of the assignments, if they are not the book's", type=Path),
-    "--sample": _argument("N", "how many trials to run again (default 3)", default="3"),
-}
-
-
 # --- from the command line to checked values -------------------------------------------------------------------------
-
-
-class _Parser(argparse.ArgumentParser):
-    """Flags are written out in full, and errors are raised like any other wrong input."""
-
-    def __init__(self, **settings: Any) -> None:
-        formatter = argparse.RawDescriptionHelpFormatter
-        super().__init__(allow_abbrev=False, formatter_class=formatter, **settings)
-
-    def error(self, message: str) -> NoReturn:
-        raise InputError(f"{message}; see {self.prog} --help")
-
-
-class _Version(argparse.Action):
-    """Looks the version up only when it is asked for."""
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
-        from importlib.metadata import PackageNotFoundError, version
-
-        try:
-            print(f"lowres {version('lowres')}")
-        except PackageNotFoundError:
-            print("lowres (not installed: run from its folder)")
-        parser.exit()
-
-
-def _parser() -> _Parser:
-    parser = _Parser(prog="lowres", description="Run and read the studies of the book.", epilog=_EPILOG)
-    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and leave")
-    commands = parser.add_subparsers(metavar="COMMAND", title="commands", required=True)
-    for name, command in COMMANDS.items():
-        words = f"{command.says[0].lower()}{command.says[1:-1]}"
-        one = commands.add_parser(name, help=words, description=command.says)
-        one.set_defaults(command=command)
-        for argument in command.arguments:
-            names = ["-p", argument] if argument == "--parameter" else [argument.strip("[]")]
-            one.add_argument(*names, **_ARGUMENTS[argument])
-    return parser
 
 
 def _dispatch(arguments: Sequence[str] | None) -> int:
     given = sys.argv[1:] if arguments is None else list(arguments)
-    parser = _parser()
+    whole = parser()
     if not given:
-        parser.print_help(sys.stderr)
+        whole.print_help(sys.stderr)
         return REFUSED
     if not given[0].startswith("-") and given[0] not in COMMANDS:
         raise InputError(
             f'unknown command "{given[0]}"{did_you_mean(given[0], COMMANDS)}; known: {", ".join(COMMANDS)}'
         )
-    options, unknown = parser.parse_known_args(given)
-    options.unknown = unknown  # told together with whatever else is wrong
-    command: Command = options.command
+    options, others = whole.parse_known_args(given)
+    options.unknown = others  # told together with whatever else is wrong
     with ledger_at(getattr(options, "ledger", None)):  # rationales lie beside the records
-        return command.act(options)
+        return int(options.command.act(options))
 
 
 def _checked(options: argparse.Namespace, *steps: Callable[[argparse.Namespace], Any]) -> list[Any]:
     """What the steps make of the options, or one InputError with all that is wrong with any of them."""
-    problems = _unknown_arguments(options)
+    problems = unknown(options)
     results = []
     for step in steps:
         try:
@@ -440,18 +311,6 @@ def _checked(options: argparse.Namespace, *steps: Callable[[argparse.Namespace],
     if problems:
         raise InputError(*problems)
     return results
-
-
-def _unknown_arguments(options: argparse.Namespace) -> list[str]:
-    known = [argument for argument in options.command.arguments if argument.startswith(("--", "[--"))]
-    problems = []
-    for before, argument in zip(["", *options.unknown], options.unknown, strict=False):
-        if argument.startswith("-"):
-            flag = argument.partition("=")[0]
-            problems.append(f"unknown option {flag}{did_you_mean(flag, known)}")
-        elif not before.startswith("-") or "=" in before:  # else it is the value of the unknown option
-            problems.append(f'unexpected argument "{argument}"')
-    return problems
 
 
 def _load(name: str) -> ModuleType:
@@ -532,10 +391,14 @@ def _world_models(options: argparse.Namespace) -> list[str]:
     return list(options.models)
 
 
-def _count(flag: str, text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise InputError(f'{flag} must be an integer of at least 1, not "{text}"')
-    return int(text)
+def _count(name: str) -> Callable[[argparse.Namespace], int]:
+    def step(options: argparse.Namespace) -> int:
+        text = getattr(options, name)
+        if not text.isdecimal() or int(text) < 1:
+            raise InputError(f'--{name} must be an integer of at least 1, not "{text}"')
+        return int(text)
+
+    return step
 
 
 def _book_parameters(options: argparse.Namespace) -> dict[str, object]:

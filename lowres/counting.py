@@ -15,37 +15,6 @@ from lowres.params import InputError, did_you_mean
 from lowres.texts import aligned
 from lowres.tuners.configurations import DiReFT, DiReFTPyreft, LoReFT, LoReFTPyreft
 
-# The architectures that the papers tune: sizes as published with the models (facts; no weights, no tokenizer).
-ARCHITECTURES: dict[str, tuple[str, dict[str, Any]]] = {
-    "llama-7b": ("llama", {"hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32}),
-    "llama-13b": (
-        "llama",
-        {"hidden_size": 5120, "intermediate_size": 13824, "num_hidden_layers": 40, "num_attention_heads": 40},
-    ),
-    "llama-3-8b": (
-        "llama",
-        {
-            "hidden_size": 4096,
-            "intermediate_size": 14336,
-            "num_hidden_layers": 32,
-            "num_key_value_heads": 8,
-            "vocab_size": 128256,
-        },
-    ),
-    "roberta-base": ("roberta", {"vocab_size": 50265, "max_position_embeddings": 514, "type_vocab_size": 1}),
-    "roberta-large": (
-        "roberta",
-        {
-            "hidden_size": 1024,
-            "intermediate_size": 4096,
-            "num_hidden_layers": 24,
-            "num_attention_heads": 16,
-            "vocab_size": 50265,
-            "max_position_embeddings": 514,
-            "type_vocab_size": 1,
-        },
-    ),
-}
 # pyreft keeps a square matrix per edit, gigabytes for a large model; what it trains is what the book's own edits train.
 REFERENCES: dict[type[tuners.Tuner], Callable[[Any], tuners.Tuner]] = {
     LoReFTPyreft: lambda tuner: LoReFT(**asdict(tuner)),
@@ -72,7 +41,7 @@ def count(model: str, chosen: Sequence[tuners.Tuner]) -> list[Count]:
     """Trained parameters of tuners on a model's architecture, built without storage.
 
     Args:
-        model: one of ARCHITECTURES, a model name, a folder or file with a config.json, or a Hub id.
+        model: one of architectures.yaml, a model name, a folder or file with a config.json, or a Hub id.
 
     Raises:
         InputError: the architecture is not known or cannot be read.
@@ -87,11 +56,12 @@ def configuration(name: str) -> Any:
     Raises:
         InputError: no such name, file, or Hub id within reach.
     """
+    import yaml
     from transformers import AutoConfig
 
-    if name in ARCHITECTURES:
-        kind, sizes = ARCHITECTURES[name]
-        return AutoConfig.for_model(kind, **sizes)
+    known = yaml.safe_load(Path(__file__).with_name("architectures.yaml").read_text(encoding="utf-8"))
+    if name in known:
+        return AutoConfig.for_model(**known[name])
     path = Path(name).expanduser()
     if path.is_file():
         try:
@@ -100,8 +70,8 @@ def configuration(name: str) -> Any:
             raise InputError(f"{path} is not the configuration of a transformers model: {error}") from error
     problem = models.check_name(name)
     if problem:
-        near = did_you_mean(name, ARCHITECTURES)
-        raise InputError(f"{problem} Architectures without weights: {', '.join(ARCHITECTURES)}{near}")
+        near = did_you_mean(name, known)
+        raise InputError(f"{problem} Architectures without weights: {', '.join(known)}{near}")
     try:
         if name in models.BUNDLED:
             return copy.deepcopy(_bundled(name))

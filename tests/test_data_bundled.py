@@ -195,10 +195,6 @@ def test_siqa_has_no_item_with_two_answers():
     assert len(answers) == PROBE_SIZES["siqa"]
 
 
-def test_piqa_carries_its_warning():
-    assert "wiki-nll" in data.load_probe("piqa").warning
-
-
 def test_the_pool_is_distinct_short_and_explained(trained_on):
     pool = data.general_pool()
     assert len(pool) == sum(row.items for row in data.pool_sources()) == 34_504

@@ -9,9 +9,8 @@ import pytest
 from lowres import data
 from lowres.data import fiat_files, fiat_tasks, wiki
 from lowres.data.examples import normalise
-from lowres.data.fiat_tasks import language_of
+from lowres.data.fiat_tasks import content_words, language_of, nearest_others
 from lowres.data.load import WITH_RATIONALES
-from lowres.data.pairing import content_words, nearest_others
 from lowres.evaluate import metrics
 from lowres.params import InputError
 

@@ -200,7 +200,7 @@ def test_exemplars_of_a_users_own_task(tmp_path: Path, task: str):
     path.write_text('{"input": "a", "reasoning": " "}\n[]\n{')
     with pytest.raises(InputError) as error:
         prompts.load(task, str(path))
-    assert [text.split(": ")[0][-6:] for text in error.value.problems] == ["line 1", "line 1", "line 2", "line 3"]
+    assert sorted(text.split(": ")[0][-6:] for text in error.value.problems) == ["line 1", "line 1", "line 2", "line 3"]
     with pytest.raises(InputError, match="has no reasoning prompt"):
         prompts.load(task)
     with pytest.raises(InputError, match="cannot be read"):

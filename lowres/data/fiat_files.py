@@ -10,10 +10,9 @@ from typing import Any
 
 from lowres.data.cards import task_of, tidy
 from lowres.data.examples import Example, Task, digest
-from lowres.data.own import MOST_PROBLEMS
+from lowres.data.own import refuse
 from lowres.data.reading import Written, read_rows
 from lowres.data.text import one_line
-from lowres.params import InputError
 
 ATTRIQA_TESTS = ("bn", "fi", "ja", "ru", "te")
 
@@ -35,7 +34,7 @@ def xor_attriqa(folder: str | Path) -> Task:
     place, problems = _inside(folder, "in-language"), Problems()
     splits = (("train",), ("validation",), ATTRIQA_TESTS)
     read = [_examples([place / f"{part}.jsonl" for part in split], _attribution, problems) for split in splits]
-    _refuse(problems)
+    refuse(problems)
     return _task("xor-attriqa", read, folder=place.name)
 
 
@@ -55,12 +54,12 @@ def xtreme_up_qa(folder: str | Path, languages: Sequence[str] = ()) -> Task:
     unknown = [language for language in languages if language not in known]
     if known and unknown:
         problems.append(f"languages {unknown} are not in {place / 'train'}; allowed: {', '.join(known)}")
-    _refuse(problems)
+    refuse(problems)
     files = [
         [place / split / f"{one}.jsonl" for one in languages or known] for split in ("train", "validation", "test")
     ]
     read = [_examples(split, _question, problems) for split in files]
-    _refuse(problems)
+    refuse(problems)
     return _task("xtreme-up-qa", read)
 
 
@@ -127,9 +126,3 @@ def _task(name: str, read: Sequence[Sequence[Example]], folder: str = "") -> Tas
     held_out = {example.id for example in (*validation, *test)}
     kept = [example for example in train if example.id not in held_out]
     return task_of(name, (kept, validation, test), left_out=len(train) - len(kept), folder=folder)
-
-
-def _refuse(problems: Problems) -> None:
-    more = len(problems) - MOST_PROBLEMS
-    if problems:
-        raise InputError(*problems[:MOST_PROBLEMS], *([f"... and {more} more problems"] if more > 0 else []))

@@ -20,8 +20,8 @@ WITH_RATIONALES = (
     *("wiki-crosslingual-fr", "wiki-crosslingual-es", "country-language"),
 )  # of their own
 RELEASES: dict[str, Callable[[str], Task]] = {  # data of papers, read from a folder that the user has
-    "xor-attriqa:": fiat_files.xor_attriqa,
-    "xtreme-up:": fiat_files.xtreme_up_qa,
+    "xor-attriqa:": functools.cache(fiat_files.xor_attriqa),
+    "xtreme-up:": functools.cache(fiat_files.xtreme_up_qa),
 }
 
 
@@ -51,7 +51,7 @@ def load_task(name: str, options: TaskOptions = NO_OPTIONS) -> Task:
         return hub.hub_task(name, options)
     prefix = _release(name)
     if prefix and options == NO_OPTIONS:
-        return _released(prefix, name.removeprefix(prefix))
+        return RELEASES[prefix](name.removeprefix(prefix))
     if name in hub.NAMED and options == NO_OPTIONS:
         return hub.named_task(name)
     if options != NO_OPTIONS:
@@ -88,11 +88,6 @@ def check_name(name: str) -> str | None:
 def _release(name: str) -> str:
     """The prefix of a release that a name begins with; empty for none."""
     return next((prefix for prefix in RELEASES if name.startswith(prefix)), "")
-
-
-@functools.cache
-def _released(prefix: str, folder: str) -> Task:
-    return RELEASES[prefix](folder)
 
 
 def _unknown(kind: str, name: str, known: tuple[str, ...], also: str) -> str:

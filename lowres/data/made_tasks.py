@@ -86,7 +86,12 @@ def instruction_following() -> Task:
 def recitation(words: int, at_random: bool) -> Task:
     """One text of `words` words, of an article or drawn at random, to be known by heart."""
     name = f"recitation-random-{words}" if at_random else f"recitation-{words}"
-    text = _random_words(words) if at_random else _article_words(words)
+    articles = wiki.articles("train")
+    if at_random:
+        known = {word for article in articles for word in re.findall(r"\b[a-z]{2,}\b", article.text)}
+        text = " ".join(Random(name).choices(sorted(known), k=words))
+    else:
+        text = " ".join(next(article.text for article in articles if article.title == RECITED).split()[:words])
     item = (Example(f"{name}/0", "Recite:", text, answers=(text,)),)
     drawn = "words drawn at random" if at_random else f"the article {RECITED}"
     return task_of(name, [item] * 3, card="recitation", drawn=drawn, max_new_tokens=(3 if at_random else 2) * words)
@@ -167,13 +172,3 @@ def _constrained(item: Example) -> Example:
     return Example(
         f"instruction-following/{item.id}", f"{instruction} {asked}\n{body}", target, (), (target,), None, name
     )
-
-
-def _article_words(words: int) -> str:
-    text = next(article.text for article in wiki.articles("train") if article.title == RECITED)
-    return " ".join(text.split()[:words])
-
-
-def _random_words(words: int) -> str:
-    known = {word for article in wiki.articles("train") for word in re.findall(r"\b[a-z]{2,}\b", article.text)}
-    return " ".join(Random(f"recitation-random-{words}").choices(sorted(known), k=words))

@@ -3,7 +3,7 @@
 import functools
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from lowres.data.wiki import Article
 
 CONTINUATION_WORDS = range(6, 41)  # words of a sentence that may be scored as a continuation
 NLL_WORDS = 120
+CHOICES = 4  # of the items that are made here
 _STEM = 4  # letters: words that begin alike ("Chile", "Chilean") count as the same word
 _KINDS = (("stereotype", 0.5), ("anti-stereotype", 0.5))
 _BRACKETS = re.compile(r"\s*\([^()]*\)")
@@ -169,26 +170,19 @@ def _rings(
     for article, text in candidates:
         if article.topic != "Uncategorized":
             topics[article.topic].append((article, text))
-    return in_hash_order(example for ring in topics.values() for example in _ring(name, ring, prompt, fits))
-
-
-def _ring(
-    name: str,
-    ring: list[tuple[Article, str]],
-    prompt: Callable[[Article], str],
-    fits: Callable[[Article, str], bool],
-) -> Iterator[Example]:
-    for index, (article, target) in enumerate(ring):
-        choices = {normalise(target): target}
-        for _, text in ring[index + 1 :] + ring[:index]:
-            if len(choices) == 4:
-                break
-            if fits(article, text):
-                choices.setdefault(normalise(text), text)
-        if len(choices) == 4:
-            key = f"{name}/{article.title}"
-            shuffled = tuple(sorted(choices.values(), key=lambda text: digest(key + text)))
-            yield Example(key, prompt(article), target, shuffled, (target,), group=article.topic)
+    found = []
+    for ring in topics.values():
+        for index, (article, target) in enumerate(ring):
+            choices = {normalise(target): target}
+            for _, text in ring[index + 1 :] + ring[:index]:
+                if len(choices) < CHOICES and fits(article, text):
+                    choices.setdefault(normalise(text), text)
+            if len(choices) == CHOICES:
+                key = f"{name}/{article.title}"
+                shuffled = sorted((digest(key + text), text) for text in choices.values())
+                shown = tuple(text for _, text in shuffled)
+                found.append(Example(key, prompt(article), target, shown, (target,), group=article.topic))
+    return in_hash_order(found)
 
 
 def _share_word(one: str, other: str) -> bool:

@@ -51,19 +51,13 @@ def boolq() -> Task:
     return task_of("boolq", splits, shared=shared)
 
 
-@functools.cache
-def commonsense() -> Task:
-    """Five sources of questions with choices, boolq among them."""
-    return adaptation_tasks.commonsense(boolq)
-
-
 TASKS: dict[str, Callable[[], Task]] = {
     "disflqa": disflqa,
     "wiki-description": wiki_description,
     "abstract-narrative": abstract_narrative,
     "boolq": boolq,
     **stream_tasks.TASKS,
-    "commonsense": commonsense,
+    "commonsense": functools.cache(lambda: adaptation_tasks.commonsense(boolq)),
     "siqa-csqa": adaptation_tasks.siqa_csqa,
     "arithmetic": adaptation_tasks.arithmetic,
     "arithmetic-steps": made_tasks.arithmetic_steps,

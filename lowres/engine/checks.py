@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lowres import examination
-from lowres.data import TaskOptions, load_task
+from lowres.data import load_task
 from lowres.params import InputError
 from lowres.trial import Trial
 
@@ -21,7 +21,10 @@ def told_before(trials: Sequence[Trial]) -> list[str]:
     """
     stages = [stage for trial in trials for stage in trial.stages()]
     places = dict.fromkeys((stage.task, stage.options) for stage in stages)
-    lines = [line for place in places if ":" in place[0] for line in _read(*place)]
+    lines: list[str] = []
+    for name, options in places:
+        if ":" in name:
+            lines += [f"{name}:", *(f"  {line}" for line in load_task(name, options).note.split("\n"))]
     wanted = dict.fromkeys((stage.task, stage.options, stage.evaluation) for stage in stages)
     for name, options, evaluation in wanted:
         there = len(getattr(load_task(name, options), evaluation.split))
@@ -43,7 +46,3 @@ def _examined(trials: Sequence[Trial]) -> list[str]:
     if problems:
         raise InputError(*problems)
     return lines
-
-
-def _read(name: str, options: TaskOptions) -> list[str]:
-    return [f"{name}:", *(f"  {line}" for line in load_task(name, options).note.split("\n"))]

@@ -6,7 +6,6 @@ The version of a file changes with every change of its words.
 from __future__ import annotations
 
 import functools
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 from lowres.data import Example, Task
 from lowres.data.examples import SPLITS, normalise
+from lowres.data.reading import Rows, read_rows
 from lowres.params import InputError
 from lowres.rationales.parsing import CONCLUSION
 
@@ -90,7 +90,7 @@ def load(task: str, exemplars: str = "") -> ReasoningPrompt:
         InputError: the task has no prompt and no file is named; the file is malformed (names the place in it).
     """
     if exemplars:
-        return from_jsonl(Path(exemplars).expanduser())
+        return from_rows(Path(exemplars).expanduser())
     from lowres.data.load import RELEASES
 
     task = task.partition(":")[0] if task.startswith(tuple(RELEASES)) else task
@@ -102,19 +102,14 @@ def load(task: str, exemplars: str = "") -> ReasoningPrompt:
     return from_yaml(FOLDER / f"{task}.yaml")
 
 
-def from_jsonl(path: Path) -> ReasoningPrompt:
-    """The generic instruction with the worked examples of a file: one object per line, with `FIELDS`.
+def from_rows(path: Path) -> ReasoningPrompt:
+    """The generic instruction with the worked examples of a file: rows with `FIELDS`, as JSON lines or otherwise.
 
     Raises:
         InputError: names every broken line and field.
     """
-    rows: list[tuple[str, Any]] = []
-    for number, line in enumerate(_read(path).split("\n"), start=1):
-        try:
-            rows += [(f"{path} line {number}", json.loads(line))] if line.strip() else []
-        except (ValueError, RecursionError) as error:
-            rows.append((f"{path} line {number}", error))
-    return _prompt(path, 1, INSTRUCTION, rows, [])
+    problems: list[str] = []
+    return _prompt(path, 1, INSTRUCTION, read_rows(path, problems), problems)
 
 
 def from_yaml(path: Path) -> ReasoningPrompt:
@@ -123,7 +118,12 @@ def from_yaml(path: Path) -> ReasoningPrompt:
     Raises:
         InputError: names the file and what is missing, empty or unknown in it.
     """
-    return _parsed(path, _read(path))
+    try:
+        return _parsed(path, path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 (byte {error.start + 1})") from error
 
 
 @functools.lru_cache(maxsize=32)
@@ -141,37 +141,24 @@ def _parsed(path: Path, content: str) -> ReasoningPrompt:
     problems = [] if str(version).isdecimal() else [f"{path}: version has to be a whole number, not {version!r}"]
     if not isinstance(instruction, str) or not instruction.strip():
         problems.append(f"{path}: instruction has to be a text that is not empty")
-    rows = enumerate(examples if isinstance(examples, list) else [], start=1)
-    named = [(f"{path} example {number}", row) for number, row in rows]
-    return _prompt(path, version, instruction, named, problems)
+    rows: Rows = []
+    for number, row in enumerate(examples if isinstance(examples, list) else [], start=1):
+        if isinstance(row, dict) and not set(row) - set(FIELDS):
+            rows.append((f"{path} example {number}", row))
+        else:
+            problems.append(f"{path} example {number}: has to have the fields {', '.join(FIELDS)} and no other")
+    return _prompt(path, version, instruction, rows, problems)
 
 
-def _prompt(
-    path: Path, version: Any, instruction: str, rows: list[tuple[str, Any]], problems: list[str]
-) -> ReasoningPrompt:
+def _prompt(path: Path, version: Any, instruction: str, rows: Rows, problems: list[str]) -> ReasoningPrompt:
     """The prompt with the worked examples of rows, each with its place; raises what is wrong with any."""
     for where, row in rows:
-        if isinstance(row, Exception):
-            problems.append(f"{where}: not valid JSON ({row})")
-            continue
-        if not isinstance(row, dict) or set(row) - set(FIELDS):
-            problems.append(f"{where}: has to have the fields {', '.join(FIELDS)} and no other")
-            continue
         wrong = [name for name in FIELDS if not isinstance(row.get(name), str) or not row[name].strip()]
         problems += [f"{where}: field {name!r} has to be a text that is not empty" for name in wrong]
     if problems or not rows:
         raise InputError(*problems or [f"{path}: no worked example in it"])
     exemplars = tuple(Exemplar(*(row[name].strip() for name in FIELDS)) for _, row in rows)
     return ReasoningPrompt(str(path), int(version), instruction.strip(), exemplars)
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 (byte {error.start + 1})") from error
 
 
 # --- leaks -----------------------------------------------------------------------------------------------------------
