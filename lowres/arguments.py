@@ -12,6 +12,7 @@ from lowres.params import InputError, did_you_mean
 from lowres.places import RESULTS
 
 Act = Callable[[argparse.Namespace], int]
+CAMPAIGN = RESULTS / "campaign.toml"
 _EPILOG = """\
 examples:
   lowres params tell                                  what can be set, and to what
@@ -84,9 +85,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "--measure": _argument(None, "time some updates and items here instead of going by records", action="store_true"),
     "--ledger": _argument("DIR", "folder of the records (default: $LOWRES_LEDGER, or the usual)", type=Path),
     "lines": _argument("LINE", "names of lines; all when left out", nargs="*"),
-    "--file": _argument(
-        "FILE", "the campaign (default: results/campaign.toml)", type=Path, default=RESULTS / "campaign.toml"
-    ),
+    "--file": _argument("FILE", "the campaign (default: results/campaign.toml)", type=Path, default=CAMPAIGN),
     "--show": _argument(None, "run nothing, only show", action="store_true"),
     "--publish": _argument(
         None, "also write their weights to results/weights/, for everybody's use", action="store_true"

@@ -21,6 +21,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from lowres.arguments import CAMPAIGN as CAMPAIGN  # looked for here
 from lowres.arguments import COMMANDS, command, parser, unknown
 from lowres.params import (
     InputError,
