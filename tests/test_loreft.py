@@ -284,7 +284,7 @@ def first_edition() -> list[Record]:
     found = [*grid(page.FIRST), *grid({**page.FIRST, "task_tokens": 3_000}, ("lora", "loreft"))]
     found += [record("loreft", page.FIRST, 0.5, seed, rank=2) for seed in (0, 1, 2)]
     found += [record("loreft", page.FIRST, 0.5, seed, positions="s1") for seed in (0, 1, 2)]
-    found += [one for n in (1, 2, 4) for one in grid(page.told(n), ("full", "lora", "loreft", "prefix"))]
+    found += [one for n in (1, 2, 4) for one in grid(page._told(n), ("full", "lora", "loreft", "prefix"))]
     return found + grid(page.FIRST_TOPICS)
 
 

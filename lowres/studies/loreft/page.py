@@ -42,7 +42,7 @@ verification = partial(parts.verification, STUDY)
 deviations = partial(parts.deviations, STUDY)
 
 
-def arm(name: str) -> Cell:
+def _arm(name: str) -> Cell:
     """An arm with the usual options."""
     return {"arm": name, **(USUAL if name == "loreft" else {})}
 
@@ -77,7 +77,7 @@ def budgets() -> Shown:
         drawing.evidence(STUDY),
         "loreft-budgets",
         "Which tuner for how many trained parameters? The higher and the further left, the better. Line: untouched.",
-        {"untouched": level(START)} | {name: level(arm(name)) for name in TUNERS},
+        {"untouched": level(START)} | {name: level(_arm(name)) for name in TUNERS},
         "trained_parameters",
         places=WORLD,
         first=(FIRST,),
@@ -92,7 +92,7 @@ def budgets_real() -> Shown:
     return _older(
         "budgets-real",
         "The same on real text: the untouched model, then from the fewest trained parameters (top) to all of them.",
-        {name: level(START if name == "untouched" else arm(name)) for name in ("untouched", *TUNERS)},
+        {name: level(START if name == "untouched" else _arm(name)) for name in ("untouched", *TUNERS)},
         FIRST_TOPICS,
     )
 
@@ -101,7 +101,7 @@ def settings() -> Shown:
     """LoReFT with other ranks, positions and layers."""
     e = drawing.evidence(STUDY)
     tried = [{name: value} for name in USUAL for value in e.first.values(name, arm="loreft", **FIRST)]
-    rows = {" ".join(map(str, *one.items())): level({**arm("loreft"), **one}) for one in tried}
+    rows = {" ".join(map(str, *one.items())): level({**_arm("loreft"), **one}) for one in tried}
     caption = "Which rank, positions, layers? p7+s7: the first and the last seven tokens. All at the rate of rank 8."
     return _older("settings", caption, rows, FIRST)
 
@@ -115,10 +115,10 @@ def _older(name: str, caption: str, rows: drawing.Rows, place: Cell) -> Shown:
 def against_lora() -> Shown:
     """LoReFT minus LoRA, task by task."""
     tasks = dict.fromkeys((*rules.KNOWING, *rules.CHOICE, rules.SHORT, *rules.LONGER))
-    first = [FIRST_TOPICS, *({**FIRST, "model": model} for model in ("world-xs", "world-s", "world-m")), told(2)]
+    first = [FIRST_TOPICS, *({**FIRST, "model": model} for model in ("world-xs", "world-s", "world-m")), _told(2)]
     here = [*rules.places(tuple(tasks)), rules.QUESTIONS, rules.TOPICS, rules.INSTRUCTIONS, *first]
     names = [f"{place['task']}, {str(place['model']).removesuffix('-135m-instruct')}" for place in here]
-    pairs = [minus({**place, **arm("loreft")}, {**place, **arm("lora")}) for place in here]
+    pairs = [minus({**place, **_arm("loreft")}, {**place, **_arm("lora")}) for place in here]
     return drawing.forest(
         drawing.evidence(STUDY),
         "loreft-against-lora",
@@ -134,7 +134,7 @@ def against_lora() -> Shown:
 def forms() -> Shown:
     """Other forms of the edit minus LoReFT's."""
     names = ("no-subtraction", "non-orthogonal", "constant", "bias-only", "frozen-rotation", "untied")
-    rows = {name: minus(arm(name), arm("loreft")) for name in ("direft", *(f"loreft-{name}" for name in names))}
+    rows = {name: minus(_arm(name), _arm("loreft")) for name in ("direft", *(f"loreft-{name}" for name in names))}
     return drawing.forest(
         drawing.evidence(STUDY),
         "loreft-forms",
@@ -151,13 +151,13 @@ def data() -> Shown:
     """LoReFT and LoRA against the task data, in the first edition."""
     e = drawing.evidence(STUDY)
     tried = e.first.values("task_tokens", arm="lora", **FIRST_TASK)
-    lines = {name: {t: level({**arm(name), "task_tokens": t}) for t in tried} for name in ("loreft", "lora")}
+    lines = {name: {t: level({**_arm(name), "task_tokens": t}) for t in tried} for name in ("loreft", "lora")}
     caption = "How much data? Both at the rate that was chosen with all of them."
     axes = {"x": "task tokens", "y": "score", "x_scale": "tokens"}
     return drawing.curve(e, "loreft-data", caption, lines, places=(), first=(FIRST_TASK,), **axes)
 
 
-def told(sentences: int) -> Cell:
+def _told(sentences: int) -> Cell:
     """The place where so many sentences are to be told; two of them in the first edition alone."""
     task = f"world-telling-{sentences}"
     return {"model": "world-s", "task": task, "task_tokens": 5_000 if sentences == 2 else rules.budget(task)}
@@ -170,7 +170,7 @@ def lengths() -> Shown:
         drawing.evidence(STUDY),
         "loreft-lengths",
         "Does a long answer dilute an edit of the prompt? Sentences told about a person, after equally long prompts.",
-        {name: {n: level({**told(n), **arm(name)}, rules.WORDS) for n in (1, 2, 4)} for name in names},
+        {name: {n: level({**_told(n), **_arm(name)}, rules.WORDS) for n in (1, 2, 4)} for name in names},
         places=({},),
         first=({},),
         x="sentences in the answer",
@@ -186,8 +186,8 @@ def price() -> Shown:
         e,
         "loreft-price",
         f"What was learnt, and at what cost? Higher: more learnt. Further left: less lost of {', '.join(probes)}.",
-        {name: minus(arm(name), START) for name in TUNERS},
-        {name: level(arm(name), LOSS, probes) for name in TUNERS},
+        {name: minus(_arm(name), START) for name in TUNERS},
+        {name: level(_arm(name), LOSS, probes) for name in TUNERS},
         places=WORLD,
         first=(FIRST,),
         x="chance-corrected loss of what the model knew",
@@ -211,16 +211,16 @@ def composition() -> Shown:
 
 def controls() -> Shown:
     """What has to hold before a verdict means anything; the second table was asked in the first edition alone."""
-    usual = arm("loreft")
+    usual = _arm("loreft")
     rows = {
         "LoReFT beats the untouched model": Control(minus(usual, START), "gain"),
-        "LoReFT against lora-at-positions": Control(minus(usual, arm("lora-at-positions")), "open"),
+        "LoReFT against lora-at-positions": Control(minus(usual, _arm("lora-at-positions")), "open"),
     }
     older = {
-        "Shuffled targets teach nothing": Control(minus(arm("loreft-random-labels"), START), "no gain"),
-        "A random edit teaches nothing": Control(minus(arm("loreft-random-direction"), START), "no gain"),
-        "LoReFT against lora-matched": Control(minus(usual, arm("lora-matched")), "open"),
-        "LoReFT against pyreft's": Control(minus(usual, arm("loreft-pyreft")), "open"),
+        "Shuffled targets teach nothing": Control(minus(_arm("loreft-random-labels"), START), "no gain"),
+        "A random edit teaches nothing": Control(minus(_arm("loreft-random-direction"), START), "no gain"),
+        "LoReFT against lora-matched": Control(minus(usual, _arm("lora-matched")), "open"),
+        "LoReFT against pyreft's": Control(minus(usual, _arm("loreft-pyreft")), "open"),
     }
     return joined([parts.controls(STUDY, rows, WORLD, (FIRST,)), parts.controls(STUDY, older, (), (FIRST,))])
 
