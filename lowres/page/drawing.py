@@ -170,7 +170,7 @@ def curve(  # noqa: PLR0913 - what a figure says
 
 def _clipped(one: Effect, line: Mapping[float, Contrast]) -> tuple[float, float]:
     """The interval, a score's own within [0, 1]: no share of right answers lies beyond."""
-    alone = all(len(contrast.terms) == 1 and contrast.measure != LOSS for contrast in line.values())
+    alone = all(one.measure != LOSS and all(weight > 0 for weight, _ in one.terms) for one in line.values())
     low, high = one.interval
     return (max(0.0, low), min(1.0, high)) if alone and 0 <= one.estimate <= 1 else (low, high)
 

@@ -31,8 +31,9 @@ def file_name(params: Params, arm: Arm, seed: int) -> str:
 
 def request(params: Params, seed: int, sampled: bool) -> Request:
     """What is asked of beta; the beta of a world's seed is that seed's model."""
-    from lowres.rationales import Request
+    from lowres.rationales import Request, asking
 
+    possible = not asking.problems(params.beta or "", params.task or "", params.samples or 0)
     return Request(
         model=(params.beta or "") if params.beta_url else seeded(params.beta or "", seed),
         task=params.task or "",
@@ -41,7 +42,7 @@ def request(params: Params, seed: int, sampled: bool) -> Request:
         max_new_tokens=params.max_new_tokens,
         url=params.beta_url or "",
         samples=(params.samples or 0) if sampled else 0,
-        asked=params.asked,
+        asked=possible if params.asked is None else params.asked,
     )
 
 
