@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -34,7 +35,14 @@ EXECUTED = Path("_build/executed")
 UNFINISHED = Path("_build/unfinished")
 HTML = Path("_build/html")
 LOG = Path("_build/jupyter-book.log")
+AT_A_TIME = 2  # notebooks that are executed side by side
 SMOKE = "smoke"  # a tier; its records lie apart, where publishing never finds them
+# Jupyter Book leaves a bare redirection as the first page; this one can be read where redirections are off.
+_FRONT = """<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>lowres</title>
+<meta http-equiv="refresh" content="0; url=book/index.html"></head>
+<body><p><a href="book/index.html">What pays when task data are scarce</a></p></body></html>
+"""
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _WIDGET = "application/vnd.jupyter.widget-view+json"
 
@@ -56,18 +64,38 @@ def make(parameters: Mapping[str, object], studies: Sequence[str] | None = None,
     names = list(studies or registry.study_names())
     for name in names:
         _resolved(registry.load(name), parameters)
-    failures = []
-    for name in names:
+    smoke = any(_resolved(registry.load(name), parameters)["tier"] == SMOKE for name in names)
+    # The folder of records is set once: notebooks that run side by side share the environment.
+    with ledger_at(ledger_folder() / SMOKE if smoke else None), ThreadPoolExecutor(AT_A_TIME) as pool:
         try:
-            execute(name, parameters, root=root)
-        except BookError as error:
-            failures.append(str(error))
+            failures = [told for told in pool.map(lambda name: _failure(name, parameters, root), names) if told]
+        except KeyboardInterrupt:
+            _kill_kernels()
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
     if failures:
         raise BookError("\n\n".join(failures))
     if missing := [name for name in registry.study_names() if not _is_executed(registry.load(name).NOTEBOOK, root)]:
         _say(f"the pages wait for {', '.join(missing)}, not executed yet: `lowres book` executes all and builds them")
         return root / EXECUTED / registry.load(names[0]).NOTEBOOK
     return build(root)
+
+
+def _kill_kernels() -> None:
+    """End the kernels and what they started: a thread that waits for one does not hear of Ctrl-C."""
+    import psutil  # type: ignore[import-untyped]
+
+    for process in psutil.Process().children(recursive=True):
+        process.kill()
+
+
+def _failure(name: str, parameters: Mapping[str, object], root: Path) -> str:
+    """Execute a study; what went wrong, empty if nothing did."""
+    try:
+        execute(name, parameters, root=root)
+    except BookError as error:
+        return str(error)
+    return ""
 
 
 def _is_executed(notebook: str, root: Path) -> bool:
@@ -93,7 +121,8 @@ def execute(study: str, parameters: Mapping[str, object], *, root: Path = ROOT) 
         return copy
     _say(f"{study}: executing {module.NOTEBOOK} ({', '.join(f'{k}={v}' for k, v in parameters.items()) or 'defaults'})")
     started = time.monotonic()
-    with ledger_at(ledger_folder() / SMOKE if resolved["tier"] == SMOKE else None):
+    apart = resolved["tier"] == SMOKE and ledger_folder().name != SMOKE
+    with ledger_at(ledger_folder() / SMOKE if apart else None):
         notebook = run_notebook(source, root / UNFINISHED / module.NOTEBOOK, parameters, root)
     facts: dict[str, Any] = {
         "study": study,
@@ -173,7 +202,9 @@ def build(root: Path = ROOT) -> Path:
         complaints = [line for line in output.splitlines() if re.search(r"WARNING|ERROR|Error:|error:", line)]
         shown = "\n".join(f"  {line}" for line in complaints[:20] or output.splitlines()[-20:])
         raise BookError(f"the pages could not be built (whole log: {root / LOG}):\n{shown}")
-    return root / HTML / "index.html"
+    first = root / HTML / "index.html"
+    first.write_text(_FRONT, encoding="utf-8")
+    return first
 
 
 # --- what a copy was made from ---------------------------------------------------------------------------------------
