@@ -4,10 +4,10 @@ lowres plan fiat -p tier=gpu
 lowres run fiat -p 'arms=[R0, R1, R2, R3]' -p 'examples=[100]' -p 'seeds=[0, 1]' --workers 2
 """
 
-from lowres.studies.fiat.arms import ARMS, Arm, trials, tuning
+from lowres.studies.fiat.arms import ARMS, Arm, left_out, trials, tuning
 from lowres.studies.fiat.claims import CLAIMS, DEVIATIONS
 from lowres.studies.fiat.params import Params
-from lowres.studies.fiat.planning import plan, states
+from lowres.studies.fiat.planning import plan
 from lowres.studies.fiat.writing import prepare
 
 TITLE = "FIAT: reasoning in, tuning on top"
@@ -21,9 +21,9 @@ __all__ = [
     "TITLE",
     "Arm",
     "Params",
+    "left_out",
     "plan",
     "prepare",
-    "states",
     "trials",
     "tuning",
 ]

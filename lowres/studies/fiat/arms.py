@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from lowres.data import TaskOptions
+from lowres.data import TaskOptions, load_task
 from lowres.studies import TUNING_SEED, best_rates, seeded, tuned_arm, unseeded
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class Setting:
 
 def settings(params: Params) -> list[Setting]:
     """Everything that is to be run for each seed: arms by size, what is not tuned once only, then the curve."""
-    names = [name for name in params.arms or () if is_possible(params, ARMS[name])]
+    names = [name for name in params.arms or () if not obstacle(params, ARMS[name])]
     sizes = params.examples or ()
     found = [Setting(name, 0) for name in names if not ARMS[name].tuned]
     found += [Setting(name, size) for size in sizes for name in names if ARMS[name].tuned]
@@ -112,29 +112,26 @@ def settings(params: Params) -> list[Setting]:
     return found + [Setting(name, max(sizes), share) for share in params.curve or () for name in curved]
 
 
-def is_possible(params: Params, arm: Arm) -> bool:
-    """Whether the models and rationales at hand allow an arm; the others are left out, and the page says so."""
+def obstacle(params: Params, arm: Arm) -> str:
+    """Why the models and rationales at hand do not allow an arm; empty where they do."""
     from lowres.data.rationales import OWN
     from lowres.studies.fiat.params import NO_BASE
 
     if arm.use not in ("as-answer", "as-vote") and "B" not in arm.factors and params.base == NO_BASE:
-        return False
+        return "base is none"
     if arm.use == "as-vote" and not params.samples:
-        return False
+        return "samples is 0"
     if params.beta == OWN and arm.use in ("answer", "as-answer", "as-vote"):
-        return False  # what the data's own rationales come to is the target itself
-    return arm.rationales != "own" or _has_own(params)
-
-
-def _has_own(params: Params) -> bool:
-    from lowres.data import load_task
-
-    return load_task(params.task or "", TaskOptions.of(params)).train[0].rationale is not None
+        return "beta is own, whose answers are the targets themselves"
+    if arm.rationales == OWN and load_task(params.task or "", TaskOptions.of(params)).train[0].rationale is None:
+        return f"the data of {params.task} have no rationales"
+    return ""
 
 
 def left_out(params: Params) -> list[str]:
-    """The arms asked for that are not possible here."""
-    return [name for name in params.arms or () if not is_possible(params, ARMS[name])]
+    """The arms asked for that are not possible here, each with its reason."""
+    found = ((name, obstacle(params, ARMS[name])) for name in params.arms or ())
+    return [f"{name} is left out: {why}" for name, why in found if why]
 
 
 # --- trials ----------------------------------------------------------------------------------------------------------
@@ -180,7 +177,7 @@ def trials(params: Params, tuned: Sequence[Record] = ()) -> list[Trial]:
     Raises:
         InputError: more examples than the data have.
     """
-    from lowres.data import load_task, rationales
+    from lowres.data import rationales
     from lowres.data.mixing import take_examples
 
     task = load_task(params.task or "", TaskOptions.of(params))
