@@ -93,10 +93,10 @@ def test_a_users_file_that_is_not_there_is_one_clear_error():
 
 
 def test_the_factorial_has_each_of_its_sixteen_cells_once():
-    cells = [arm.factors for arm in arms.ARMS.values() if arm.kind in ("ladder", "factorial")]
+    cells = [arms.ARMS[name].factors for name in arms.CELLS.values()]
     ways = {frozenset(way) for size in range(5) for way in itertools.combinations("CIPB", size)}
     assert sorted(map(sorted, cells)) == sorted(map(sorted, ways))
-    assert set(page.CELLS) == set(cells)
+    assert list(arms.CELLS) == cells
     assert [arms.ARMS[rung].factors for rung in arms.LADDER] == ["CIPB", "IPB", "PB", "B", ""]
 
 
@@ -136,7 +136,7 @@ def test_a_rate_is_shared_by_all_arms_of_one_tuner_and_base():
         )
         for index, one in enumerate(sorted(found, key=lambda one: one.optimisation.learning_rate > 2e-3))
     ]
-    best = arms.chosen_rates(tuned)
+    best = arms.learning_rates(chosen, tuned)
     rates: dict[tuple[str, bool], set[float]] = {}
     for one in fiat.trials(chosen, tuned):
         arm = arms.ARMS[one.arm]
@@ -294,7 +294,7 @@ def whole_factorial() -> list[Record]:
     """C brings 0.1, and 0.2 more beside B; I brings nothing, P 0.05, B 0.1."""
     level = {
         name: 0.2 + 0.1 * ("C" in cell) + 0.2 * ({"C", "B"} <= set(cell)) + 0.05 * ("P" in cell) + 0.1 * ("B" in cell)
-        for cell, name in page.CELLS.items()
+        for cell, name in arms.CELLS.items()
     }
     return run(level, ONE, noise=0.0)
 
@@ -335,7 +335,7 @@ LEVELS |= {"R4": 0.2, "distilled": 0.62, "wrong": 0.58, "answer-only": 0.65, "st
 
 
 def test_every_exhibit_draws_from_todays_records(shown: Any):
-    shown(run(LEVELS | dict.fromkeys(set(page.CELLS.values()) - set(LEVELS), 0.3)))
+    shown(run(LEVELS | dict.fromkeys(set(arms.CELLS.values()) - set(LEVELS), 0.3)))
     found = {name: getattr(page, name)() for name in EXHIBITS}
     tiny.check_figures([found[name] for name in ("gains", "regimes", "factorial", "uses", "moved")])
     assert "rationale (R0 - R1), 32 examples" in repr(found["gains"])

@@ -119,7 +119,9 @@ def _most(outcomes: Outcomes, rows: Rows, places: Sequence[Cell]) -> tuple[Cell,
 
 def not_run(e: Evidence, what: str) -> Shown:
     """What stands in place of an exhibit without records."""
-    return shown_text(f"{what}: not run yet. `lowres campaign --show` lists the trials of {e.study} that are planned.")
+    return shown_text(
+        f"{what.rstrip('.?')}: not run yet. `lowres campaign --show` lists the trials of {e.study} that are planned."
+    )
 
 
 # --- exhibits --------------------------------------------------------------------------------------------------------

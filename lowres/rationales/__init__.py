@@ -10,7 +10,7 @@ from lowres.rationales.endpoint import KEY, Endpoint, EndpointError
 from lowres.rationales.parsing import CONCLUSION, Parsed, final_answer, parse, vote
 from lowres.rationales.prompts import Exemplar, ReasoningPrompt, check_leaks
 from lowres.rationales.teaching import Teaching, taught, traces
-from lowres.rationales.writing import Request, place, write
+from lowres.rationales.writing import Request, complete, missing, named_by_content, place, take_over, write
 
 __all__ = [
     "CONCLUSION",
@@ -23,9 +23,13 @@ __all__ = [
     "Request",
     "Teaching",
     "check_leaks",
+    "complete",
     "final_answer",
+    "missing",
+    "named_by_content",
     "parse",
     "place",
+    "take_over",
     "taught",
     "traces",
     "vote",

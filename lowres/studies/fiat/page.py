@@ -18,7 +18,7 @@ from lowres.page.markup import Shown, shown_table
 from lowres.page.parts import Control
 from lowres.rules import Contrast
 from lowres.studies.fiat import rules
-from lowres.studies.fiat.arms import ARMS, FACTORS, LADDER
+from lowres.studies.fiat.arms import ARMS, CELLS, FACTORS, LADDER
 from lowres.studies.fiat.claims import MARGIN
 
 if TYPE_CHECKING:
@@ -130,9 +130,6 @@ def regimes() -> Shown:
     caption = "How much data does it take until tuning overtakes in-context learning, and is FIAT above both all along?"
     shown = partial(drawing.curve, drawing.evidence(STUDY), "fiat-regimes", caption, lines, **grid.asked())
     return shown(x="examples of the task", y="score", x_scale="tokens")
-
-
-CELLS = {arm.factors: arm.name for arm in ARMS.values() if arm.kind in ("ladder", "factorial")}
 
 
 def effect_of(grid: Grid, letters: str) -> Contrast:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lowres.data import TaskOptions
 from lowres.data.rationales import OWN
-from lowres.params import InputError
 from lowres.studies import seeded
 from lowres.studies.fiat.params import FILE
 
@@ -21,11 +19,13 @@ if TYPE_CHECKING:
 
 def file_name(params: Params, arm: Arm, seed: int) -> str:
     """What an arm's recipe names: a file in the ledger's folder of rationales, or the data's own rationales."""
+    from lowres.rationales import named_by_content
+
     beta = params.beta or ""
     if OWN in (beta, arm.rationales):
         return OWN
     if beta.startswith(FILE):
-        return _users_file(Path(beta.removeprefix(FILE)).expanduser())[1]
+        return named_by_content(Path(beta.removeprefix(FILE)))
     return request(params, seed, arm.use == "as-vote").file_name()
 
 
@@ -44,19 +44,6 @@ def request(params: Params, seed: int, sampled: bool) -> Request:
         samples=(params.samples or 0) if sampled else 0,
         asked=possible if params.asked is None else params.asked,
     )
-
-
-def _users_file(path: Path) -> tuple[bytes, str]:
-    """A user's file, and its name in the ledger: by its content."""
-    import hashlib
-
-    from lowres.rationales.writing import named_file
-
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"beta is {FILE}{path}, which cannot be read: {error.strerror}") from error
-    return content, named_file("file", path.stem, hashlib.sha256(content).hexdigest()[:16])
 
 
 def needed(params: Params) -> dict[Request, list[Example]]:
@@ -79,19 +66,9 @@ def needed(params: Params) -> dict[Request, list[Example]]:
 
 def missing(params: Params) -> dict[Request, int]:
     """How many rationales are still to be written, by request."""
-    from lowres.data import rationales
-    from lowres.data.examples import digest
+    from lowres import rationales
 
-    found = {}
-    for one, examples in needed(params).items():
-        try:
-            there = rationales.read(rationales.find(one.file_name()))
-        except InputError:
-            there = {}
-        written = {name for name, rationale in there.items()}
-        known = {e.id for e in examples if e.id in written and there[e.id].prompt in ("", digest(e.prompt))}
-        found[one] = len(examples) - len(known)
-    return {one: count for one, count in found.items() if count}
+    return rationales.missing(needed(params))
 
 
 def prepare(params: Params, progress: bool = True) -> None:
@@ -100,21 +77,10 @@ def prepare(params: Params, progress: bool = True) -> None:
     Raises:
         InputError: beta cannot be reached, a worked example is in the data, the user's file cannot be read.
     """
-    from lowres.data import rationales
-    from lowres.ledger import write_atomically
-    from lowres.rationales import write
+    from lowres import rationales
 
-    ledger, published = rationales.folders()
     beta = params.beta or ""
     if beta.startswith(FILE):
-        content, name = _users_file(Path(beta.removeprefix(FILE)).expanduser())
-        ledger.mkdir(parents=True, exist_ok=True)
-        write_atomically(ledger / name, content)
-        return
-    examples = needed(params)
-    for one in missing(params):
-        known = published / one.file_name()
-        if known.is_file() and not (ledger / known.name).exists():
-            ledger.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(known, ledger / known.name)
-        write(one, examples[one], ledger, progress)
+        rationales.take_over(Path(beta.removeprefix(FILE)))
+    else:
+        rationales.complete(needed(params), progress)
