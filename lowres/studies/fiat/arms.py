@@ -74,7 +74,7 @@ _ALL = (
     _control("stripped", "the reasoning alone, beta's answer taken out", "stripped"),
     _control("wrong", "the rationale of another example, in training and test", "wrong"),
     _control("own-rationale", "the rationale that comes with the data", "input", "own"),
-    Arm("distilled", "R1 that also learns to write the rationale (distilled)", "IPB", "target"),
+    Arm("distilled", "R1 that also learns to write the rationale", "IPB", "target"),
     _untuned("untouched", "tau as it is", "B"),
     _untuned("untouched-instruction", "tau as it is, told what to do", "IB"),
     _untuned("untouched-rationale", "tau as it is, told what to do, given the rationale", "CIB", "input"),

@@ -7,7 +7,7 @@ import itertools
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lowres.anova import anova_effect
 from lowres.data import TaskOptions, load_task
@@ -49,7 +49,7 @@ class Grid:
         """The mean of an arm over writers and sizes: those given, or else all."""
         arm = ARMS[name]
         base = {} if "B" in arm.factors else {"model": rules.BASE}
-        more = {"steps": self.updates, **base} if arm.tuned else {}
+        more: dict[str, Any] = {"steps": self.updates, **base} if arm.tuned else {}
         sizes = (sizes or self.sizes) if arm.tuned else ()
         if arm.use == "none":
             return rules.arm(name, sizes, **more)
@@ -83,15 +83,9 @@ def _grid(*names: str, before: Grid = BEFORE) -> Grid:
 
 def idea() -> Shown:
     """The two models of FIAT."""
-    boxes = [
-        Box(4, 4, 130, 44, "input"),
-        Box(4, 84, 130, 60, "worked examples\nwith reasoning"),
-        Box(194, 60, 120, 60, "beta, large,\nfrozen", soft=True),
-        Box(374, 68, 110, 44, "rationale"),
-        Box(374, 134, 110, 44, "instruction"),
-        Box(544, 60, 130, 60, "tau, small,\ntuned by LoRA"),
-        Box(734, 68, 90, 44, "answer"),
-    ]
+    reads = [Box(4, 4, 130, 44, "input"), Box(4, 84, 130, 60, "worked examples\nwith reasoning")]
+    beta = [Box(194, 60, 120, 60, "beta, large,\nfrozen", soft=True), Box(374, 68, 110, 44, "rationale")]
+    tau = [Box(374, 134, 110, 44, "instruction"), Box(544, 60, 130, 60, "tau, small,\ntuned by LoRA")]
     arrows = [(134, 26, 192, 72), (134, 114, 192, 98), (314, 90, 372, 90), (484, 90, 542, 90)]
     arrows += [(134, 20, 542, 66), (484, 156, 542, 112), (674, 90, 732, 90)]
     alt = (
@@ -99,7 +93,7 @@ def idea() -> Shown:
         "rationale and instruction, and is tuned to answer."
     )
     caption = "FIAT: beta thinks aloud in context, tau is tuned to answer with those thoughts before its eyes."
-    return diagram("fiat-idea", alt, caption, boxes, arrows)
+    return diagram("fiat-idea", alt, caption, [*reads, *beta, *tau, Box(734, 68, 90, 44, "answer")], arrows)
 
 
 # --- what each part brings -------------------------------------------------------------------------------------------
@@ -126,10 +120,10 @@ def regimes() -> Shown:
     """In context, tuned, and both, over the size of the training set."""
     grid = _grid("R0", "R4", "beta")
     names = {"FIAT (R0)": "R0", "beta in context": "beta", "without rationale (R1)": "R1", "fine-tuning (R4)": "R4"}
-    lines = {words: {size: grid.level(name, size) for size in grid.sizes} for words, name in names.items()}
+    lines = {words: {float(size): grid.level(name, size) for size in grid.sizes} for words, name in names.items()}
     caption = "How much data does it take until tuning overtakes in-context learning, and is FIAT above both all along?"
-    shown = partial(drawing.curve, drawing.evidence(STUDY), "fiat-regimes", caption, lines, **grid.asked())
-    return shown(x="examples of the task", y="score", x_scale="tokens")
+    e, x = drawing.evidence(STUDY), "examples of the task"
+    return drawing.curve(e, "fiat-regimes", caption, lines, x=x, y="score", x_scale="tokens", **grid.asked())
 
 
 def effect_of(grid: Grid, letters: str) -> Contrast:
@@ -152,20 +146,17 @@ def factorial() -> Shown:
     return _forest("factorial", caption, rows, grid, "effect on the score")
 
 
-USES = {
-    "rationale (R0)": "R0",
-    "beta's answer alone": "answer-only",
-    "reasoning without the answer": "stripped",
-    "rationale of another example": "wrong",
-    "rationale of the data": "own-rationale",
-    "rationale as a target": "distilled",
-}
-
-
 def uses() -> Shown:
     """Every use of a rationale minus R1, which has none."""
     grid = _grid("wrong")
-    rows = {said: grid.minus(name, "R1") for said, name in USES.items()}
+    rows = {
+        "rationale (R0)": grid.minus("R0", "R1"),
+        "beta's answer alone": grid.minus("answer-only", "R1"),
+        "reasoning without the answer": grid.minus("stripped", "R1"),
+        "rationale of another example": grid.minus("wrong", "R1"),
+        "rationale of the data": grid.minus("own-rationale", "R1"),
+        "rationale as a target": grid.minus("distilled", "R1"),
+    }
     return _forest("uses", "Reasoning, answer, or just more text?", rows, grid, "score minus that of R1")
 
 
@@ -173,9 +164,8 @@ def moved() -> Shown:
     """How far each way of tuning took the model away from where it began."""
     rows = {f"{name}, {size} examples": NOW.level(name, size, measure="kl") for name in LADDER for size in NOW.sizes}
     caption = "How far did tuning move the model? KL divergence from the start, on the prompts of the task."
-    return drawing.forest(
-        drawing.evidence(STUDY), "fiat-moved", caption, rows, places=NOW.places, x="nats per token (left is less)"
-    )
+    e, x = drawing.evidence(STUDY), "nats per token (left is less)"
+    return drawing.forest(e, "fiat-moved", caption, rows, places=NOW.places, x=x)
 
 
 # --- what beta is worth ----------------------------------------------------------------------------------------------
