@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import errno
+import io
 import itertools
 import os
 import shutil
@@ -67,7 +68,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in ("stdout", "stderr"):  # closed by `>&-`, which leaves nothing to write to
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - for the life of the process
+        elif isinstance(getattr(sys, name), io.TextIOWrapper):
+            getattr(sys, name).reconfigure(errors="backslashreplace")  # names in other encodings than the terminal's
     try:
+        _insist_on_folder()
         code = _dispatch(arguments)
         sys.stdout.flush()  # here, so that a closed pipe is noticed inside the try
         return code
@@ -82,6 +86,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if error.errno not in _MACHINE_ERRORS:
             raise
         return _say(": ".join(str(part) for part in (error.strerror, error.filename) if part), FAILED)
+
+
+def _insist_on_folder() -> None:
+    """Libraries end the process where the folder that it was started in is gone."""
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise InputError("the folder that this command was started in is gone: go to one that is there") from error
 
 
 # --- commands --------------------------------------------------------------------------------------------------------
@@ -125,16 +137,13 @@ def _executed(where: Any, execute: Callable[[Any], list[Any]]) -> tuple[list[Any
 
 def _plan(options: argparse.Namespace) -> int:
     ((study, params),) = _checked(options, _study_and_params)
-    from lowres import engine, studies
+    from lowres import engine, hubmodels, studies
     from lowres.ledger import Ledger
 
     ledger = Ledger(options.ledger)
-    own = getattr(study, "plan", None)  # a study of models that nobody should load for a plan counts by itself
-    if own:
-        planned = own(params, ledger)
-    else:
+    with hubmodels.nothing_fetched():
         planned = engine.plan(studies.planned(study, params, ledger), ledger, options.measure)
-    print("\n".join([planned, *studies.left_out(study, params)]))
+        print("\n".join([planned, *studies.to_prepare(study, params), *studies.left_out(study, params)]))
     return OK
 
 

@@ -378,30 +378,12 @@ def test_beta_is_asked_step_by_step_wherever_that_is_possible():
 # --- the plan --------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def cheap(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """Instead of the engine's plan, which measures speeds, the arms that it is asked about."""
-    asked: list[Any] = []
-    monkeypatch.setattr("lowres.engine.plan", lambda trials, ledger: asked.extend(t.arm for t in trials) or "minutes")
-    return asked
-
-
-def test_the_plan_tells_what_waits_for_rationales(
-    cheap: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, results: Path
-):
+def test_the_plan_tells_what_waits_for_rationales(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, results: Path):
     monkeypatch.setenv("LOWRES_LEDGER", str(tmp_path))
     chosen = world_params(beta="world-xs", arms=["R0", "R1", "beta"])
-    text = fiat.plan(chosen, Ledger())
-    assert "Rationales to be written first, at most 96 tokens each: 64 by world-xs." in text
-    assert "2 more trials wait for rationales: beta (1), R0 (1)." in text
-    assert cheap == ["R1"]
-    assert "No rationale is to be written" in fiat.plan(world_params(arms=["R0"]), Ledger())
-
-
-def test_the_plan_of_models_that_are_not_here_fetches_nothing(tmp_path: Path):
-    text = fiat.plan(params(tier="paper"), Ledger(tmp_path))
-    assert "not on this machine and not fetched for a plan" in text
-    assert "hours of one H100" in text
+    (line,) = fiat.to_prepare(chosen)
+    assert line.startswith("To be written first: 64 rationales by world-xs, at most 96 tokens each")
+    assert fiat.to_prepare(world_params(arms=["R0"])) == []
 
 
 # --- whole runs ------------------------------------------------------------------------------------------------------

@@ -100,8 +100,7 @@ DEVIATIONS = (
     ),
     Deviation(
         "prompts and exemplars not published",
-        "written once for each task, kept in the package and shown on the page; exemplars are invented, not taken "
-        "from data",
+        "written once for each task and kept in the package; exemplars are invented, not taken from data",
         "unknown",
     ),
     Deviation(

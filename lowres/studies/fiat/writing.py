@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lowres import hubmodels
 from lowres.data import TaskOptions
 from lowres.data.rationales import OWN
 from lowres.studies import seeded
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from lowres.studies.fiat.arms import Arm
     from lowres.studies.fiat.params import Params
 
+UNKNOWN = "unknown"  # the file of a beta that is not on this machine: its name would follow from the content
+
 
 def file_name(params: Params, arm: Arm, seed: int) -> str:
     """What an arm's recipe names: a file in the ledger's folder of rationales, or the data's own rationales."""
@@ -26,7 +29,12 @@ def file_name(params: Params, arm: Arm, seed: int) -> str:
         return OWN
     if beta.startswith(FILE):
         return named_by_content(Path(beta.removeprefix(FILE)))
-    return request(params, seed, arm.use == "as-vote").file_name()
+    asked = request(params, seed, arm.use == "as-vote")
+    return UNKNOWN if _is_away(asked) else asked.file_name()
+
+
+def _is_away(asked: Request) -> bool:
+    return not asked.url and hubmodels.is_away(asked.model)
 
 
 def request(params: Params, seed: int, sampled: bool) -> Request:
@@ -43,6 +51,7 @@ def request(params: Params, seed: int, sampled: bool) -> Request:
         url=params.beta_url or "",
         samples=(params.samples or 0) if sampled else 0,
         asked=possible if params.asked is None else params.asked,
+        chat_format=params.chat_format,
     )
 
 
@@ -68,7 +77,25 @@ def missing(params: Params) -> dict[Request, int]:
     """How many rationales are still to be written, by request."""
     from lowres import rationales
 
-    return rationales.missing(needed(params))
+    asked = needed(params)
+    away = {one: len(examples) for one, examples in asked.items() if _is_away(one)}
+    return away | rationales.missing({one: examples for one, examples in asked.items() if one not in away})
+
+
+def to_prepare(params: Params) -> list[str]:
+    """The rationales that are still to be written, and where beta's size is known what that takes."""
+    from lowres.engine import cost
+
+    lines = []
+    for one, count in missing(params).items():
+        line = f"To be written first: {count:,} rationales by {one.model}, at most {one.max_new_tokens} tokens each"
+        if not one.url:
+            tokens = count * (1 + one.samples) * (cost.EXAMPLE + one.max_new_tokens)
+            card = cost.smallest_card(cost.PROCESS + 2 * cost.size(one.model).weights / 1e9) or cost.CARDS[-1]
+            seconds = tokens * cost.seconds_per_token(cost.size(one.model), card, 1, card.room)
+            line += f" (at least {seconds / 60:,.1f} minutes on one {card.name})"
+        lines.append(f"{line}.")
+    return lines
 
 
 def prepare(params: Params, progress: bool = True) -> None:

@@ -7,7 +7,6 @@ lowres run forgetting -p 'models=[world-s, world-m]' -p 'seeds=[0, 1, 2]' --work
 from lowres.studies.forgetting.arms import ARMS, Arm, trials, tuning
 from lowres.studies.forgetting.claims import CLAIMS, DEVIATIONS
 from lowres.studies.forgetting.params import Params
-from lowres.studies.forgetting.planning import plan
 
 TITLE = "Forgetting: what continual tuning costs"
 NOTEBOOK = "notebooks/03_forgetting.ipynb"
@@ -20,7 +19,6 @@ __all__ = [
     "TITLE",
     "Arm",
     "Params",
-    "plan",
     "trials",
     "tuning",
 ]

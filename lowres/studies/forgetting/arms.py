@@ -186,6 +186,7 @@ def _trial(params: Params, arm: Arm, model: str, seed: int, rate: float) -> Tria
         evaluation=_evaluation(params, model),
         seed=seed,
         precision=params.precision,
+        chat_format=params.chat_format,
         stream=tuple(_stage(task, recipe, optimisation) for task in before),
     )
 

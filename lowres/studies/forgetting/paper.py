@@ -55,16 +55,15 @@ BIAS = {
     "BLOOMZ-7.1b": Reported(65.82, 60.61, 7.15),
 }
 
-# Hub ids with their parameters in billions: what the plan of the paper tier counts with.
-HUB_MODELS = {
-    "bigscience/bloomz-560m": 0.56,
-    "bigscience/bloomz-1b1": 1.07,
-    "bigscience/bloomz-1b7": 1.72,
-    "bigscience/bloomz-3b": 3.0,
-    "bigscience/bloomz-7b1": 7.07,
-    "bigscience/bloom-7b1": 7.07,
-    "bigscience/mt0-large": 1.23,
-    "bigscience/mt0-xl": 3.74,
-    "huggyllama/llama-7b": 6.74,
-    "chavinlo/alpaca-native": 6.74,
-}
+HUB_MODELS = (
+    "bigscience/bloomz-560m",
+    "bigscience/bloomz-1b1",
+    "bigscience/bloomz-1b7",
+    "bigscience/bloomz-3b",
+    "bigscience/bloomz-7b1",
+    "bigscience/bloom-7b1",
+    "bigscience/mt0-large",
+    "bigscience/mt0-xl",
+    "huggyllama/llama-7b",
+    "chavinlo/alpaca-native",
+)

@@ -54,7 +54,7 @@ class Params:
             ("world-xs~0.30",),
             _MATCHED,
             (*_GRID, "world-l", "world-l~0.55", "world-xl", REAL_MODEL),
-            tuple(HUB_MODELS),
+            HUB_MODELS,
         ),
     )
     ablated: tuple[str, ...] | None = parameter(
@@ -145,6 +145,11 @@ class Params:
         tiers=by_tier(0, 3, 0, 0),
     )
     precision: str = parameter("auto", "number format of matrix products", choices=language_models.PRECISIONS)
+    chat_format: str = parameter(
+        "auto",
+        "the chat format of the models; auto - where they have one, off - plain text",
+        choices=language_models.CHAT_FORMATS,
+    )
 
     def problems(self) -> list[str]:
         """What contradicts what, and names that are not known."""
