@@ -6,6 +6,7 @@
 The file can be named in a recipe; `lowres.data.rationales` reads it.
 """
 
+<<<<<<< HEAD
 from lowres.rationales.endpoint import KEY, Endpoint, EndpointError
 from lowres.rationales.parsing import CONCLUSION, Parsed, final_answer, parse, vote
 from lowres.rationales.prompts import Exemplar, ReasoningPrompt, check_leaks
@@ -35,3 +36,9 @@ __all__ = [
     "vote",
     "write",
 ]
+=======
+from lowres.rationales.teaching import Teaching, traces
+from lowres.rationales.writing import Request, write
+
+__all__ = ["Request", "Teaching", "traces", "write"]
+>>>>>>> main
