@@ -133,8 +133,8 @@ def named_by_content(path: Path) -> str:
 
 def take_over(path: Path) -> Path:
     """Copy a user's own file of rationales to the ledger, under the name of its content."""
-    kept = ledger_folder() / FOLDER / named_by_content(path)
-    _make_folder(kept.parent)
+    kept = ledger_folder() / RATIONALES / named_by_content(path)
+    kept.parent.mkdir(parents=True, exist_ok=True)
     unfinished = kept.with_suffix(f".{os.getpid()}")
     unfinished.write_bytes(_content(path))
     unfinished.replace(kept)
@@ -173,7 +173,7 @@ def complete(needed: Mapping[Request, Sequence[Example]], progress: bool = True)
     for request in missing(needed):
         known = published / request.file_name()
         if known.is_file() and not (ledger / known.name).exists():
-            _make_folder(ledger)
+            ledger.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(known, ledger / known.name)
         write(request, needed[request], ledger, progress)
 
