@@ -121,7 +121,9 @@ def _most(outcomes: Outcomes, rows: Rows, places: Sequence[Cell]) -> tuple[Cell,
 
 def not_run(e: Evidence, what: str) -> Shown:
     """What stands in place of an exhibit without records."""
-    return shown_text(f"{what}: not run yet. `lowres campaign --show` lists the trials of {e.study} that are planned.")
+    return shown_text(
+        f"{what.rstrip('.?')}: not run yet. `lowres campaign --show` lists the trials of {e.study} that are planned."
+    )
 
 
 # --- exhibits --------------------------------------------------------------------------------------------------------
@@ -216,7 +218,10 @@ def curve(  # noqa: PLR0913 - what a figure says
 
 def _clipped(one: Effect, line: Mapping[float, Contrast]) -> tuple[float, float]:
     """The interval, a score's own within [0, 1]: no share of right answers lies beyond."""
-    alone = all(len(c.terms) == 1 and c.measure != LOSS and "nll" not in c.measure for c in line.values())
+    alone = all(
+        each.measure != LOSS and "nll" not in each.measure and all(weight > 0 for weight, _ in each.terms)
+        for each in line.values()
+    )
     low, high = one.interval
     return (max(0.0, low), min(1.0, high)) if alone and 0 <= one.estimate <= 1 else (low, high)
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import re
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -118,6 +120,62 @@ class Request:
 def named_file(*parts: str) -> str:
     """A file of rationales, its name made of parts with "_" between them and nowhere else."""
     return "_".join(re.sub(r"[^A-Za-z0-9.@~-]+", "-", part) for part in parts) + ".jsonl"
+
+
+def named_by_content(path: Path) -> str:
+    """The name that a user's own file of rationales has in the ledger.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    return named_file("file", path.stem, hashlib.sha256(_content(path)).hexdigest()[:16])
+
+
+def take_over(path: Path) -> Path:
+    """Copy a user's own file of rationales to the ledger, under the name of its content."""
+    kept = ledger_folder() / RATIONALES / named_by_content(path)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = kept.with_suffix(f".{os.getpid()}")
+    unfinished.write_bytes(_content(path))
+    unfinished.replace(kept)
+    return kept
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.expanduser().read_bytes()
+    except OSError as error:
+        raise InputError(f"beta is file:{path}, which cannot be read: {error.strerror}") from error
+
+
+def missing(needed: Mapping[Request, Sequence[Example]]) -> dict[Request, int]:
+    """How many of the rationales that requests need are still to be written."""
+    from lowres.data import rationales
+
+    found = {}
+    for request, examples in needed.items():
+        try:
+            there = rationales.read(rationales.find(request.file_name()))
+        except InputError:
+            there = {}
+        found[request] = sum(
+            example.id not in there or there[example.id].prompt not in ("", digest(example.prompt))
+            for example in examples
+        )
+    return {request: count for request, count in found.items() if count}
+
+
+def complete(needed: Mapping[Request, Sequence[Example]], progress: bool = True) -> None:
+    """Write what is missing; what is published is copied, not written again."""
+    from lowres.data import rationales
+
+    ledger, published = rationales.folders()
+    for request in missing(needed):
+        known = published / request.file_name()
+        if known.is_file() and not (ledger / known.name).exists():
+            ledger.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(known, ledger / known.name)
+        write(request, needed[request], ledger, progress)
 
 
 def place(request: Request, folder: Path | None = None) -> Path:
