@@ -41,7 +41,7 @@ def row_of(record: Record) -> Row:
     """What can be asked of a record, flat: names of the trial, its recipe, tuner, optimisation and evaluation.
 
     `model` is without its seed, as is `writer`, who wrote the rationales; `ratio` is general tokens per task token,
-    `stream` the names of the tasks before.
+    `share` that of general tokens in all, in hundredths, `stream` the names of the tasks before.
     """
     trial = record.trial
     recipe, optimisation = {**_USUAL_RECIPE, **trial["recipe"]}, trial["optimisation"] or {}
@@ -51,6 +51,7 @@ def row_of(record: Record) -> Row:
     row["model"], row["split"] = unseeded(trial["model"]), trial["evaluation"]["split"]
     row["tuner"] = (trial["tuner"] or {}).get("name", "")
     row["ratio"] = recipe["general_tokens"] / recipe["task_tokens"] if recipe["task_tokens"] else None
+    row["share"] = round(recipe["general_tokens"] / (recipe["task_tokens"] + recipe["general_tokens"] or 1), 2)
     row["stream"] = tuple(stage["task"] for stage in trial.get("stream", ()))
     row["writer"] = writer_of(row["rationales"])
     return row

@@ -22,7 +22,7 @@ from lowres.page import figures
 from lowres.page.figures import Plot
 from lowres.page.markup import Shown, shown_table, shown_text
 from lowres.published import read_first_edition
-from lowres.rules import LOSS, Contrast, terms_of
+from lowres.rules import LOSS, RELATIVE, Contrast, terms_of
 
 if TYPE_CHECKING:
     from lowres.stats import Effect
@@ -84,19 +84,20 @@ class Found:
         seeds = sorted({one.seeds for one in self.effects.values()})
         count = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
         many = "" if seeds == [1] else "s"
-        where = f"Mean over {spelled(self.places)}" if len(self.places) > 1 else spelled(self.places)
-        return f"{where}; {count} seed{many}. {FIRST + '.' if self.exploratory else ''}".strip()
+        names = spelled(self.places)
+        where = f"Mean over {names}; " if len(self.places) > 1 else f"{names}; " if names else ""
+        return f"{where}{count} seed{many}. {FIRST + '.' if self.exploratory else ''}".strip()
 
 
 def spelled(places: Sequence[Cell]) -> str:
-    """Places in words: the model and its tasks, models with the same tasks together."""
+    """Places in words: the model and its tasks (if they name one), models with the same tasks together."""
     tasks: dict[str, list[str]] = {}
     for place in places:
-        tasks.setdefault(str(place.get("model", "")), []).append(str(place.get("task", "")))
+        tasks.setdefault(str(place.get("model", "")), []).extend([str(place["task"])] if "task" in place else [])
     models: dict[tuple[str, ...], list[str]] = {}
     for model, own in tasks.items():
         models.setdefault(tuple(own), []).append(model)
-    return "; ".join(f"{', '.join(own)} with {', '.join(names)}" for own, names in models.items())
+    return "; ".join(" with ".join(filter(None, (", ".join(own), ", ".join(names)))) for own, names in models.items())
 
 
 def found(e: Evidence, rows: Rows, places: Sequence[Cell], first: Sequence[Cell] = ()) -> Found | None:
@@ -170,7 +171,7 @@ def curve(  # noqa: PLR0913 - what a figure says
 
 def _clipped(one: Effect, line: Mapping[float, Contrast]) -> tuple[float, float]:
     """The interval, a score's own within [0, 1]: no share of right answers lies beyond."""
-    alone = all(len(contrast.terms) == 1 and contrast.measure != LOSS for contrast in line.values())
+    alone = all(len(contrast.terms) == 1 and contrast.measure not in (LOSS, RELATIVE) for contrast in line.values())
     low, high = one.interval
     return (max(0.0, low), min(1.0, high)) if alone and 0 <= one.estimate <= 1 else (low, high)
 

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 from lowres import world
 from lowres.studies import unseeded
-from lowres.studies.forgetting import arms
 from lowres.studies.forgetting.paper import HUB_MODELS
-from lowres.studies.forgetting.params import REAL_MODEL, Params
+from lowres.studies.forgetting.params import Params
 
 if TYPE_CHECKING:
     from lowres.ledger import Ledger
@@ -27,7 +26,6 @@ WORLD_SECONDS = {
     "xl": (9000, 500),
     "xxl": (40_000, 2500),
 }
-REAL_SECONDS = {"update": 3.5, "checkpoint": 14.0}  # the same of the short stream of the real model
 MEASURED_EXAMPLES = 5 * 60 * 32
 GPU_FLOPS = 4e14  # bf16, 40 percent of what an H100 can
 LONGEST = 512  # tokens of an example at most, as in the paper
@@ -52,11 +50,9 @@ def plan(params: Params, ledger: Ledger) -> str:
     from lowres.engine.tables import aligned
     from lowres.studies import forgetting
 
-    short = arms.short_stream(params)
-    trials = [trial for trial in studies.planned(forgetting, params, ledger) if trial not in short]
+    trials = studies.planned(forgetting, params, ledger)
     by_model = {model: [t for t in trials if unseeded(t.model) == model] for model in params.models or ()}
     rows = [_row(model, own, ledger) for model, own in by_model.items()]
-    rows += [_short_row(short, ledger)] if short else []
     lines: list[tuple[str, ...]] = [("model", "trials", "recorded", "pretraining h", "streams h", "on")]
     for row in rows:
         where = "one H100" if row.gpu else "one core"
@@ -79,22 +75,6 @@ def _row(model: str, trials: Sequence[Trial], ledger: Ledger) -> Row:
         return Row(model, len(trials), sum(recorded), pretraining * len(models), hours, gpu=False)
     hours = sum(_gpu_hours(model, _examples(trial)) for trial in missing)
     return Row(model, len(trials), sum(recorded), 0.0, hours, gpu=True)
-
-
-def _short_row(trials: Sequence[Trial], ledger: Ledger) -> Row:
-    """The short stream of the real model, on a processor at every tier."""
-    from lowres.engine.pool import is_settled
-
-    recorded = [is_settled(ledger.get(trial.key()), "") for trial in trials]
-    missing = [trial for trial, there in zip(trials, recorded, strict=True) if not there]
-    hours = sum(_short_hours(trial) for trial in missing)
-    return Row(f"{REAL_MODEL}, short", len(trials), sum(recorded), 0.0, hours, gpu=False)
-
-
-def _short_hours(trial: Trial) -> float:
-    stages = trial.stages()
-    updates = sum(stage.optimisation.steps or 0 for stage in stages if stage.optimisation)
-    return (updates * REAL_SECONDS["update"] + len(stages) * REAL_SECONDS["checkpoint"]) / 3600
 
 
 def _is_here(model: str) -> bool:
