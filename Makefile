@@ -1,4 +1,4 @@
-# make book [TIER=smoke|laptop|gpu]   run every study, then build the pages
+# make book [TIER=read|smoke|laptop|gpu]   run every study (read: no trial), then build the pages
 # make test                          style, types, golden trials and what they cover, tests
 # make golden                        record the golden trials anew, once RESULT_VERSION says that results moved
 # make parity                        score items by lm-evaluation-harness and here, record both for the tests

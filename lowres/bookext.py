@@ -1,17 +1,20 @@
-"""The Sphinx extension of the book: executed notebooks, generated tables, mathematics without a network."""
+"""The Sphinx extension of the book: executed notebooks, generated tables, one stylesheet, mathematics offline."""
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from docutils import nodes  # type: ignore[import-untyped]
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 
-from lowres import book, pages
+from lowres import book, pages, studies
+from lowres.page import markup, records
 from lowres.params import InputError
 
 MARKER = re.compile(r"^<!-- generated: ([\w-]+) -->$", re.MULTILINE)
@@ -21,8 +24,9 @@ MATHJAX = "mathjax/tex-svg-full.js"  # the one file that loads nothing further; 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Connect the hooks."""
     app.connect("builder-inited", copy_mathjax)
+    app.connect("builder-inited", write_files)
     app.connect("source-read", replace_source)
-    app.connect("html-page-context", drop_thebe, priority=900)
+    app.connect("html-page-context", drop_scripts, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -36,7 +40,7 @@ def replace_source(app: Sphinx, name: str, source: list[str]) -> None:
     page = Path(app.env.doc2path(name))
     try:
         if page.suffix == ".ipynb":
-            source[0] = book.executed_text(page.relative_to(root).as_posix(), root)
+            source[0] = without_styles(book.executed_text(page.relative_to(root).as_posix(), root))
         else:
             source[0] = MARKER.sub(lambda marker: pages.fragment(marker[1], root), source[0])
     except (book.BookError, InputError) as error:
@@ -53,7 +57,36 @@ def copy_mathjax(app: Sphinx) -> None:
     shutil.copyfile(str(found[0].locate()), target)
 
 
-def drop_thebe(_app: Sphinx, _page: str, _template: str, context: dict[str, Any], _doctree: object) -> None:
-    """Leave out the scripts of sphinx-thebe, which is always loaded: nothing here uses them, and they throw errors."""
+def write_files(app: Sphinx) -> None:
+    """Write the stylesheet of all exhibits, once for all pages, and the records of every study as a table to take."""
+    static = Path(app.outdir) / "_static"
+    static.mkdir(parents=True, exist_ok=True)
+    (static / "exhibits.css").write_text(
+        markup.STYLE.removeprefix("<style>").removesuffix("</style>"), encoding="utf-8"
+    )
+    for study in studies.study_names():
+        (static / f"records-{study}.csv").write_text(records.as_csv(study), encoding="utf-8")
+
+
+def without_styles(text: str) -> str:
+    """A notebook whose outputs leave their style to the stylesheet."""
+    notebook = json.loads(text)
+    for cell in notebook["cells"]:
+        for output in cell.get("outputs", ()):
+            shown = output.get("data", {}).get("text/html")
+            if shown:
+                output["data"]["text/html"] = "".join(shown).replace(markup.STYLE, "")
+    return json.dumps(notebook)
+
+
+def drop_scripts(_app: Sphinx, _page: str, _template: str, context: dict[str, Any], doctree: nodes.document) -> None:
+    """Leave out the scripts of sphinx-thebe, which nothing here uses, and MathJax where a page has no formula."""
+    unwanted = ["thebe"]
+    if doctree is None or not next(
+        doctree.findall(lambda node: isinstance(node, (nodes.math, nodes.math_block))), None
+    ):
+        unwanted.append("mathjax")
     scripts = context.get("script_files", [])
-    context["script_files"] = [each for each in scripts if "thebe" not in f"{each.filename} {each.attributes}"]
+    context["script_files"] = [
+        each for each in scripts if not any(name in f"{each.filename} {each.attributes}".lower() for name in unwanted)
+    ]

@@ -15,7 +15,6 @@ from lowres import book, studies
 from lowres.data import METRICS
 from lowres.params import InputError, ParameterRow, describe, literal
 
-VERDICTS = Path("_build/verdicts")
 REMEMBERED = Path("_build/generated")
 MEASURES = {**METRICS, "nll": "nats per token"}
 
@@ -85,32 +84,36 @@ def _every_study() -> dict[str, ModuleType]:
 # --- the tables ------------------------------------------------------------------------------------------------------
 
 
-def _studies(root: Path) -> str:
-    from lowres.claims import OUTCOMES, load_verdicts
+def _studies(_: Path) -> str:
+    from lowres.page import verdicts
 
-    verdicts = load_verdicts(root / VERDICTS)
-    lines = []
-    for name, study in _every_study().items():
-        found = [verdict.outcome for verdict in verdicts if verdict.claim.study == name]
-        told = ", ".join(f"{found.count(outcome)} {outcome}" for outcome in OUTCOMES if outcome in found)
-        count = _counted(len(study.CLAIMS), "claim")
-        lines.append(f"- [{study.TITLE}](/{study.NOTEBOOK}): {count}{f' ({told})' if told else ''}")
-    return "\n".join(lines)
+    return "\n".join(
+        f"- [{study.TITLE}](/{study.NOTEBOOK}): {verdicts.tally(verdicts.entries(name))}"
+        for name, study in _every_study().items()
+    )
 
 
-def _scoreboard(root: Path) -> str:
-    from lowres.claims import scoreboard_markdown
+def _answer(_: Path) -> str:
+    from lowres.page import verdicts
 
-    titles = {name: study.TITLE for name, study in _every_study().items()}
-    return f"{scoreboard_markdown(root / VERDICTS, titles=titles)}\n\n{_editions(titles)}"
+    return verdicts.raw(verdicts.answer())
 
 
-def _editions(titles: Mapping[str, str]) -> str:
-    """One line on which records the verdicts of each study rest on."""
-    from lowres.published import edition
+def _scoreboard(_: Path) -> str:
+    from lowres.page import verdicts
 
-    rest = (f"{title}: {edition(name) or 'nothing is published'}" for name, title in titles.items())
-    return f"What the verdicts rest on. {'; '.join(rest)}."
+    return verdicts.scoreboard()
+
+
+def _records(study: str, _: Path) -> str:
+    from lowres.page import parts, records
+    from lowres.page.verdicts import raw
+
+    rates = raw(parts.rates_table(study).html())
+    file = raw(f'<p><a href="../_static/records-{study}.csv" download>One line per trial, as CSV</a></p>')
+    return (
+        f"{file}\n\n```{{raw}} html\n{records.table(study)}\n```\n\n## Learning rates\n\n```{{raw}} html\n{rates}\n```"
+    )
 
 
 def _rules(_: Path) -> str:
@@ -303,8 +306,10 @@ def _sweep(root: Path) -> str:
 
 
 FRAGMENTS: dict[str, Callable[[Path], str]] = {
+    "answer": _answer,
     "studies": _studies,
     "scoreboard": _scoreboard,
+    **{f"records-{name}": functools.partial(_records, name) for name in studies.study_names()},
     "rules": _rules,
     "deviations": _deviations,
     "parameters": _parameters,

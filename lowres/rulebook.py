@@ -109,7 +109,7 @@ def _dates(study: str) -> str:
 def _rule(rule: SecondRule, claim: Claim | None, now: Mapping[tuple[str, ColumnName], Decision]) -> str:
     lines = [f"### {rule.claim}", ""]
     if claim:
-        lines += [claim.statement, "", f"- **First edition:** {claim.measure}; {claim.rule}. {_first(rule.claim)}"]
+        lines += [claim.statement, "", *_first(rule.claim)]
     lines.append(f"- **What was wrong with it:** {rule.wrong}")
     for column in COLUMNS:
         asked = rule.columns[column]
@@ -122,10 +122,16 @@ def _rule(rule: SecondRule, claim: Claim | None, now: Mapping[tuple[str, ColumnN
     return "\n".join(lines)
 
 
-def _first(claim: str) -> str:
-    """The verdict of the first edition, as it stood when this one began; empty for a claim without one."""
+def first_edition(claim: str) -> dict[str, str]:
+    """What the first edition measured for a claim, its rule and its verdict with the date; empty where it had none."""
     known = json.loads((RESULTS / EXPLORATORY / "verdicts.json").read_text(encoding="utf-8"))
-    return f"Verdict of {known['date']}: {known['verdicts'][claim]['outcome']}." if claim in known["verdicts"] else ""
+    return {"date": known["date"], **known["verdicts"][claim]} if claim in known["verdicts"] else {}
+
+
+def _first(claim: str) -> list[str]:
+    first = first_edition(claim)
+    told = f"{first['measure']}; {first['rule']}. Verdict of {first['date']}: {first['outcome']}." if first else ""
+    return [f"- **First edition:** {told}"] if told else []
 
 
 def _asked(asked: Asked) -> str:

@@ -157,7 +157,9 @@ def test_loss_is_that_of_the_probes_against_the_untouched_model() -> None:
 def test_what_two_groups_of_probes_lose_can_be_compared() -> None:
     kept = [lossy("untouched", "gpt2", 0, 1.0, {}), *(lossy("tell", "gpt2", s, 1.0, {"siqa": 0.4}) for s in range(5))]
     terms = ((1.0, {"arm": "tell", "probes": ("siqa",)}), (-1.0, {"arm": "tell", "probes": ("commonsenseqa",)}))
-    _, found = terms_of(Outcomes.of(kept), asked().places, Contrast("a - b", terms, Rule("above", 0.02), LOSS, at=(ALONE,)))
+    _, found = terms_of(
+        Outcomes.of(kept), asked().places, Contrast("a - b", terms, Rule("above", 0.02), LOSS, at=(ALONE,))
+    )
     assert sum(table.mean() for table in found) == pytest.approx(0.4 / (1 - 1 / 3))  # of siqa, of the other nothing
 
 

@@ -12,18 +12,11 @@ from hypothesis import strategies as st
 from lowres.stats import (
     Components,
     Effect,
-    average_precision,
-    change_point,
-    crossing,
     drop,
     forgetting,
     holm,
-    interpolate,
     mean_interval,
     paired_effect,
-    seeds_needed,
-    spread,
-    token_saving,
 )
 
 Scores = np.ndarray
@@ -223,147 +216,10 @@ def test_holm_refuses_what_is_no_probability(value: float) -> None:
         holm({"first": 0.5, "second": value})
 
 
-def test_seeds_needed_by_hand() -> None:
-    # only seed noise, variance 0.0012: 5 seeds tell (2.7764 + 0.9410) * sqrt(0.0012 / 5) = 0.0576 apart, 6 seeds
-    # (2.5706 + 0.9195) * sqrt(0.0012 / 6) = 0.0494. An effect of 0.05 over 3 seeds hence needs 3 more.
-    effect = effect_of(0.05, (-0.04, 0.14), Components(0.0012, 0.0, 0.0))
-    assert seeds_needed(effect, 0.0) == 3
-    assert seeds_needed(effect, -0.05) == 0  # excluded already
-    assert seeds_needed(effect, 0.05) is None  # nothing tells an estimate from itself
-    assert (seeds_needed(effect, 0.0, confidence=0.99) or 0) > 3
-
-
-def test_seeds_cannot_replace_items() -> None:
-    # 100 items of variance 1: se 0.1 however many seeds, and 0.05 is half of it.
-    assert seeds_needed(effect_of(0.05, (-0.2, 0.3), Components(0.001, 1.0, 0.0)), 0.0) is None
-
-
-def test_one_seed_asks_for_two_more_at_least() -> None:
-    # 100 items of variance 0.01 have a standard error of 0.01: the items do, but one seed is no evidence on seeds.
-    parts = Components(math.nan, 0.01, 0.0)
-    one = Effect(0.05, (-0.01, 0.11), (math.nan, math.nan), (0, 0), 0.5, 1, 100, components=parts)
-    assert seeds_needed(one, 0.0) == 2
-
-
-def test_seeds_needed_keeps_its_promise() -> None:
-    noise, truth = (0.06, 0.1, 0.2), 0.08
-    pilot = Effect(truth, (-0.1, 0.26), (0, 0), (0, 0), 0.5, 3, 100, components=Components(0.06**2, 0.1**2, 0.2**2))
-    more = seeds_needed(pilot, 0.0)
-    assert more is not None
-    runs = [mean_interval(world(3 + more, 100, noise, seed, truth), resamples=500) for seed in range(200)]
-    assert 0.7 <= np.mean([run.interval[0] > 0 for run in runs]) <= 0.95
-
-
 # --- curves -----------------------------------------------------------------------------------------------------------
 
 
-def test_change_point_by_hand() -> None:
-    # log2(1 + ratio) = 0 1 2 3 4. Flat: mean 7, squares 49 + 25 + 9 + 25 + 16 = 124. Line: slope 32 / 10 = 3.2, squares
-    # 124 - 10 * 3.2^2 = 21.6. Jump before the third point: means 1 and 11, squares 2 + 2 = 4.
-    found = change_point([0, 1, 3, 7, 15], [0, 2, 10, 12, 11])
-    assert found.bic_flat == pytest.approx(5 * math.log(24.8) + 1 * math.log(5))
-    assert found.bic_line == pytest.approx(5 * math.log(4.32) + 2 * math.log(5))
-    assert found.bic_jump == pytest.approx(5 * math.log(0.8) + 3 * math.log(5))
-    assert (found.at, found.rise, found.favours) == (3, 10, "jump")
-
-
 RATIOS = [0, 1, 2, 4, 8, 16, 32]
-
-
-def test_change_point_names_the_shape() -> None:
-    wiggles = [0.1, -0.1, 0, 0.1, -0.1, 0, 0.1]
-    smooth = [math.log2(1 + ratio) + wiggle for ratio, wiggle in zip(RATIOS, wiggles, strict=True)]
-    assert change_point(RATIOS, smooth).favours == "smooth"
-    assert change_point(RATIOS, [0.1, 0.0, 0.1, 0.0, 1.0, 1.1, 1.0]).favours == "jump"
-    assert change_point(RATIOS, [0.5] * 7).favours == "cannot tell"
-    assert change_point(RATIOS, [0.1, -0.1, 0.1, -0.1, 0.1, -0.1, 0.1]).favours == "cannot tell"
-    assert change_point(RATIOS[:4], [0, 0, 1, 1]).favours == "cannot tell"
-
-
-def test_change_point_takes_points_in_any_order_and_several_per_ratio() -> None:
-    ratios, scores = RATIOS * 3, [0.1, 0.0, 0.1, 0.0, 1.0, 1.1, 1.0] * 3
-    found = change_point(ratios, scores)
-    assert found == change_point(ratios[::-1], scores[::-1])
-    assert (found.favours, found.at) == ("jump", 8)
-
-
-def test_one_outlier_is_no_jump() -> None:
-    assert change_point(RATIOS, [0.0, 0.1, 0.0, 0.1, 0.0, 0.1, 3.0]).favours != "jump"
-
-
-@pytest.mark.parametrize(
-    ("ratios", "scores", "message"),
-    [
-        ([-1, 0, 1, 2, 3], [0, 0, 0, 0, 0], "ratios must be >= 0"),
-        ([0, 1], [0], "as long as each other"),
-        ([0, 1, 2], [0, math.nan, 1], "scores: entry 1 is not finite"),
-    ],
-)
-def test_change_point_refuses_wrong_points(ratios: list[float], scores: list[float], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        change_point(ratios, scores)
-
-
-def test_crossing_by_hand() -> None:
-    # half way from 0.2 to 0.4 is half way from log 1,000 to log 10,000: sqrt(10^7) = 3162.28
-    assert crossing([1000, 10_000], [0.2, 0.4], 0.3) == pytest.approx(3162.2777)
-    assert crossing([1000, 10_000], [0.2, 0.4], 0.4) == pytest.approx(10_000)
-    assert crossing([1000, 10_000], [0.2, 0.4], 0.1) == 1000
-    assert crossing([1000, 10_000], [0.2, 0.4], 0.5) == math.inf
-    assert crossing([10, 100, 1000], [0.0, 1.0, 0.5], 0.75) == pytest.approx(10**1.75)  # the first time counts
-    with pytest.raises(ValueError, match="increasing"):
-        crossing([10_000, 1000], [0.2, 0.4], 0.3)
-
-
-def test_interpolate_by_hand() -> None:
-    curve = {100: [[0.0, 1.0]], 10_000: [[1.0, 2.0]]}
-    assert interpolate(curve, 1000).tolist() == [[0.5, 1.5]]
-    assert interpolate(curve, 100).tolist() == [[0.0, 1.0]]
-    with pytest.raises(ValueError, match=r"outside the measured budgets \[100, 10000\]"):
-        interpolate(curve, 20_000)
-
-
-def flat(score: float) -> Scores:
-    return np.full((3, 20), score)
-
-
-def test_token_saving_without_noise() -> None:
-    curve = {1000: flat(0.2), 10_000: flat(0.4)}
-    saving = token_saving(curve, 1000, flat(0.3))
-    assert (saving.estimate, *saving.interval) == pytest.approx((3.1623, 3.1623, 3.1623), abs=1e-4)
-    assert saving.bounded == "exact"
-    beyond = token_saving(curve, 1000, flat(0.5))
-    assert (beyond.estimate, beyond.interval, beyond.bounded) == (10, (10, math.inf), "at least")
-    assert beyond.text() == "at least 10.0x [10.0x, no upper bound]"
-    below = token_saving(curve, 1000, flat(0.1))
-    assert (below.estimate, below.interval, below.bounded) == (1, (0, 1), "at most")
-    assert below.text() == "at most 1.0x [no lower bound, 1.0x]"
-
-
-def test_token_saving_covers_the_truth() -> None:
-    # score = 0.1 * log10(tokens): TELL at 1,000 tokens scores what SFT reaches at 4,000.
-    covered = 0
-    for trial in range(30):
-        noise = np.random.default_rng(trial).normal(0, 0.08, 60)
-        curve = {
-            tokens: 0.1 * math.log10(tokens) + noise + world(3, 60, (0.004, 0.02, 0.03), 10 * trial + place)
-            for place, tokens in enumerate((1000, 3000, 10_000, 30_000))
-        }
-        tell = 0.1 * math.log10(4000) + noise + world(3, 60, (0.004, 0.02, 0.03), 10 * trial + 9)
-        low, high = token_saving(curve, 1000, tell).interval
-        covered += low <= 4 <= high
-    assert covered >= 27
-
-
-def test_token_saving_says_when_nothing_can_be_told() -> None:
-    noisy = {tokens: world(3, 30, (0.5, 1.0, 1.0), tokens) for tokens in (100, 1000)}
-    saving = token_saving(noisy, 100, world(3, 30, (0.5, 1.0, 1.0), 7))
-    assert saving.interval == (0, math.inf)
-
-
-def test_token_saving_names_the_budget_that_does_not_fit() -> None:
-    with pytest.raises(ValueError, match=r"baseline\[1000\] has shape \[3, 20\], scores have \[3, 21\]"):
-        token_saving({1000: flat(0.2)}, 1000, np.zeros((3, 21)))
 
 
 def test_a_drop_is_counted_in_three_ways():
@@ -432,33 +288,4 @@ def test_forgetting_refuses_what_means_nothing():
     assert math.isnan(forgetting([0.25], [[0.2]], chance=0.25).corrected)
 
 
-def test_items_spread_over_more_slots_keep_their_mean_and_the_variance_of_it():
-    values = np.random.default_rng(0).normal(2, 1, (3, 25))
-    found = spread(values, 100)
-    assert found.mean(axis=1) == pytest.approx(values.mean(axis=1))
-    assert found.var(axis=1) / 100 == pytest.approx(values.var(axis=1) / 25)
-    with pytest.raises(ValueError, match="25 items do not fit into 20 slots"):
-        spread(values, 20)
-
-
 # --- average precision -----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("positive", "score", "expected"),
-    [
-        ([1, 1, 0, 0], [0.9, 0.8, 0.3, 0.1], 1.0),
-        ([1, 0, 1, 0], [0.9, 0.8, 0.7, 0.1], 0.5 * 1 + 0.5 * 2 / 3),  # recall 1/2 at precision 1, 1 at 2/3
-        ([0, 0, 1], [0.9, 0.8, 0.7], 1 / 3),
-        ([1, 0, 0, 1], [0.5, 0.5, 0.5, 0.5], 0.5),  # equals enter together
-        ([0, 1, 1], [0.7, 0.7, 0.2], 0.5 * 1 / 2 + 0.5 * 2 / 3),
-    ],
-)
-def test_average_precision_by_hand(positive: list[int], score: list[float], expected: float):
-    assert average_precision(positive, score) == pytest.approx(expected)
-
-
-def test_average_precision_needs_a_positive_item_and_a_score_for_each():
-    assert math.isnan(average_precision([0, 0], [0.1, 0.2]))
-    with pytest.raises(ValueError, match="one label and one score per item"):
-        average_precision([0, 1], [0.1])

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import re
-from pathlib import Path
+from functools import partial
 from types import ModuleType
 
 import pytest
 import tiny
 
-from lowres import exhibits, studies
+from lowres import studies
 from lowres.params import describe, from_mapping, parameters_cell, resolve
-from lowres.trial import RESULT_VERSION, Record, data_fingerprint
-
-EXERCISES = {"fiat": 5, "forgetting": 5, "loreft": 6, "tell": 5}
 
 
 @pytest.fixture(params=studies.study_names())
@@ -44,16 +42,17 @@ def test_the_parameters_cell_is_the_one_of_the_dataclass(study: ModuleType):
 
 
 def test_every_exhibit_stands_on_the_page(study: ModuleType):
-    on_page, listed = "\n".join(tiny.code(study.NOTEBOOK)), exhibits_of(study)
-    assert len(listed) > 15
-    assert [name for name in listed if f"exhibits.{name}(" not in on_page] == []
-
-
-def exhibits_of(study: ModuleType) -> list[str]:
-    """The functions that show something; one that is bound to its study says what it returns in `func`."""
-    found = {name: getattr(one, "func", one) for name, one in vars(study.exhibits).items() if name[0] != "_"}
-    shows = {name: getattr(one, "__annotations__", {}).get("return") == "Shown" for name, one in found.items()}
-    return [name for name, one in found.items() if shows[name] and ".exhibits" in one.__module__]
+    on_page = "\n".join(tiny.code(study.NOTEBOOK))
+    page = importlib.import_module(f"{study.__name__}.page")
+    shown = [
+        name
+        for name, one in vars(page).items()
+        if name[0] != "_"
+        and callable(one)
+        and (isinstance(one, partial) or getattr(one, "__module__", "") == page.__name__)
+    ]
+    assert len(shown) > 10
+    assert [name for name in shown if f"page.{name}(" not in on_page] == []
 
 
 def test_the_page_is_without_outputs_and_cites_what_is_in_the_bibliography(study: ModuleType):
@@ -63,24 +62,6 @@ def test_the_page_is_without_outputs_and_cites_what_is_in_the_bibliography(study
     keys = {key for group in re.findall(r"\{cite:p\}`([^`]+)`", text) for key in group.split(",")}
     known = set(re.findall(r"^@\w+\{([^,]+),", (tiny.ROOT / "book/references.bib").read_text(encoding="utf-8"), re.M))
     assert keys <= known
-    assert len(re.findall(r"^:::\{exercise\}", text, re.M)) == EXERCISES[study.CLAIMS[0].study]
-
-
-def test_a_page_tells_what_was_made_by_another_version_and_what_rests_on_other_data(tmp_path: Path):
-    rows = tmp_path / "rows.jsonl"
-    made = tiny.trial("model", tiny.write_rows(rows, tiny.rows()))
-    fingerprints = {"data": data_fingerprint(made), "model": "m", "version": str(RESULT_VERSION)}
-    new = tiny.record("new", made, {}, fingerprints=fingerprints)
-    old = tiny.record("old", made, {}, fingerprints={"data": fingerprints["data"], "model": "m", "code": "before"})
-
-    def told(*records: Record) -> str:
-        found = studies.Gathered(None, {"point": dict(enumerate(records))}, True)
-        return repr(exhibits.origin("tell", found))
-
-    assert "another version" not in told(new)
-    assert "changed since" not in told(new, old)
-    assert "1 of them were made by another version" in told(new, old)
-    tiny.write_rows(rows, [*tiny.rows(59), {"prompt": "Item: sand. Colour:", "target": "gold"}])
-    assert "The data of 2 have changed since" in told(new, old)
-    rows.unlink()  # nobody can tell
-    assert "changed since" not in told(new, old)
+    exercises = re.findall(r"^:::\{exercise\}.*\n:label: (\S+)", text, re.M)
+    assert len(exercises) >= 3
+    assert re.findall(r"^:::\{solution\} (\S+)", text, re.M) == exercises  # each has its solution, in their order

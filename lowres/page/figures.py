@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 # Okabe and Ito's palette in the order of its contrast with white and with near-black; the last is the page's text.
 INK = "#010203"
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", INK, "#56b4e9", "#e69f00")
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", INK, "#2f8fc4", "#b8860b")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
 SHORTEST_ALT = 20
 
@@ -213,7 +213,8 @@ def show(drawing: Figure, alt: str, data: DataFrame, name: str, caption: str = "
     if not re.fullmatch(r"[a-z][a-z0-9-]*", name):
         raise ValueError(f"figure name {name!r}: allowed are lower-case letters, digits and hyphens")
     columns, rows = [str(column) for column in data.columns], list(data.itertuples(index=False, name=None))
-    words = f"\n<figcaption>{markup(caption)}</figcaption>" if caption else ""
+    link = f'<a class="headerlink" href="#figure-{name}" aria-label="Link to this figure">#</a>'
+    words = f"\n<figcaption>{markup(caption)} {link}</figcaption>"
     html = (
         f'<figure class="lowres-figure" id="figure-{name}">\n<div class="lowres-scroll">'
         f"{_svg(drawing, alt, name)}</div>{words}\n"

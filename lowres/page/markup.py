@@ -22,10 +22,28 @@ STYLE = """<style>
 .lowres-card dt { font-weight: 600; }
 .lowres-card dd { margin: 0; }
 .lowres-badge { font-weight: 700; white-space: nowrap; border-bottom: .15rem solid var(--lowres-mark, currentColor); }
-.lowres-reproduced { --lowres-mark: #009e73; }
-.lowres-partly { --lowres-mark: #e69f00; }
+.lowres-reproduced { --lowres-mark: #00805c; }
+.lowres-partly { --lowres-mark: #b36b00; }
 .lowres-not-reproduced { --lowres-mark: #d55e00; }
-.lowres-cannot-tell { --lowres-mark: #8a8a8a; }
+.lowres-cannot-tell { --lowres-mark: #767676; }
+.lowres-statement { font-weight: 600; }
+.lowres-card summary { cursor: pointer; }
+.lowres-intervals { border-collapse: collapse; margin: .3rem 0 .6rem; font-size: .9em; width: auto; }
+.lowres-intervals caption { caption-side: top; text-align: left; font-style: italic; color: inherit; }
+.lowres-intervals :is(th, td) { border: 0; padding: .15rem .6rem .15rem 0; text-align: left; vertical-align: middle; }
+.lowres-intervals th { font-weight: 400; max-width: 22rem; }
+.lowres-intervals tr, .lowres-intervals tr:nth-child(odd) { background: transparent; }
+.lowres-effect { font-variant-numeric: tabular-nums; white-space: nowrap; }
+.lowres-interval { display: block; overflow: visible; }
+.lowres-interval line, .lowres-diagram line { stroke: currentColor; }
+.lowres-interval .lowres-zero { stroke-width: 1; opacity: .6; }
+.lowres-interval .lowres-margin { stroke-width: 1; }
+.lowres-interval .lowres-ends { stroke-width: 2.5; }
+.lowres-interval circle, .lowres-diagram marker path, .lowres-diagram text { fill: currentColor; }
+.lowres-diagram rect { fill: none; stroke: currentColor; }
+.lowres-diagram text { font-size: 13px; }
+.lowres-command { white-space: pre-wrap; overflow-wrap: anywhere; margin: .3rem 0; }
+.lowres-scroll { overflow-x: auto; }
 .lowres-table { overflow-x: auto; margin: 0 0 1rem; container-type: inline-size; }
 .lowres-table table { width: 100%; table-layout: auto; border-collapse: collapse; font-size: .9em; margin: 0; }
 .lowres-table caption { caption-side: top; text-align: left; font-style: italic; padding: .3rem 0; color: inherit; }
@@ -37,7 +55,7 @@ STYLE = """<style>
 }
 .lowres-table table tr, .lowres-table table tr:nth-child(odd) { background: transparent; }
 .lowres-table table thead th { background: var(--lowres-soft); border-bottom-width: 2px; vertical-align: bottom; }
-.lowres-table table tbody th { font-weight: 600; min-width: 8rem; }
+.lowres-table table tbody th { font-weight: 600; min-width: 5rem; }
 .lowres-table table tbody th span { font-weight: 400; }
 .lowres-table table .lowres-number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 .lowres-table table thead .lowres-number { white-space: normal; }
@@ -49,7 +67,15 @@ figure.lowres-figure figcaption { margin: .3rem 0; color: inherit; font-weight: 
 html[data-theme="dark"] .bd-content div.cell_output .text_html:not(:has(table.dataframe)):has(.lowres) {
   background: transparent; color: inherit; padding: 0;
 }
+@media print {
+  .lowres-table { overflow: visible; }
+  .lowres-table table { font-size: 7pt; }
+  .lowres-table table :is(th, td) { white-space: normal !important; padding: .1rem .3rem; }
+  .lowres-card, .lowres-figure { break-inside: avoid; }
+}
 @media (max-width: 640px) {
+  .lowres-scroll svg { min-width: 34rem; }
+  .lowres-intervals :is(tr, th, td) { display: block; max-width: none; }
   .lowres-card dl { grid-template-columns: 1fr; gap: 0; }
   .lowres-card dd { margin: 0 0 .4rem; }
   .lowres-stack thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
@@ -77,8 +103,12 @@ class Shown:
     def __init__(self, html: str, markdown: str) -> None:
         self._html, self._markdown = html, markdown
 
+    def html(self) -> str:
+        """The markup for a page that has the stylesheet already."""
+        return f'<div class="lowres">\n{self._html}\n</div>'
+
     def _repr_html_(self) -> str:
-        return f'{STYLE}\n<div class="lowres">\n{self._html}\n</div>'
+        return f"{STYLE}\n{self.html()}"
 
     def _repr_markdown_(self) -> str:
         return self._markdown

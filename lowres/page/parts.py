@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from lowres.trial import Record, Trial
 
 
+NOTHING_RUN = "No trial was run: tier read shows published records only."
+
 # --- before the live run ---------------------------------------------------------------------------------------------
 
 
@@ -49,18 +51,20 @@ def arms_table(arms: Mapping[str, Any], names: Iterable[str]) -> Shown:
 
 def trial_table(trials: Sequence[Trial], ledger: Ledger, left_out: Sequence[str] = ()) -> Shown:
     """The trials of the live run before they run, one line per arm and amount of data, and what is left out of them."""
+    if not trials:
+        return shown_text(NOTHING_RUN)
     groups: dict[tuple[str, str, str, str], list[Trial]] = defaultdict(list)
     for trial in trials:
-        groups[trial.arm, unseeded(trial.model), trial.task, _data(trial.spec())].append(trial)
+        groups[trial.arm, unseeded(trial.model), trial.task, data_of(trial.spec())].append(trial)
     known = sum(ledger.get(trial.key()) is not None for trial in trials)
     rows = [
-        (*names, _seeds(trial.seed for trial in own), max(map(training_tokens, own))) for names, own in groups.items()
+        (*names, seeds_of(trial.seed for trial in own), max(map(training_tokens, own))) for names, own in groups.items()
     ]
     caption = "; ".join([f"The live run: {len(trials)} trials, {known} of them in the ledger already", *left_out])
     return shown_table(caption, ("Arm", "Model", "Task", "Data", "Seeds", "Tokens through training"), rows, stack=True)
 
 
-def _data(spec: Mapping[str, Any]) -> str:
+def data_of(spec: Mapping[str, Any]) -> str:
     """Task and general data of a trial in words."""
     recipe = spec["recipe"]
     sizes = {"task tokens": recipe.get("task_tokens"), "general tokens": recipe.get("general_tokens")}
@@ -68,7 +72,7 @@ def _data(spec: Mapping[str, Any]) -> str:
     return " + ".join(f"{size:,} {kind}" for kind, size in sizes.items() if size) or "none"
 
 
-def _seeds(seeds: Iterable[int]) -> str:
+def seeds_of(seeds: Iterable[int]) -> str:
     """Seeds in words, runs of neighbours as a range."""
     ordered = sorted(set(seeds))
     whole = ordered == list(range(ordered[0], ordered[-1] + 1)) and len(ordered) > 2
@@ -83,8 +87,10 @@ def live_table(records: Sequence[Record]) -> Shown:
     groups: dict[tuple[str, str, str, str], list[Record]] = defaultdict(list)
     for record in records:
         if record.status == "done" and record.trial["evaluation"]["split"] == "test" and "task" in record.outcomes:
-            groups[_name(record)].append(record)
-    rows, first = [], next(iter(groups.values()), [])
+            groups[name_of(record)].append(record)
+    if not groups:
+        return shown_text(NOTHING_RUN)
+    rows, first = [], next(iter(groups.values()))
     for names, own in groups.items():
         metric, scores = _scores(own)
         mean = anova_effect([scores]) if scores.size > 1 else None
@@ -96,7 +102,7 @@ def live_table(records: Sequence[Record]) -> Shown:
         rows.append(
             (
                 *names,
-                _seeds(r.trial["seed"] for r in own),
+                seeds_of(r.trial["seed"] for r in own),
                 f"{METRICS[metric]} {score}",
                 _against(own, first),
                 f"{loss:.3f}",
@@ -117,9 +123,10 @@ def live_table(records: Sequence[Record]) -> Shown:
     return shown_table("The live run on this machine", header, rows, stack=True)
 
 
-def _name(record: Record) -> tuple[str, str, str, str]:
+def name_of(record: Record) -> tuple[str, str, str, str]:
+    """Arm, model without its seed, task, and the data in words."""
     trial = record.trial
-    return trial["arm"], unseeded(trial["model"]), trial["task"], _data(trial)
+    return trial["arm"], unseeded(trial["model"]), trial["task"], data_of(trial)
 
 
 def _scores(records: Sequence[Record]) -> tuple[str, NDArray]:
@@ -146,7 +153,7 @@ def _against(own: Sequence[Record], first: Sequence[Record]) -> str:
 
 def samples(records: Sequence[Record], count: int = 3) -> Shown:
     """What the models of the live run wrote for the first test items, beside what was asked for."""
-    written = {}
+    written: dict[tuple[str, str], Record] = {}
     for record in records:
         if record.status == "done" and record.texts.get("task") and record.trial["evaluation"]["split"] == "test":
             written.setdefault((record.trial["task"], record.trial["arm"]), record)
@@ -246,7 +253,7 @@ def rates_table(study: str, live: Sequence[Record] = ()) -> Shown:
 
 
 def _tuned(record: Record) -> tuple[str, str, str, str]:
-    arm, *rest = _name(record)
+    arm, *rest = name_of(record)
     return (arm.removeprefix("tuning "), *rest)  # type: ignore[return-value]
 
 

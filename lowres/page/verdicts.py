@@ -6,7 +6,6 @@ Every interval is drawn beside its margin by plain markup, which a script of the
 from __future__ import annotations
 
 import html
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,8 +18,7 @@ from lowres.outcomes import Cell
 from lowres.page.drawing import effect, evidence, spelled
 from lowres.page.markup import Html, Shown, badge, definitions, html_table, markdown_table, markup
 from lowres.places import RESULTS
-from lowres.published import EXPLORATORY
-from lowres.rules import COLUMNS, LEVEL, Asked, ColumnName, Contrast, Decision, SecondRule
+from lowres.rules import COLUMNS, LEVEL, Asked, ColumnName, Decision, SecondRule
 from lowres.stats import Effect
 
 CONFIDENCES = (0.8, 0.9, 0.95, 0.99, 0.999)  # that a reader may choose from; the third decides
@@ -50,7 +48,6 @@ def entries(study: str) -> tuple[Entry, ...]:
     module = studies.load(study)
     claims: dict[str, Claim] = {claim.name: claim for claim in module.CLAIMS}
     found = rulebook.decided([module])
-    first = json.loads((RESULTS / EXPLORATORY / "verdicts.json").read_text(encoding="utf-8"))
     lines = campaign.read(RESULTS / "campaign.toml")
     return tuple(
         Entry(
@@ -58,7 +55,7 @@ def entries(study: str) -> tuple[Entry, ...]:
             claims[rule.claim],
             rule,
             {one.column: one for one in found if one.claim == rule.claim},
-            {"date": first["date"], **first["verdicts"].get(rule.claim, {})},
+            rulebook.first_edition(rule.claim),
             tuple(line for line in lines if rule.claim in line.claims),
         )
         for rule in rulebook.rules_of(study)
@@ -224,10 +221,11 @@ def card(entry: Entry) -> Shown:
         (d.outcome for c, _ in entry.asked() if (d := entry.decisions[c]).outcome != "cannot tell"), "cannot tell"
     )
     body = "".join(_column(entry, column, asked) for column, asked in entry.asked())
-    facts = definitions({"The paper": f"{claim.reported} ({claim.source})", "Rule": _rules(entry), **_not_asked(entry)})
+    unasked = "; ".join(f"{where}: {reason}" for where, reason in _not_asked(entry).items())
+    facts = definitions({"The paper": f"{claim.reported} ({claim.source})", "Not asked": unasked})
     inner = (
         f'<p class="lowres-statement"><a href="#claim-{claim.name}">{claim.name}</a> {markup(claim.statement)}</p>\n'
-        f"<p>{marks}</p>\n{body}\n{facts}\n{_again(entry)}\n{_first(entry)}"
+        f"<p>{marks}</p>\n{body}\n{facts}\n{_rules(entry)}\n{_again(entry)}\n{_first(entry)}"
     )
     kind = best.replace(" ", "-")
     words = [f"**{claim.name}** {claim.statement}"]
@@ -244,13 +242,10 @@ def _column(entry: Entry, column: ColumnName, asked: Asked) -> str:
     """The deciding intervals of a column with the sentence why, places folded below."""
     decision = entry.decisions[column]
     reason = f"<p>{markup(f'{WHERE[column].capitalize()}: {why(decision, asked)}')}</p>"
-    if not decision.effects:
-        return reason
-    parts = [part for part in asked.parts if part.name in decision.effects]
-    return (
-        f"{reason}\n{intervals([(part.name, decision.effects[part.name], part.rule) for part in parts])}\n"
-        + _places(entry, asked, parts)
-    )
+    told = [
+        (part.name, decision.effects[part.name], part.rule) for part in asked.parts if part.name in decision.answers
+    ]
+    return f"{reason}\n{intervals(told) if told else ''}\n{_places(entry, asked, bool(told))}"
 
 
 def intervals(rows: Sequence[tuple[str, Effect, Rule]], caption: str = "") -> Html:
@@ -282,20 +277,17 @@ def _places(entry: Entry, asked: Asked, decided: bool) -> str:
 
 
 def _rules(entry: Entry) -> str:
-    """The rule of each column in a line."""
-    return " ".join(
+    """The rule of each column, folded."""
+    told = " ".join(
         f"{WHERE[column].capitalize()}: {'; '.join(f'{part.name} {part.rule.text()}' for part in asked.parts)}; mean "
         f"over {spelled(asked.places)}; {asked.seeds} seeds, {asked.items}."
         for column, asked in entry.asked()
     )
+    return f"<details><summary>The rule as committed</summary><p>{markup(told)}</p></details>"
 
 
 def _not_asked(entry: Entry) -> dict[str, str]:
-    return {
-        f"Not asked: {WHERE[column]}": asked
-        for column in COLUMNS
-        if isinstance(asked := entry.rule.columns[column], str)
-    }
+    return {WHERE[column]: asked for column in COLUMNS if isinstance(asked := entry.rule.columns[column], str)}
 
 
 def command(entry: Entry) -> str:
@@ -317,11 +309,11 @@ def _again(entry: Entry) -> str:
 def _first(entry: Entry) -> str:
     """The verdict of the first edition, folded."""
     first = entry.first
-    if "outcome" not in first:
+    if not first:
         return ""
     return (
         f"<details><summary>First edition, {first['date']}: {first['outcome']}</summary>"
-        f"<p>{markup(first['measure'])}; rule: {markup(first['rule'])}. {markup(first.get('reason', ''))}</p>"
+        f"<p>{markup(first['measure'])}; rule: {markup(first['rule'])}. {markup(first['reason'])}</p>"
         f"<p>What was wrong with that rule: {markup(entry.rule.wrong)}</p></details>"
     )
 
@@ -329,38 +321,48 @@ def _first(entry: Entry) -> str:
 # --- across studies ---------------------------------------------------------------------------------------------------
 
 
-def scoreboard() -> Html:
-    """Every claim of every study: intervals beside their margins, both columns, why, and the paper's number."""
+def scoreboard() -> str:
+    """Every claim of every study, as Markdown: intervals beside margins, both columns, why, the paper's number."""
     listed = every()
-    parts = [f"<p>{markup(tally(listed))}</p>", '<div class="lowres-explorer" hidden></div>']
+    parts = [tally(listed), raw('<div class="lowres-explorer" hidden></div>')]
     for study in dict.fromkeys(entry.study for entry in listed):
         own = [entry for entry in listed if entry.study == study]
         module = studies.load(study)
-        page = str(module.NOTEBOOK).removesuffix(".ipynb")
-        parts.append(f'<h2 id="{study}">{markup(module.TITLE)}</h2><p>{markup(tally(own))}</p>')
-        parts += [_scored(entry, page) for entry in own]
-    return Html("\n".join(parts))
+        parts.append(f"## {module.TITLE}\n\n{tally(own)}")
+        parts += [f"### {entry.claim.name}\n\n{raw(_scored(entry))}" for entry in own]
+    return "\n\n".join(parts)
 
 
-def _scored(entry: Entry, page: str) -> str:
+def raw(text: str) -> str:
+    """HTML inside of Markdown."""
+    return f"```{{raw}} html\n{text}\n```"
+
+
+def _address(entry: Entry) -> str:
+    """Where the card of a claim is, seen from a page in book/."""
+    page = str(studies.load(entry.study).NOTEBOOK).removesuffix(".ipynb")
+    return f"../{page}.html#claim-{entry.claim.name}"
+
+
+def _scored(entry: Entry) -> str:
     claim = entry.claim
     rows = []
     for column, asked in entry.asked():
         decision = entry.decisions[column]
         told = [
-            (part.name, decision.effects[part.name], part.rule) for part in asked.parts if part.name in decision.effects
+            (part.name, decision.effects[part.name], part.rule) for part in asked.parts if part.name in decision.answers
         ]
-        shown = intervals(told) if told else ""
         rows.append(
             f'<div class="lowres-decided" data-outcome="{decision.outcome}"><p>{WHERE[column].capitalize()}: '
-            f'<span class="lowres-verdict">{outcome_badge(decision)}</span></p>{shown}'
+            f'<span class="lowres-verdict">{outcome_badge(decision)}</span></p>{intervals(told) if told else ""}'
             f"<p>{markup(why(decision, asked))}</p></div>"
         )
-    rows += [f"<p>{name}: {markup(reason)}.</p>" for name, reason in _not_asked(entry).items()]
+    rows += [
+        f"<p>{where.capitalize()}: not asked, {markup(reason)}.</p>" for where, reason in _not_asked(entry).items()
+    ]
     return (
-        f'<section class="lowres-score" id="{claim.name}"><h3><a href="../{page}.html#claim-{claim.name}">'
-        f"{claim.name}</a></h3><p>{markup(claim.statement)} <em>The paper: {markup(claim.reported)}.</em></p>"
-        f"{''.join(rows)}</section>"
+        f'<section class="lowres-score"><p><a href="{_address(entry)}">{markup(claim.statement)}</a> '
+        f"<em>The paper: {markup(claim.reported)}.</em></p>{''.join(rows)}</section>"
     )
 
 
@@ -397,9 +399,7 @@ def _rows(entry: Entry, column: ColumnName) -> list[tuple[str, Effect, Rule]]:
 
 def _found(entry: Entry, column: ColumnName) -> str:
     decision = entry.decisions[column]
-    module = studies.load(entry.study)
-    page = str(module.NOTEBOOK).removesuffix(".ipynb")
     return (
-        f'<li>{outcome_badge(decision)} ({WHERE[column]}): <a href="../{page}.html#claim-{entry.claim.name}">'
-        f"{entry.claim.name}</a> {markup(entry.claim.statement)}</li>"
+        f'<li>{outcome_badge(decision)} ({WHERE[column]}): <a href="{_address(entry)}">{entry.claim.name}</a> '
+        f"{markup(entry.claim.statement)}</li>"
     )

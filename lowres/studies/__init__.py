@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from lowres.trial import Record, Trial
 
 __all__ = ["TUNING_SEED", "seeded", "task_loss", "unseeded"]  # of `lowres.rates`, for the studies
-TIERS = ("smoke", "laptop", "gpu", "paper")
+TIERS = ("read", "smoke", "laptop", "gpu", "paper")
+READ = "read"  # a tier: published records only, no trial is run
 
 
 Group = TypeVar("Group", bound=Hashable)
@@ -59,6 +60,8 @@ def execute(study: ModuleType, params: Any, ledger: Ledger, **how: Any) -> list[
     """
     from lowres import engine
 
+    if params.tier == READ:
+        return []
     if hasattr(study, "prepare"):
         study.prepare(params)
     first = study.trials(params)  # what is impossible is refused before hours go into the tuning
@@ -68,6 +71,11 @@ def execute(study: ModuleType, params: Any, ledger: Ledger, **how: Any) -> list[
     tuned = tune(tries, lambda trials: engine.run(trials, ledger, **how), _unharmed(study))
     chosen: Callable[..., Sequence[Trial]] = study.trials
     return tuned + engine.run(chosen(params, tuned), ledger, **how)
+
+
+def live(study: ModuleType, params: Any) -> list[Trial]:
+    """The trials that a page runs, as far as they are known before their tuning; none where records are only read."""
+    return [] if params.tier == READ else list(study.trials(params))
 
 
 def planned(study: ModuleType, params: Any, ledger: Ledger) -> list[Trial]:
@@ -113,7 +121,7 @@ def insist_on_all(records: Sequence[Record]) -> list[Record]:
 
 def by_tier(smoke: object, laptop: object, gpu: object, paper: object) -> dict[str, object]:
     """The value of a parameter at each tier."""
-    return dict(zip(TIERS, (smoke, laptop, gpu, paper), strict=True))
+    return dict(zip(TIERS, (smoke, smoke, laptop, gpu, paper), strict=True))
 
 
 def seeds_in_names(parameter: str, models: Iterable[str]) -> list[str]:
