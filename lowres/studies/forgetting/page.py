@@ -13,7 +13,7 @@ from lowres.outcomes import Cell, Outcomes
 from lowres.page import drawing, parts, verdicts
 from lowres.page.diagrams import Box, diagram
 from lowres.page.drawing import Rows, level, minus
-from lowres.page.markup import Shown, shown_lines, shown_table
+from lowres.page.markup import Shown, shown_lines, shown_table, shown_text
 from lowres.page.parts import Control
 from lowres.rates import task_loss
 from lowres.rules import LOSS, RELATIVE, Contrast
@@ -215,6 +215,8 @@ def controls() -> Shown:
 
 def live(records: Sequence[Record]) -> Shown:
     """What was lost in the live run."""
+    if not records:
+        return shown_text(parts.NOTHING_RUN)
     e = drawing.Evidence(STUDY, Outcomes.of(records))
     models = e.judged.values("model")
     groups = GROUPS if any(map(world.is_world_model, models)) else rules.REAL
