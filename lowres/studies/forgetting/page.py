@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from math import inf
+from random import Random
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lowres import world
+from lowres.data import load_probe, load_task
 from lowres.outcomes import Cell, Outcomes
 from lowres.page import drawing, parts, verdicts
 from lowres.page.diagrams import Box, diagram
@@ -20,11 +22,11 @@ from lowres.rules import LOSS, RELATIVE, Contrast
 from lowres.studies.forgetting import paper, rules
 from lowres.studies.forgetting.claims import MARGIN
 from lowres.studies.forgetting.rules import GROUPS, KNOWLEDGE, RATE, SIZES, STREAM, WORLD
-
-if TYPE_CHECKING:
-    from lowres.trial import Record
+from lowres.trial import Record
+from lowres.world import pretraining
 
 STUDY = "forgetting"
+Lines = Mapping[str, Mapping[float, Contrast]]
 ANYWHERE: tuple[Cell, ...] = ({},)  # where the cells name their models
 AT_RATE: tuple[Cell, ...] = ({"learning_rate": RATE},)
 FIRST_REAL: tuple[Cell, ...] = ({**rules.ONE_REAL[0], "learning_rate": 6e-5},)  # of two rates the one that was chosen
@@ -71,11 +73,6 @@ def idea() -> Shown:
 
 def met(lines: int = 10) -> Shown:
     """Text that world models are pretrained on, a question of a probe, and an item of a task."""
-    from random import Random
-
-    from lowres.data import load_probe, load_task
-    from lowres.world import pretraining
-
     text = pretraining.pairs(Random(4), pretraining.MIXTURE)
     known = [f"{pair.prompt} {pair.target}" for _, pair in zip(range(lines), text, strict=False)]
     asked, item = load_probe("world-fact-home").examples[0], load_task(world.STREAM[-1]).train[0]
@@ -86,9 +83,10 @@ def met(lines: int = 10) -> Shown:
 
 def reread() -> Shown:
     """The paper's tables: its FG, and what share of the skill above chance was gone after the last task."""
+    chance = paper.CHANCE.values()
     rows = [
-        (name, f"{size:g}", *(f"{fg:.1f} / {paper.gone(group, start, end):.0%}" for group, (start, end, fg) in cells))
-        for name, size, cells in paper.rows()
+        (name, f"{n:g}", *(f"{fg:.1f} / {(a - b) / (a - c):.0%}" for (a, b, fg), c in zip(row, chance, strict=True)))
+        for name, (n, *row) in paper.TABLES_4_AND_6.items()
     ]
     header = ("Model", "Billions of parameters", *(group.capitalize() for group in paper.CHANCE))
     caption = "The paper's own numbers, read twice: FG in percent / share of the skill above chance gone in the end"
@@ -136,7 +134,7 @@ def _after(probes: tuple[str, ...], stage: int) -> tuple[str, ...]:
 
 def stream() -> Shown:
     """What is lost after each task."""
-    lines = {g: {float(n): level(STREAM, LOSS, _after(own, n)) for n in STAGES} for g, own in GROUPS.items()}
+    lines = {name: {float(n): level(STREAM, LOSS, _after(own, n)) for n in STAGES} for name, own in GROUPS.items()}
     return _curve("stream", "Does every task take its share, or is most gone at once?", lines, WORLD, "tasks learnt")
 
 
@@ -191,9 +189,7 @@ def _forest(name: str, caption: str, rows: Rows, places: Sequence[Cell] = AT_RAT
     return drawing.forest(drawing.evidence(STUDY), f"forgetting-{name}", caption, rows, places=places, **how)
 
 
-def _curve(
-    name: str, caption: str, lines: Mapping[str, Mapping[float, Contrast]], places: Sequence[Cell], x: str
-) -> Shown:
+def _curve(name: str, caption: str, lines: Lines, places: Sequence[Cell], x: str) -> Shown:
     e, y = drawing.evidence(STUDY), "chance-corrected loss"
     return drawing.curve(e, f"forgetting-{name}", caption, lines, places=places, first=places, x=x, y=y)
 
@@ -218,13 +214,9 @@ def live(records: Sequence[Record]) -> Shown:
     if not records:
         return shown_text(parts.NOTHING_RUN)
     e = drawing.Evidence(STUDY, Outcomes.of(records))
-    models = e.judged.values("model")
-    groups = GROUPS if any(map(world.is_world_model, models)) else rules.REAL
-    rows: dict[str, Cell] = {
-        f"{arm}, {model}": {"arm": arm, "model": model}
-        for model in models
-        for arm in e.judged.values("arm", model=model, split="test")
-        if arm != "untouched"
-    }
+    tested = [row for row in e.judged.rows if row["split"] == "test" and row["tuner"]]
+    cells = dict.fromkeys((row["arm"], row["model"]) for row in tested)
+    rows: dict[str, Cell] = {f"{arm}, {model}": {"arm": arm, "model": model} for arm, model in cells}
+    groups = GROUPS if any(world.is_world_model(model) for _, model in cells) else rules.REAL
     columns = {name: partial(level, measure=LOSS, probes=probes) for name, probes in groups.items()}
     return drawing.table(e, "Chance-corrected loss in the live run.", rows, columns, places=ANYWHERE)

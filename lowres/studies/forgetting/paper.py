@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 # Percent that guessing scores: MMLU; the mean of BoolQ, PIQA, Winogrande, HellaSwag, MathQA and MuTual; RACE.
+Row = tuple[float, float, float]
 CHANCE = {"domain knowledge": 25.0, "reasoning": (50 + 50 + 50 + 25 + 20 + 25) / 6, "reading comprehension": 25.0}
-Cells = list[tuple[str, tuple[float, float, float]]]
 
 # Billions of parameters; per group of `CHANCE` percent at the start, at the end, and FG over all five tasks.
-TABLES_4_AND_6 = {
+TABLES_4_AND_6: dict[str, tuple[float, Row, Row, Row]] = {
     "mT0-1.2b": (1.2, (26.82, 22.47, 9.18), (45.43, 40.22, 7.75), (35.06, 29.54, 17.45)),
     "mT0-3.7b": (3.7, (30.99, 20.14, 20.15), (48.61, 38.39, 16.73), (41.10, 30.45, 28.42)),
     "BLOOMZ-1.1b": (1.1, (27.19, 23.84, 9.54), (47.37, 41.97, 6.73), (36.77, 27.28, 18.04)),
@@ -20,18 +18,6 @@ TABLES_4_AND_6 = {
     "LLaMA-7b": (6.7, (37.27, 24.05, 34.57), (58.73, 40.38, 31.33), (41.36, 27.62, 31.72)),
     "Alpaca-7b": (6.7, (39.29, 29.88, 18.14), (60.11, 53.68, 7.56), (44.47, 37.61, 10.31)),
 }
-
-
-def rows() -> Iterator[tuple[str, float, Cells]]:
-    """Name, size and groups of every model."""
-    for name, (size, *cells) in TABLES_4_AND_6.items():
-        yield name, size, list(zip(CHANCE, cells, strict=True))
-
-
-def gone(group: str, start: float, end: float) -> float:
-    """The share of the skill above chance that was gone in the end; above 1 where it fell below guessing."""
-    return (start - end) / (start - CHANCE[group])
-
 
 # Hub ids with their parameters in billions: what the plan of the paper tier counts with.
 HUB_MODELS = {

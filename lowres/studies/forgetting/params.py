@@ -119,11 +119,11 @@ class Params:
     )
     steps: int | None = parameter(None, "updates per task", low=1, tiers=by_tier(4, 60, 60, 300))
     batch_size: int | None = parameter(None, "examples per update", low=1, tiers=by_tier(8, 16, 32, 32))
-    items: int | None = parameter(None, "test examples of each task", low=1, tiers=by_tier(4, 32, 64, 200))
+    items: int | None = parameter(None, "test examples of each task", low=1, tiers=by_tier(4, 144, 64, 200))
     probes: tuple[str, ...] | None = parameter(
         None, "what is measured after every task; none - the groups of the study that go with the model"
     )
-    probe_items: int | None = parameter(None, "examples per probe", low=2, tiers=by_tier(8, 72, 192, 500))
+    probe_items: int | None = parameter(None, "examples per probe", low=2, tiers=by_tier(8, 1_000, 192, 500))
     precision: str = parameter("auto", "number format of matrix products", choices=language_models.PRECISIONS)
 
     def problems(self) -> list[str]:

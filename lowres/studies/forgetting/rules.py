@@ -152,10 +152,7 @@ RULES = (
         "forgetting-2",
         "FG divides by levels that hold chance, which differs between the groups: the order was that of guessing. Now: "
         "the chance-corrected loss.",
-        _columns(
-            _world(_order(GROUPS)),
-            _real(_order(REAL)),
-        ),
+        _columns(_world(_order(GROUPS)), _real(_order(REAL))),
     ),
     SecondRule(
         "forgetting-3",
