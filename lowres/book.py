@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -19,7 +20,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -34,7 +36,15 @@ EXECUTED = Path("_build/executed")
 UNFINISHED = Path("_build/unfinished")
 HTML = Path("_build/html")
 LOG = Path("_build/jupyter-book.log")
+AT_A_TIME = 2  # notebooks that are executed side by side
+LONGEST = 80  # bytes of a folder of sockets, whose names may have 107 with all that stands before them
 SMOKE = "smoke"  # a tier; its records lie apart, where publishing never finds them
+# Jupyter Book leaves a bare redirection as the first page; this one can be read where redirections are off.
+_FRONT = """<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>lowres</title>
+<meta http-equiv="refresh" content="0; url=book/index.html"></head>
+<body><p><a href="book/index.html">What pays when task data are scarce</a></p></body></html>
+"""
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _WIDGET = "application/vnd.jupyter.widget-view+json"
 
@@ -56,18 +66,38 @@ def make(parameters: Mapping[str, object], studies: Sequence[str] | None = None,
     names = list(studies or registry.study_names())
     for name in names:
         _resolved(registry.load(name), parameters)
-    failures = []
-    for name in names:
+    smoke = any(_resolved(registry.load(name), parameters)["tier"] == SMOKE for name in names)
+    # The folder of records is set once: notebooks that run side by side share the environment.
+    with ledger_at(ledger_folder() / SMOKE if smoke else None), ThreadPoolExecutor(AT_A_TIME) as pool:
         try:
-            execute(name, parameters, root=root)
-        except BookError as error:
-            failures.append(str(error))
+            failures = [told for told in pool.map(lambda name: _failure(name, parameters, root), names) if told]
+        except KeyboardInterrupt:
+            _kill_kernels()
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
     if failures:
         raise BookError("\n\n".join(failures))
     if missing := [name for name in registry.study_names() if not _is_executed(registry.load(name).NOTEBOOK, root)]:
         _say(f"the pages wait for {', '.join(missing)}, not executed yet: `lowres book` executes all and builds them")
         return root / EXECUTED / registry.load(names[0]).NOTEBOOK
     return build(root)
+
+
+def _kill_kernels() -> None:
+    """End the kernels and what they started: a thread that waits for one does not hear of Ctrl-C."""
+    import psutil  # type: ignore[import-untyped]
+
+    for process in psutil.Process().children(recursive=True):
+        process.kill()
+
+
+def _failure(name: str, parameters: Mapping[str, object], root: Path) -> str:
+    """Execute a study; what went wrong, empty if nothing did."""
+    try:
+        execute(name, parameters, root=root)
+    except BookError as error:
+        return str(error)
+    return ""
 
 
 def _is_executed(notebook: str, root: Path) -> bool:
@@ -93,7 +123,8 @@ def execute(study: str, parameters: Mapping[str, object], *, root: Path = ROOT) 
         return copy
     _say(f"{study}: executing {module.NOTEBOOK} ({', '.join(f'{k}={v}' for k, v in parameters.items()) or 'defaults'})")
     started = time.monotonic()
-    with ledger_at(ledger_folder() / SMOKE if resolved["tier"] == SMOKE else None):
+    apart = resolved["tier"] == SMOKE and ledger_folder().name != SMOKE
+    with ledger_at(ledger_folder() / SMOKE if apart else None):
         notebook = run_notebook(source, root / UNFINISHED / module.NOTEBOOK, parameters, root)
     facts: dict[str, Any] = {
         "study": study,
@@ -130,10 +161,14 @@ def _run_cells(source: Path, working_copy: Path, parameters: Mapping[str, object
     from nbclient.exceptions import DeadKernelError
     from traitlets.config import Config
 
-    with tempfile.TemporaryDirectory(prefix="lowres-") as folder:
+    from lowres.kernel import OwnKernel
+
+    with tempfile.TemporaryDirectory(prefix="lowres-") as folder, _short(folder) as short:
         config = Config()
-        config.KernelManager.transport = "ipc"  # no ports: nothing to race for, nothing that listens
-        config.KernelManager.ip = f"{folder}/kernel"  # else the sockets lie about in `root`
+        config.KernelManager.connection_file = f"{folder}/connection.json"  # not in a home that may not be writable
+        if short:
+            config.KernelManager.transport = "ipc"  # no ports: nothing to race for, nothing that listens
+            config.KernelManager.ip = f"{short}/kernel"  # else the sockets lie about in `root`
         try:
             papermill.execute_notebook(
                 source,
@@ -145,12 +180,27 @@ def _run_cells(source: Path, working_copy: Path, parameters: Mapping[str, object
                 progress_bar=False,
                 stderr_file=sys.stderr,
                 config=config,
+                kernel_manager_class=OwnKernel,
+                extra_arguments=[f"--ipython-dir={folder}"],  # else the user's start-up files run in the page
             )
         except papermill.PapermillExecutionError:
             pass  # the notebook knows more than the exception
         except DeadKernelError:
             return "the kernel died: it was killed, perhaps because memory ran out"
     return ""
+
+
+@contextlib.contextmanager
+def _short(folder: str) -> Iterator[str]:
+    """A folder whose name leaves room for that of a socket: the given one, one in /tmp, or "" where neither will do."""
+    if len(os.fsencode(folder)) <= LONGEST:
+        yield folder
+        return
+    try:
+        with tempfile.TemporaryDirectory(prefix="lowres-", dir="/tmp") as short:
+            yield short
+    except OSError:
+        yield ""
 
 
 def build(root: Path = ROOT) -> Path:
@@ -173,7 +223,9 @@ def build(root: Path = ROOT) -> Path:
         complaints = [line for line in output.splitlines() if re.search(r"WARNING|ERROR|Error:|error:", line)]
         shown = "\n".join(f"  {line}" for line in complaints[:20] or output.splitlines()[-20:])
         raise BookError(f"the pages could not be built (whole log: {root / LOG}):\n{shown}")
-    return root / HTML / "index.html"
+    first = root / HTML / "index.html"
+    first.write_text(_FRONT, encoding="utf-8")
+    return first
 
 
 # --- what a copy was made from ---------------------------------------------------------------------------------------

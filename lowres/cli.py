@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import errno
+import io
 import itertools
 import os
 import shutil
@@ -67,7 +68,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in ("stdout", "stderr"):  # closed by `>&-`, which leaves nothing to write to
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - for the life of the process
+        elif isinstance(getattr(sys, name), io.TextIOWrapper):
+            getattr(sys, name).reconfigure(errors="backslashreplace")  # names in other encodings than the terminal's
     try:
+        _insist_on_folder()
         code = _dispatch(arguments)
         sys.stdout.flush()  # here, so that a closed pipe is noticed inside the try
         return code
@@ -82,6 +86,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if error.errno not in _MACHINE_ERRORS:
             raise
         return _say(": ".join(str(part) for part in (error.strerror, error.filename) if part), FAILED)
+
+
+def _insist_on_folder() -> None:
+    """Libraries end the process where the folder that it was started in is gone."""
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise InputError("the folder that this command was started in is gone: go to one that is there") from error
 
 
 # --- commands --------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import re
-import tempfile
+import secrets
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -158,20 +158,18 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         InputError: names the file and the reason (disk full, no permission); the temporary file is removed.
     """
-    temporary = ""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        with os.fdopen(descriptor, "wb") as handle:
+        with temporary.open("xb") as handle:  # who may read it is the user's own choice (umask)
             handle.write(content)
             handle.flush()
             os.fsync(handle.fileno())
-        os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}. Free some space or choose another folder.") from error
     finally:  # after a rename there is nothing left to remove
         with contextlib.suppress(OSError):
-            os.unlink(temporary)
+            temporary.unlink()
 
 
 def serialise(record: Record) -> str:

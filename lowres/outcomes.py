@@ -103,9 +103,18 @@ class Outcomes:
 
     def _rows_of(self, wanted: Cell) -> dict[int, list[int]]:
         found: dict[int, list[int]] = {}
+        alike = self._of_arm.get(wanted["arm"], []) if "arm" in wanted else range(len(self.rows))
+        for index in alike:
+            if _fits(self.rows[index], wanted):
+                found.setdefault(self.rows[index]["seed"], []).append(index)
+        return found
+
+    @cached_property
+    def _of_arm(self) -> dict[Hashable, list[int]]:
+        """Which rows are of an arm: nearly every question names one."""
+        found: dict[Hashable, list[int]] = {}
         for index, row in enumerate(self.rows):
-            if _fits(row, wanted):
-                found.setdefault(row["seed"], []).append(index)
+            found.setdefault(row["arm"], []).append(index)
         return found
 
     def tables(self, cells: Sequence[Cell], read: Callable[[Record], NDArray]) -> tuple[list[int], list[NDArray]]:

@@ -1,6 +1,7 @@
 """The strict runner, the hook that shows executed copies, the generated tables, and the commands that pages tell of."""
 
 import itertools
+import json
 import os
 import re
 import shlex
@@ -8,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 from dataclasses import dataclass
@@ -108,6 +110,34 @@ def test_nothing_is_published_unless_every_cell_completed(toy, failure):
     assert (toy / book.UNFINISHED / NOTEBOOK).is_file()
 
 
+@pytest.mark.parametrize("temporary", ["", "long" * 30, "missing", "a b=c"])
+def test_the_kernel_is_this_interpreter_whatever_the_machine_has(toy, tmp_path_factory, monkeypatch, temporary):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    spec = elsewhere / "kernels" / "python3"
+    spec.mkdir(parents=True)
+    (spec / "kernel.json").write_text('{"argv": ["/nowhere/python"], "display_name": "foreign", "language": "python"}')
+    start = elsewhere / "ipython" / "profile_default" / "startup"
+    start.mkdir(parents=True)
+    (start / "mine.py").write_text("left_behind = 1")
+    folder = elsewhere / temporary
+    if temporary != "missing":
+        folder.mkdir(exist_ok=True)
+    readonly = elsewhere / "home"
+    readonly.write_text("no folder")
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    for name, value in {
+        "TMPDIR": folder,
+        "JUPYTER_PATH": elsewhere,
+        "HOME": readonly,
+        "IPYTHONDIR": start.parent.parent,
+    }.items():
+        monkeypatch.setenv(name, str(value))
+    write_notebook(toy, "import sys\nprint(sys.executable, 'left_behind' in globals())")
+    notebook = nbformat.read(book.execute("toy", {"tier": "smoke"}, root=toy), as_version=4)
+    outputs = [output.text for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+    assert outputs == [f"{sys.executable} False\n"]
+
+
 def test_ctrl_c_stops_at_once_and_leaves_no_kernel(toy):
     write_notebook(toy, "import time, os\nopen('kernel', 'w').write(str(os.getpid()))\ntime.sleep(9999)")
     code = "from lowres import book; from pathlib import Path; import sys\n"
@@ -125,6 +155,32 @@ def test_ctrl_c_stops_at_once_and_leaves_no_kernel(toy):
     started.communicate(timeout=PATIENCE)  # the cell itself goes on for hours
     assert started.returncode != 0
     until(lambda: not alive(int(note.read_text())))
+
+
+def test_ctrl_c_ends_the_kernels_of_notebooks_that_run_side_by_side(toy):
+    code = "import time\ntime.sleep(9999)"
+    (toy / "run.py").write_text(
+        "import subprocess, sys\nfrom lowres import book\n"
+        "book._failure = lambda *_: subprocess.run([sys.executable, '-c', " + repr(code) + "]).returncode\n"
+        "book._resolved = lambda *_: {'tier': 'smoke'}\nbook.registry.load = str\nopen('started', 'w').write('1')\n"
+        "book.make({}, ['one', 'two'])\n"
+    )
+    started = subprocess.Popen(
+        [sys.executable, "run.py"],
+        cwd=toy,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        preexec_fn=tiny.heed_interrupts,
+    )
+    until(lambda: len(children(started.pid)) == 2)
+    two = children(started.pid)
+    started.send_signal(signal.SIGINT)
+    assert started.wait(timeout=PATIENCE) != 0
+    assert not any(alive(one) for one in two)
+
+
+def children(process: int) -> list[int]:
+    listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(process)], capture_output=True, text=True, check=False)
+    return [int(line) for line in listed.stdout.split()]
 
 
 def until(condition, seconds: float = PATIENCE) -> None:
@@ -212,7 +268,7 @@ def test_the_hook_refuses_a_notebook_that_was_not_executed_or_is_out_of_date(toy
     with pytest.raises(ExtensionError, match="was not executed: run `make book`"):
         read_source(toy, "notebooks/toy", ".ipynb")
     copy = book.execute("toy", {}, root=toy)
-    assert read_source(toy, "notebooks/toy", ".ipynb") == copy.read_text()
+    assert json.loads(read_source(toy, "notebooks/toy", ".ipynb")) == json.loads(copy.read_text())
     write_notebook(toy, *GOOD, "another = 1")
     with pytest.raises(ExtensionError, match="before its inputs changed"):
         read_source(toy, "notebooks/toy", ".ipynb")
@@ -223,12 +279,11 @@ def test_markers_become_tables_and_unknown_ones_are_refused(toy):
     assert '| `tier`<br>str | `"laptop"` | how much is run' in text
     assert text.startswith("Before.")
     assert text.endswith("After.")
-    with pytest.raises(ExtensionError, match='no generated table "paramters"; known: studies'):
+    with pytest.raises(ExtensionError, match='no generated table "paramters"; known: answer'):
         read_source(toy, "book/page", ".md", "<!-- generated: paramters -->")
 
 
-def test_a_clean_checkout_says_that_there_is_no_verdict_yet(toy):
-    assert "No study has left a verdict yet" in pages.fragment("scoreboard", toy)
+def test_a_clean_checkout_has_no_run_times_yet(toy):
     assert pages.fragment("run-times", toy).count("\n") == 1
 
 

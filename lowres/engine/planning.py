@@ -75,7 +75,7 @@ def training_tokens(trial: Trial) -> int:
 def _stage_tokens(trial: Trial) -> int:
     if trial.tuner is None or trial.optimisation is None:
         return 0
-    language_model = models.without_weights(trial.model)
+    language_model = models.without_weights(trial.model, trial.chat_format)
     task = load_task(trial.task, trial.options)
     own, general = draw(trial, task, language_model)
     count = token_counter(language_model)

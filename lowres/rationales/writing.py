@@ -36,7 +36,7 @@ class Request:
     `version` is that of the task's reasoning prompt (0: whichever is there), `exemplars` a JSONL file of worked
     examples for a task that has none, `url` the endpoint of a model that is not on this machine. Besides the greedy
     rationale, `samples` paths are drawn at `temperature` for self-consistency. `teaching` is for world models, unless
-    they are only `asked` for one step after the other.
+    they are only `asked` for one step after the other; `chat_format` is that of `lowres.models.load`.
     """
 
     model: str
@@ -51,6 +51,7 @@ class Request:
     seed: int = 0
     teaching: Teaching = Teaching()
     asked: bool = False
+    chat_format: str = "auto"
 
     @property
     def is_taught(self) -> bool:
@@ -79,6 +80,8 @@ class Request:
             del fields["teaching"]
         if not self.asked:
             del fields["asked"]
+        if self.chat_format != "off":  # "on" insists on what "auto" finds
+            del fields["chat_format"]
         if not self.samples:
             del fields["temperature"], fields["seed"]
         return {
@@ -178,11 +181,12 @@ def writer_of(request: Request) -> Writer:
         assert prompt is not None
         return EndpointWriter(Endpoint(request.url, request.model, request.max_new_tokens), prompt, sampling)
     if request.asked:
-        return AskedWriter(models.load(request.model))
+        return AskedWriter(models.load(request.model, chat_format=request.chat_format))
     if request.is_taught:
         taught = teaching.taught(request.model, request.teaching)
         return LocalWriter(taught, None, request.max_new_tokens, sampling, chunk=64)
-    return LocalWriter(models.load(request.model), prompt, request.max_new_tokens, sampling)
+    own = models.load(request.model, chat_format=request.chat_format)
+    return LocalWriter(own, prompt, request.max_new_tokens, sampling)
 
 
 # --- the file --------------------------------------------------------------------------------------------------------

@@ -232,6 +232,7 @@ def _trial(params: Params, setting: Setting, seed: int, rate: float, model_seed:
         evaluation=Evaluation(items=params.items),
         seed=seed,
         options=TaskOptions.of(params),
+        chat_format="auto" if params.chat_format == "on" and not instructed else params.chat_format,  # a base has none
     )
 
 

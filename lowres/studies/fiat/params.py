@@ -112,6 +112,11 @@ class Params:
     )
     batch_size: int = parameter(8, "examples per update", low=1)
     items: int | None = parameter(None, "test examples", low=2, tiers=by_tier(16, 200, 1_000, 2_000))
+    chat_format: str = parameter(
+        "auto",
+        "the chat format of tau and beta; auto - where they have one, off - plain text",
+        choices=models.CHAT_FORMATS,
+    )
     prompt_field: str | None = parameter(None, "your own task - name of the field that holds the input")
     target_field: str | None = parameter(None, "your own task - name of the field that holds the answer")
     choices_field: str | None = parameter(None, "your own task - name of the field that holds the choices")

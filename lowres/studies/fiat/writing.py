@@ -42,6 +42,7 @@ def request(params: Params, seed: int, sampled: bool) -> Request:
         url=params.beta_url or "",
         samples=(params.samples or 0) if sampled else 0,
         asked=params.asked,
+        chat_format=params.chat_format,
     )
 
 

@@ -169,6 +169,7 @@ def _trial(params: Params, arm: Arm, model: str, seed: int, rate: float) -> Tria
         evaluation=Evaluation(items=params.items, probes=probes, probe_items=params.probe_items or 0),
         seed=seed,
         precision=params.precision,
+        chat_format=params.chat_format,
         stream=tuple(Stage(task, recipe, optimisation) for task in before),
     )
 

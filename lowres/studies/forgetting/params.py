@@ -125,6 +125,11 @@ class Params:
     )
     probe_items: int | None = parameter(None, "examples per probe", low=2, tiers=by_tier(8, 1_000, 192, 500))
     precision: str = parameter("auto", "number format of matrix products", choices=language_models.PRECISIONS)
+    chat_format: str = parameter(
+        "auto",
+        "the chat format of the models; auto - where they have one, off - plain text",
+        choices=language_models.CHAT_FORMATS,
+    )
 
     def problems(self) -> list[str]:
         """What contradicts what, and names that are not known."""

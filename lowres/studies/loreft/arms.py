@@ -254,6 +254,7 @@ def _trial(params: Params, setting: Setting, seed: int, rate: float) -> Trial:
         seed=seed,
         options=TaskOptions.of(params),
         precision=params.precision,
+        chat_format=params.chat_format,
     )
     if not arm.tuner:
         return trial

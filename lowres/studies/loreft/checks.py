@@ -97,5 +97,5 @@ def longest_prompt(params: Params) -> int:
     model, examples = params.model or "", load_task(params.task or "", TaskOptions.of(params)).train[:PROMPTS_LOOKED_AT]
     if world.is_world_model(model):
         return max(len(example.prompt.split()) + 1 for example in examples)
-    loaded = models.load(model, params.precision)
+    loaded = models.load(model, params.precision, chat_format=params.chat_format)
     return max(len(models.prompt_ids(loaded, example.prompt)) for example in examples)

@@ -1,0 +1,21 @@
+"""What the notebook of the fifth study shows."""
+
+from functools import partial
+
+from lowres.studies.fifth.rules import PLACES  # type: ignore[import-not-found]
+
+from lowres.page import drawing, parts, verdicts
+from lowres.page.drawing import level
+from lowres.page.markup import Shown
+from lowres.rules import UNTOUCHED
+
+strip = partial(verdicts.strip, "fifth")
+cards = partial(verdicts.cards, "fifth")
+deviations = partial(parts.deviations, "fifth")
+
+
+def scores() -> Shown:
+    """The score of each rank beside the untouched model."""
+    cells = {"untouched": UNTOUCHED, "rank 1": {"arm": "rank-1"}, "rank 4": {"arm": "rank-4"}}
+    rows = {name: level(cell) for name, cell in cells.items()}
+    return drawing.forest(drawing.evidence("fifth"), "fifth-scores", "Scores.", rows, places=PLACES, x="score")
