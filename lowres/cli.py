@@ -137,16 +137,13 @@ def _executed(where: Any, execute: Callable[[Any], list[Any]]) -> tuple[list[Any
 
 def _plan(options: argparse.Namespace) -> int:
     ((study, params),) = _checked(options, _study_and_params)
-    from lowres import engine, studies
+    from lowres import engine, hubmodels, studies
     from lowres.ledger import Ledger
 
     ledger = Ledger(options.ledger)
-    own = getattr(study, "plan", None)  # a study of models that nobody should load for a plan counts by itself
-    if own:
-        planned = own(params, ledger)
-    else:
+    with hubmodels.nothing_fetched():
         planned = engine.plan(studies.planned(study, params, ledger), ledger, options.measure)
-    print("\n".join([planned, *studies.left_out(study, params)]))
+        print("\n".join([planned, *studies.to_prepare(study, params), *studies.left_out(study, params)]))
     return OK
 
 

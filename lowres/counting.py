@@ -118,6 +118,11 @@ def _bundled(name: str) -> Any:
     return AutoConfig.from_pretrained(weights.parent, gguf_file=weights.name)
 
 
+def weights(config: Any) -> int:
+    """Weights of a model in all."""
+    return sum(parameter.numel() for parameter in _without_storage(config).model.parameters())
+
+
 def _counted(tuner: tuners.Tuner, config: Any) -> Count:
     subject = _without_storage(config)
     total = sum(parameter.numel() for parameter in subject.model.parameters())

@@ -313,6 +313,15 @@ def pretrained(name: str) -> tuple[Path, float | None]:
     return folder, None if there else time.perf_counter() - started
 
 
+def needs_pretraining(name: str) -> bool:
+    """Whether a world model is neither in the cache nor published."""
+    if not is_world(name) or (_world_place(name) / "config.json").is_file():
+        return False
+    from lowres.world import weights
+
+    return not weights.is_published(_world_model(name), fingerprint(name))
+
+
 def _world_place(name: str) -> Path:
     return cache_folder() / "models" / f"{_world_model(name).name}-{fingerprint(name)}"
 

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny
+from lowres.studies.fiat.exhibits import beta as of_beta
+from lowres.studies.fiat.exhibits import common, cost, effects, languages, ranking
 
 from lowres import claims, data, models, places, rates, studies, trial, tuners
 from lowres.claims import Verdict
@@ -26,9 +28,7 @@ from lowres.prompt import with_anchor
 from lowres.rationales import Request
 from lowres.stats import average_precision
 from lowres.studies import fiat
-from lowres.studies.fiat import arms, evidence, exhibits, paper, planning, writing
-from lowres.studies.fiat.exhibits import beta as of_beta
-from lowres.studies.fiat.exhibits import common, cost, effects, languages, ranking
+from lowres.studies.fiat import arms, evidence, exhibits, paper, writing
 from lowres.studies.fiat.params import FEW, Params
 from lowres.trial import Evaluation, Recipe, Record, Trial
 from lowres.world import sizes
@@ -673,36 +673,18 @@ def test_what_beta_and_tau_read_is_shown(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert "no such model" in unwritten
 
 
-@pytest.fixture
-def cheap(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """Instead of the engine's plan, which measures speeds, the arms that it is asked about."""
-    asked: list[Any] = []
-    monkeypatch.setattr("lowres.engine.plan", lambda trials, ledger: asked.extend(t.arm for t in trials) or "minutes")
-    return asked
-
-
-def test_the_plan_tells_what_waits_for_rationales(
-    cheap: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, results: Path
-):
+def test_the_plan_tells_what_waits_for_rationales(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, results: Path):
     monkeypatch.setenv("LOWRES_LEDGER", str(tmp_path))
     chosen = world_params(beta="world-xs", arms=["R0", "R1", "beta"])
-    text = fiat.plan(chosen, Ledger())
-    assert "Rationales to be written first, at most 96 tokens each: 64 by world-xs." in text
-    assert "2 more trials wait for rationales: beta (1), R0 (1)." in text
-    assert cheap == ["R1"]
+    (line,) = fiat.to_prepare(chosen)
+    assert line.startswith("To be written first: 64 rationales by world-xs, at most 96 tokens each")
     trials = fiat.trials(chosen)
-    assert Counter(fiat.states(trials, Ledger())) == {planning.READY: 1, planning.WAITING: 2}
+    assert Counter(fiat.states(trials, Ledger())) == {writing.READY: 1, writing.WAITING: 2}
     assert "| R0 | 24 | 3 | 1 | 0 | 0 | 1 | not known yet |" in repr(
         exhibits.trial_table(trials, fiat.states(trials, Ledger()))
     )
     assert "not known yet" in repr(exhibits.rationales_table(chosen))
-    assert "No rationale is to be written" in fiat.plan(world_params(arms=["R0"]), Ledger())
-
-
-def test_the_plan_of_models_that_are_not_here_fetches_nothing(tmp_path: Path):
-    text = fiat.plan(params(tier="paper"), Ledger(tmp_path))
-    assert "not on this machine and not fetched for a plan" in text
-    assert "hours of one H100" in text
+    assert fiat.to_prepare(world_params(arms=["R0"])) == []
 
 
 # --- whole runs ------------------------------------------------------------------------------------------------------
@@ -724,7 +706,7 @@ def test_the_smoke_tier_runs_from_the_rationales_to_the_verdicts(monkeypatch: py
     again = studies.execute(fiat, chosen, Ledger(), progress=False)
     assert [record.key for record in again] == [record.key for record in records]
     trials = fiat.trials(chosen)
-    assert set(fiat.states(trials, Ledger())) == {planning.RECORDED}
+    assert set(fiat.states(trials, Ledger())) == {writing.RECORDED}
 
 
 # --- the notebook ----------------------------------------------------------------------------------------------------

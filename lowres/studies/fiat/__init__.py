@@ -7,8 +7,7 @@ lowres run fiat -p 'arms=[R0, R1, R2, R3]' -p 'examples=[100]' -p 'seeds=[0, 1]'
 from lowres.studies.fiat.arms import ARMS, Arm, trials, tuning
 from lowres.studies.fiat.claims import CLAIMS, DEVIATIONS
 from lowres.studies.fiat.params import Params
-from lowres.studies.fiat.planning import plan, states
-from lowres.studies.fiat.writing import prepare
+from lowres.studies.fiat.writing import prepare, states, to_prepare
 
 TITLE = "FIAT: reasoning in, tuning on top"
 NOTEBOOK = "notebooks/02_fiat.ipynb"
@@ -21,9 +20,9 @@ __all__ = [
     "TITLE",
     "Arm",
     "Params",
-    "plan",
     "prepare",
     "states",
+    "to_prepare",
     "trials",
     "tuning",
 ]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lowres import hubmodels
 from lowres.data import TaskOptions
 from lowres.data.rationales import OWN
 from lowres.params import InputError
@@ -14,9 +16,14 @@ from lowres.studies.fiat.params import FILE
 
 if TYPE_CHECKING:
     from lowres.data import Example
+    from lowres.ledger import Ledger
     from lowres.rationales import Request
     from lowres.studies.fiat.arms import Arm
     from lowres.studies.fiat.params import Params
+    from lowres.trial import Trial
+
+RECORDED, READY, WAITING = "recorded", "ready", "waiting"
+UNKNOWN = "unknown"  # the file of a beta that is not on this machine: its name would follow from the content
 
 
 def file_name(params: Params, arm: Arm, seed: int) -> str:
@@ -26,7 +33,12 @@ def file_name(params: Params, arm: Arm, seed: int) -> str:
         return OWN
     if beta.startswith(FILE):
         return _users_file(Path(beta.removeprefix(FILE)).expanduser())[1]
-    return request(params, seed, arm.use == "as-vote").file_name()
+    asked = request(params, seed, arm.use == "as-vote")
+    return UNKNOWN if _is_away(asked) else asked.file_name()
+
+
+def _is_away(asked: Request) -> bool:
+    return not asked.url and hubmodels.is_away(asked.model)
 
 
 def request(params: Params, seed: int, sampled: bool) -> Request:
@@ -85,13 +97,38 @@ def missing(params: Params) -> dict[Request, int]:
     found = {}
     for one, examples in needed(params).items():
         try:
-            there = rationales.read(rationales.find(one.file_name()))
+            there = {} if _is_away(one) else rationales.read(rationales.find(one.file_name()))
         except InputError:
             there = {}
         written = {name for name, rationale in there.items()}
         known = {e.id for e in examples if e.id in written and there[e.id].prompt in ("", digest(e.prompt))}
         found[one] = len(examples) - len(known)
     return {one: count for one, count in found.items() if count}
+
+
+def to_prepare(params: Params) -> list[str]:
+    """The rationales that are still to be written, and where beta's size is known what that takes."""
+    from lowres.engine import cost
+
+    lines = []
+    for one, count in missing(params).items():
+        line = f"To be written first: {count:,} rationales by {one.model}, at most {one.max_new_tokens} tokens each"
+        if not one.url:
+            tokens = count * (1 + one.samples) * (cost.EXAMPLE + one.max_new_tokens)
+            card = cost.smallest_card(cost.PROCESS + 2 * cost.size(one.model).weights / 1e9) or cost.CARDS[-1]
+            seconds = tokens * cost.seconds_per_token(cost.size(one.model), card, 1, card.room)
+            line += f" (at least {seconds / 60:,.1f} minutes on one {card.name})"
+        lines.append(f"{line}.")
+    return lines
+
+
+def states(listed: Sequence[Trial], ledger: Ledger) -> list[str]:
+    """Of each trial whether it is recorded, ready to run, or waiting for rationales that are yet to be written."""
+    from lowres.engine.planning import is_recorded, known_key
+
+    return [
+        WAITING if known_key(trial) is None else RECORDED if is_recorded(trial, ledger) else READY for trial in listed
+    ]
 
 
 def prepare(params: Params, progress: bool = True) -> None:

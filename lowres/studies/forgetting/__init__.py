@@ -7,9 +7,8 @@ lowres run forgetting -p 'models=[world-s, world-m]' -p 'ablated=[world-s]' -p '
 from lowres.studies.forgetting.arms import ARMS, Arm, trials, tuning
 from lowres.studies.forgetting.claims import CLAIMS, DEVIATIONS
 from lowres.studies.forgetting.params import Params
-from lowres.studies.forgetting.planning import plan
 
 TITLE = "Forgetting: what continual tuning costs"
 NOTEBOOK = "notebooks/03_forgetting.ipynb"
 
-__all__ = ["ARMS", "CLAIMS", "DEVIATIONS", "NOTEBOOK", "TITLE", "Arm", "Params", "plan", "trials", "tuning"]
+__all__ = ["ARMS", "CLAIMS", "DEVIATIONS", "NOTEBOOK", "TITLE", "Arm", "Params", "trials", "tuning"]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-# Percent that guessing scores: MMLU; the mean of BoolQ, PIQA, Winogrande, HellaSwag, MathQA and MuTual; RACE.
 Row = tuple[float, float, float]
+# Percent that guessing scores: MMLU; the mean of BoolQ, PIQA, Winogrande, HellaSwag, MathQA and MuTual; RACE.
 CHANCE = {"domain knowledge": 25.0, "reasoning": (50 + 50 + 50 + 25 + 20 + 25) / 6, "reading comprehension": 25.0}
 
 # Billions of parameters; per group of `CHANCE` percent at the start, at the end, and FG over all five tasks.
@@ -19,16 +19,15 @@ TABLES_4_AND_6: dict[str, tuple[float, Row, Row, Row]] = {
     "Alpaca-7b": (6.7, (39.29, 29.88, 18.14), (60.11, 53.68, 7.56), (44.47, 37.61, 10.31)),
 }
 
-# Hub ids with their parameters in billions: what the plan of the paper tier counts with.
-HUB_MODELS = {
-    "bigscience/bloomz-560m": 0.56,
-    "bigscience/bloomz-1b1": 1.07,
-    "bigscience/bloomz-1b7": 1.72,
-    "bigscience/bloomz-3b": 3.0,
-    "bigscience/bloomz-7b1": 7.07,
-    "bigscience/bloom-7b1": 7.07,
-    "bigscience/mt0-large": 1.23,
-    "bigscience/mt0-xl": 3.74,
-    "huggyllama/llama-7b": 6.74,
-    "chavinlo/alpaca-native": 6.74,
-}
+HUB_MODELS = (
+    "bigscience/bloomz-560m",
+    "bigscience/bloomz-1b1",
+    "bigscience/bloomz-1b7",
+    "bigscience/bloomz-3b",
+    "bigscience/bloomz-7b1",
+    "bigscience/bloom-7b1",
+    "bigscience/mt0-large",
+    "bigscience/mt0-xl",
+    "huggyllama/llama-7b",
+    "chavinlo/alpaca-native",
+)

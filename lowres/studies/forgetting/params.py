@@ -43,7 +43,7 @@ class Params:
             ("world-xs~0.30",),
             ("world-s",),
             (*_GRID, "world-l", "world-l~0.55", "world-xl", REAL_MODEL),
-            tuple(HUB_MODELS),
+            HUB_MODELS,
         ),
     )
     ablated: tuple[str, ...] | None = parameter(

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from lowres import hubmodels
 from lowres.data import TaskOptions
 from lowres.studies import TUNING_SEED, best_rates, seeded, tuned_arm, unseeded
 
@@ -190,6 +191,8 @@ def with_whole_texts(params: Params) -> Params:
     from lowres.data import load_task
     from lowres.studies.loreft.checks import counter
 
+    if hubmodels.is_away(params.model or ""):
+        return params
     train = load_task(params.task or "", TaskOptions.of(params)).train
     if len(train) > 1:
         return params
@@ -280,6 +283,10 @@ def _updates(trial: Trial, params: Params, share: float) -> int:
     from lowres.data.mixing import derived_seed
     from lowres.studies.loreft.checks import counter
 
+    if hubmodels.is_away(trial.model):  # a plan, which knows no examples
+        from lowres.engine.cost import EXAMPLE
+
+        return max(1, math.ceil(share * trial.recipe.task_tokens * params.epochs / (EXAMPLE * params.batch_size)))
     train, tokens, seed = (
         load_task(trial.task, trial.options).train,
         trial.recipe.task_tokens,
