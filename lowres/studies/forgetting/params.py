@@ -136,7 +136,7 @@ class Params:
         found = [problem for name in self.models or () if (problem := language_models.check_name(name))]
         found += seeds_in_names("models", self.models or ())
         found += [
-            f"ablated holds {name!r}, which models leaves out"
+            f"ablated holds {name!r}, which models leaves out: give both, or ablated=[]"
             for name in self.ablated or ()
             if name not in (self.models or ())
         ]
