@@ -22,10 +22,9 @@ from pathlib import Path
 from typing import IO
 
 from lowres.params import InputError
-from lowres.places import ledger_folder
+from lowres.places import RATIONALES, ledger_folder
 from lowres.trial import RESULT_VERSION, Record, from_dict
 
-RATIONALES = "rationales"  # folder of a ledger; `lowres.rationales` writes there
 NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}  # network file systems that are mounted without
 
 

@@ -262,7 +262,7 @@ def _today() -> str:
 def _publish_rationales(records: Sequence[Record], ledger: Path) -> None:
     """Copy the files of rationales that records name to the published records, so that their trials can be rerun."""
     for name in sorted({record.trial["recipe"].get("rationales", "") for record in records} - {"", OWN}):
-        mine, place = ledger / "rationales" / name, places.RESULTS / "rationales" / name
+        mine, place = ledger / places.RATIONALES / name, places.RESULTS / places.RATIONALES / name
         if mine.is_file():
             place.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(place, mine.read_bytes())

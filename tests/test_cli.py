@@ -396,7 +396,7 @@ def test_a_folder_that_is_gone_and_a_name_that_no_terminal_can_show(tmp_path: Pa
 
 def test_a_reader_that_leaves_early_is_no_error():
     program = """import sys; from lowres import cli
-cli._named_study, cli._titles = lambda _: None, lambda: [("name", "word " * 200_000)]
+cli._named_study, cli.study_table = lambda _: None, lambda *_: "word " * 200_000
 sys.exit(cli.main(["params"]))"""
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout

@@ -13,11 +13,11 @@ from typing import Any
 
 from tqdm import tqdm
 
-from lowres import machine, models
+from lowres import machine, models, world
 from lowres.data import Example, TaskOptions, load_task
 from lowres.data.examples import digest
 from lowres.params import InputError
-from lowres.places import ledger_folder
+from lowres.places import RATIONALES, ledger_folder
 from lowres.rationales import asking, endpoint, prompts, teaching
 from lowres.rationales.asking import AskedWriter
 from lowres.rationales.endpoint import Endpoint, EndpointError
@@ -26,7 +26,6 @@ from lowres.rationales.teaching import Teaching
 from lowres.rationales.writers import Draft, EndpointWriter, LocalWriter, Sampling, Writer
 
 WORLD_TASK = "world-two-hop"
-FOLDER = "rationales"
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ class Request:
     @property
     def is_taught(self) -> bool:
         """Whether a world model writes, which is taught instead of prompted."""
-        return not self.url and not self.asked and teaching.is_teachable(self.model)
+        return not self.url and not self.asked and world.is_world_model(self.model)
 
     def prompt(self) -> ReasoningPrompt | None:
         """The reasoning prompt; None for a world model and for one that is asked.
@@ -123,7 +122,7 @@ def named_file(*parts: str) -> str:
 
 def place(request: Request, folder: Path | None = None) -> Path:
     """The file of a request, written or not, in `folder` or the ledger's folder of rationales."""
-    return (folder or ledger_folder() / FOLDER) / request.file_name()
+    return (folder or ledger_folder() / RATIONALES) / request.file_name()
 
 
 def write(
@@ -165,7 +164,10 @@ def _write(
     if prompt:
         prompts.check_leaks(prompt, load_task(request.task, request.options))
     path = place(request, folder)
-    _make_folder(path.parent)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot create {path.parent}: {error.strerror}. Set LOWRES_LEDGER.") from error
     with FileLock(f"{path}.lock"):
         kept = _kept(path)
         missing = [example for example in examples if kept.get(example.id) != digest(example.prompt)]
@@ -190,13 +192,6 @@ def writer_of(request: Request) -> Writer:
 
 
 # --- the file --------------------------------------------------------------------------------------------------------
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot create {folder}: {error.strerror}. Set LOWRES_LEDGER.") from error
 
 
 def _kept(path: Path) -> dict[str, str]:

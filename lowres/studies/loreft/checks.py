@@ -45,10 +45,20 @@ def counter(model: str) -> Callable[[Example], int]:
     from lowres.trial import token_counter
 
     if world.is_world_model(model):
-        from lowres.world import vocabulary
-
-        return lambda example: len(vocabulary.encode(example.prompt)) + len(vocabulary.encode(example.target))
+        return functools.partial(_words, model)
     return token_counter(models.without_weights(model))
+
+
+def _words(model: str, example: Example) -> int:
+    from lowres.world import vocabulary
+
+    try:
+        return len(vocabulary.encode(example.prompt)) + len(vocabulary.encode(example.target))
+    except KeyError as error:
+        raise InputError(
+            f"model {model!r} does not know the word {error.args[0]!r}: models of the world know the words of their "
+            "world alone; allowed for other tasks: any other model, such as -p model=smollm2-135m-instruct"
+        ) from error
 
 
 @functools.cache
