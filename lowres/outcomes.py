@@ -41,8 +41,8 @@ def row_of(record: Record) -> Row:
     """What can be asked of a record, flat: names of the trial, its recipe, tuner, optimisation and evaluation.
 
     `model` is without its seed, as is `writer`, who wrote the rationales; `ratio` is general tokens per task token,
-    `share` that of general tokens in all, in hundredths, `stream` the names of the tasks before, `probes` those of what was measured besides;
-    a tuner may have a `rank`, `positions` and `layers`.
+    `share` that of general tokens in all, in hundredths, `stream` the names of the tasks before,
+    `probes` those of what was measured besides; a tuner may have a `rank`, `positions` and `layers`.
     """
     trial = record.trial
     recipe, optimisation = {**_USUAL_RECIPE, **trial["recipe"]}, trial["optimisation"] or {}
