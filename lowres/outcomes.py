@@ -41,8 +41,8 @@ def row_of(record: Record) -> Row:
     """What can be asked of a record, flat: names of the trial, its recipe, tuner, optimisation and evaluation.
 
     `model` is without its seed, as is `writer`, who wrote the rationales; `ratio` is general tokens per task token,
-    `stream` the names of the tasks before, `probes` those of what was measured besides; a tuner may have a `rank`,
-    `positions` and `layers`.
+    `share` that of general tokens in all, in hundredths, `stream` the names of the tasks before,
+    `probes` those of what was measured besides; a tuner may have a `rank`, `positions` and `layers`.
     """
     trial = record.trial
     recipe, optimisation = {**_USUAL_RECIPE, **trial["recipe"]}, trial["optimisation"] or {}
@@ -55,6 +55,7 @@ def row_of(record: Record) -> Row:
     row |= {name: tuner[name] for name in ("rank", "positions", "layers") if name in tuner}
     row["tuner"] = tuner.get("name", "")
     row["ratio"] = recipe["general_tokens"] / recipe["task_tokens"] if recipe["task_tokens"] else None
+    row["share"] = round(recipe["general_tokens"] / (recipe["task_tokens"] + recipe["general_tokens"] or 1), 2)
     row["stream"] = tuple(stage["task"] for stage in trial.get("stream", ()))
     row["writer"] = writer_of(row["rationales"])
     return row

@@ -22,7 +22,7 @@ from lowres.page import figures
 from lowres.page.figures import Plot
 from lowres.page.markup import Shown, shown_table, shown_text
 from lowres.published import read_first_edition
-from lowres.rules import LOSS, Contrast, terms_of
+from lowres.rules import LOSS, RELATIVE, Contrast, terms_of
 
 if TYPE_CHECKING:
     from lowres.stats import Effect
@@ -219,7 +219,9 @@ def curve(  # noqa: PLR0913 - what a figure says
 def _clipped(one: Effect, line: Mapping[float, Contrast]) -> tuple[float, float]:
     """The interval, a score's own within [0, 1]: no share of right answers lies beyond."""
     alone = all(
-        each.measure != LOSS and "nll" not in each.measure and all(weight > 0 for weight, _ in each.terms)
+        each.measure not in (LOSS, RELATIVE)
+        and "nll" not in each.measure
+        and all(weight > 0 for weight, _ in each.terms)
         for each in line.values()
     )
     low, high = one.interval

@@ -1,36 +1,13 @@
-"""Numbers of Luo et al. (2023, arXiv 2308.08747), read from its Tables 4, 5 and 6, and the models that they are of."""
+"""Numbers of Luo et al. (2023, arXiv 2308.08747), read from its Tables 4 and 6, and the models that they are of."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-GROUPS = ("domain knowledge", "reasoning", "reading comprehension")
-# Means of the chance levels of the sets: MMLU; BoolQ, PIQA, Winogrande, HellaSwag, MathQA, MuTual; RACE.
+Row = tuple[float, float, float]
+# Percent that guessing scores: MMLU; the mean of BoolQ, PIQA, Winogrande, HellaSwag, MathQA and MuTual; RACE.
 CHANCE = {"domain knowledge": 25.0, "reasoning": (50 + 50 + 50 + 25 + 20 + 25) / 6, "reading comprehension": 25.0}
-BIAS_CHANCE = 50.0
 
-
-@dataclass(frozen=True)
-class Reported:
-    """One group of one model in percent: accuracy before the stream and after its five tasks, and FG over all five."""
-
-    start: float
-    end: float
-    fg: float
-
-
-@dataclass(frozen=True)
-class PaperModel:
-    """A model of the paper: its family, billions of parameters, and what Tables 4 and 6 say of it."""
-
-    name: str
-    family: str
-    size: float
-    groups: dict[str, Reported]
-
-
-# Per model and group: start, end, FG.
-_TABLES_4_AND_6 = {
+# Billions of parameters; per group of `CHANCE` percent at the start, at the end, and FG over all five tasks.
+TABLES_4_AND_6: dict[str, tuple[float, Row, Row, Row]] = {
     "mT0-1.2b": (1.2, (26.82, 22.47, 9.18), (45.43, 40.22, 7.75), (35.06, 29.54, 17.45)),
     "mT0-3.7b": (3.7, (30.99, 20.14, 20.15), (48.61, 38.39, 16.73), (41.10, 30.45, 28.42)),
     "BLOOMZ-1.1b": (1.1, (27.19, 23.84, 9.54), (47.37, 41.97, 6.73), (36.77, 27.28, 18.04)),
@@ -40,19 +17,6 @@ _TABLES_4_AND_6 = {
     "BLOOM-7.1b": (7.1, (29.42, 24.83, 13.54), (52.79, 47.76, 6.67), (38.25, 31.55, 12.00)),
     "LLaMA-7b": (6.7, (37.27, 24.05, 34.57), (58.73, 40.38, 31.33), (41.36, 27.62, 31.72)),
     "Alpaca-7b": (6.7, (39.29, 29.88, 18.14), (60.11, 53.68, 7.56), (44.47, 37.61, 10.31)),
-}
-MODELS = tuple(
-    PaperModel(name, name.partition("-")[0], size, {g: Reported(*row) for g, row in zip(GROUPS, rows, strict=True)})
-    for name, (size, *rows) in _TABLES_4_AND_6.items()
-)
-
-BIAS = {
-    "mT0-1.2b": Reported(56.31, 53.46, 5.62),
-    "mT0-3.7b": Reported(57.16, 50.59, 13.10),
-    "BLOOMZ-1.1b": Reported(61.07, 58.65, 6.27),
-    "BLOOMZ-1.7b": Reported(65.18, 56.48, 7.78),
-    "BLOOMZ-3b": Reported(63.90, 62.14, 2.97),
-    "BLOOMZ-7.1b": Reported(65.82, 60.61, 7.15),
 }
 
 HUB_MODELS = (
