@@ -315,6 +315,8 @@ def _publish(notebook: Any, facts: dict[str, Any], copy: Path) -> None:
     for name in ("papermill", "widgets"):
         notebook.metadata.pop(name, None)
     for cell in notebook.cells:
+        if "injected-parameters" in _tags(cell):
+            cell.metadata["tags"] = [*_tags(cell), "hide-input"]
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if not _is_progress(output)]
     notebook.cells.append(nbformat.v4.new_markdown_cell(about(facts), id="about-this-run"))

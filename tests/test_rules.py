@@ -93,7 +93,7 @@ def test_a_difference_of_differences() -> None:
     [
         ({"tell": 0.6}, 5, "not run: tell - sft"),
         ({"tell": 0.6, "sft": 0.4}, 2, "too few seeds: planned 5, there are 2"),
-        ({"tell": 0.43, "sft": 0.41}, 3, "planned 5 seeds, there are 3"),
+        ({"tell": 0.9, "sft": 0.1}, 4, "too few seeds: planned 5, there are 4"),  # however clear
         ({"tell": 0.43, "sft": 0.41}, 5, "the effect lies at the margin"),
     ],
 )

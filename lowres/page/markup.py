@@ -56,6 +56,7 @@ STYLE = """<style>
 .lowres-table table tr, .lowres-table table tr:nth-child(odd) { background: transparent; }
 .lowres-table table thead th { background: var(--lowres-soft); border-bottom-width: 2px; vertical-align: bottom; }
 .lowres-table table tbody th { font-weight: 600; min-width: 5rem; }
+.lowres-table tbody th a { white-space: nowrap; }
 .lowres-table table tbody th span { font-weight: 400; }
 .lowres-table table .lowres-number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 .lowres-table table thead .lowres-number { white-space: normal; }

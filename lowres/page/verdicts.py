@@ -84,7 +84,6 @@ def _kind(decision: Decision) -> str:
         ("not asked", "not asked"),
         ("not run", "not run yet"),
         ("too few", "too few seeds"),
-        ("planned", "too few seeds"),
     ):
         if decision.reason.startswith(beginning):
             return words
@@ -136,7 +135,9 @@ def why(decision: Decision, asked: Asked | str) -> str:
     if isinstance(asked, str):
         return f"Not asked here: {asked}."
     if not decision.answers:
-        return "Its trials have not been run yet." if decision.reason.startswith("not run") else f"{decision.reason}."
+        return (
+            "Its trials have not all been run yet." if decision.reason.startswith("not run") else f"{decision.reason}."
+        )
     rules = {part.name: part.rule for part in asked.parts}
     told = [_sentence(name, decision.effects[name], rules[name], answer) for name, answer in decision.answers.items()]
     if "(Holm)" in decision.reason:
