@@ -14,6 +14,7 @@ import json
 import os
 import re
 import secrets
+import signal
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -152,12 +153,13 @@ def _lock(handle: IO[str]) -> bool:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write to a temporary file beside `path`, then rename.
+    """Write to a temporary file beside `path`, then rename; an interrupt waits until nothing is half-written.
 
     Raises:
         InputError: names the file and the reason (disk full, no permission); the temporary file is removed.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
         with temporary.open("xb") as handle:  # who may read it is the user's own choice (umask)
             handle.write(content)
@@ -169,6 +171,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     finally:  # after a rename there is nothing left to remove
         with contextlib.suppress(OSError):
             temporary.unlink()
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def serialise(record: Record) -> str:

@@ -75,6 +75,9 @@ def test_the_package_imports_only_what_is_required():
     }
     # What papermill, jupyter-book and transformers stand on.
     companions = {
+        "docutils",
+        "jupyter_client",
+        "psutil",
         "nbformat",
         "nbclient",
         "nbconvert",
@@ -112,7 +115,12 @@ def test_notebooks_are_free_of_output(path):
 @pytest.mark.parametrize("path", [*NOTEBOOKS, *COURSEWORK], ids=lambda path: path.name)
 def test_no_cell_is_long(path):
     code = [cell for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "code"]
-    assert not [cell["id"] for cell in code if len("".join(cell["source"]).splitlines()) > LONGEST_CELL]
+    assert not [
+        cell["id"]
+        for cell in code
+        if len("".join(cell["source"]).splitlines()) > LONGEST_CELL
+        and "parameters" not in cell["metadata"].get("tags", [])
+    ]
 
 
 # --- prose -----------------------------------------------------------------------------------------------------------

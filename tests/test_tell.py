@@ -437,18 +437,9 @@ def test_a_ratio_beyond_the_worlds_pool_is_left_out(in_the_world: dict[str, Any]
 # --- claims and deviations -------------------------------------------------------------------------------------------
 
 
-def test_claims_state_their_rule_and_deviations_their_bias():
-    assert [claim.name for claim in tell.CLAIMS] == [
-        "tell-1",
-        "tell-2",
-        "tell-3",
-        "tell-4",
-        "tell-5",
-        "tell-6",
-        "tell-9",
-    ]
-    for claim in tell.CLAIMS:
-        assert all((claim.statement, claim.source, claim.reported, claim.measure, claim.rule))
+def test_claims_have_their_source_and_deviations_their_bias():
+    assert [claim.name for claim in tell.CLAIMS] == [f"tell-{number}" for number in range(1, 10)]
+    assert all(claim.statement and claim.source and claim.reported for claim in tell.CLAIMS)
     assert all(row.original and row.here and row.expected_bias for row in tell.DEVIATIONS)
 
 
