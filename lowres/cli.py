@@ -263,6 +263,15 @@ def _grade(options: argparse.Namespace) -> int:
     return OK
 
 
+def _advise(options: argparse.Namespace) -> int:
+    asked = _checked(options, _asked)[0]
+    from lowres.ledger import Ledger
+    from lowres.studies.crossing import advice
+
+    print(advice.advise(asked, Ledger(options.ledger)))
+    return OK
+
+
 def _doctor(options: argparse.Namespace) -> int:
     _checked(options)
     from lowres import doctor
@@ -320,6 +329,11 @@ COMMANDS = {
     "pretrain": Command(
         _pretrain, "pretrain world models, or find them in the cache, and show what they know", ("models", "--publish")
     ),
+    "advise": Command(
+        _advise,
+        "say which recipe and tuner the guide of the crossing takes on a task, and what that rests on",
+        ("--task", "[--model]", "--keep", "--rationales", "--ledger"),
+    ),
     "doctor": Command(
         _doctor,
         "show versions, devices, data and model files, and how to get what is missing; or look at a model and a task",
@@ -345,6 +359,13 @@ _ARGUMENTS: dict[str, dict[str, Any]] = {
     },
     "[--model]": {"metavar": "MODEL", "help": "look at this model: a folder or a Hub id"},
     "[--task]": {"metavar": "TASK", "help": "look at this task: jsonl:PATH or hub:ID"},
+    "--task": {
+        "metavar": "TASK",
+        "required": True,
+        "help": "jsonl:PATH, another FILE of rows, hub:ID or a task's name",
+    },
+    "--keep": {"metavar": "X", "default": "0.5", "help": "how much old knowledge counts beside a gain (default 0.5)"},
+    "--rationales": {"default": "no", "choices": ("yes", "no"), "help": "whether rationales can be had (default no)"},
     "models": {"metavar": "MODEL", "nargs": "+", "help": "names like world-s, world-m-encdec, world-m-instruct~0.60@3"},
     "--parameter": {
         "metavar": "NAME=VALUE",
@@ -545,6 +566,18 @@ def _chosen_tuners(options: argparse.Namespace) -> list[Any]:
             f"-p {options.parameter[0]}: options belong to one tuner, so name it: lowres tuners TUNER -p ..."
         )
     return [tuners.make(name) for name in tuners.tuner_names()]
+
+
+def _asked(options: argparse.Namespace) -> Any:
+    """What `lowres advise` is asked; a file may be named without its prefix."""
+    from lowres.studies.crossing.advice import Asked
+
+    try:
+        keep = float(options.keep)
+    except ValueError:
+        raise InputError(f'--keep must be a number, not "{options.keep}"') from None
+    task = f"jsonl:{options.task}" if ":" not in options.task and Path(options.task).exists() else options.task
+    return Asked(task, options.model or "", keep, options.rationales == "yes")
 
 
 def _world_models(options: argparse.Namespace) -> list[str]:

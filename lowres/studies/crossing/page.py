@@ -1,0 +1,191 @@
+"""What the page of the crossing shows beside its verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache, partial
+
+from lowres.anova import anova_effect
+from lowres.outcomes import Cell, NotRun
+from lowres.page import drawing, parts, verdicts
+from lowres.page.diagrams import Box, diagram
+from lowres.page.drawing import level, minus
+from lowres.page.markup import Shown, shown_table
+from lowres.page.parts import Control
+from lowres.rules import LOSS, UNTOUCHED, Contrast
+from lowres.studies.crossing import guide
+from lowres.studies.crossing.arms import WORLD_PROBES
+from lowres.studies.crossing.measures import GAIN, KEEP, OFFERED, SMALL, UNWRITTEN, Row, difference, rows_of
+from lowres.studies.crossing.params import RECIPES
+from lowres.studies.crossing.rules import ASKED_PLACES, BUDGETS, TUNERS, WORLD, cell, mean
+
+STUDY = "crossing"
+KEEPS = (0.0, KEEP, 1.0)
+MIDDLE = 1_000
+
+strip = partial(verdicts.strip, STUDY)
+cards = partial(verdicts.cards, STUDY)
+origin = partial(parts.origin, STUDY)
+cost = partial(parts.cost_table, STUDY)
+drift = partial(parts.drift, STUDY)
+verification = partial(parts.verification, STUDY)
+deviations = partial(parts.deviations, STUDY)
+
+
+def idea() -> Shown:
+    """How the study is put together."""
+    boxes = [
+        Box(4, 4, 150, 44, "six recipes"),
+        Box(4, 74, 150, 44, "three tuners"),
+        Box(214, 40, 150, 44, "twelve tasks,\nthree budgets"),
+        Box(424, 40, 110, 44, "utility\nof each arm"),
+        Box(594, 40, 120, 44, "a guide, judged\non the task left out"),
+    ]
+    arrows = [(154, 26, 212, 54), (154, 96, 212, 70), (364, 62, 422, 62), (534, 62, 592, 62)]
+    alt = (
+        "Six recipes are crossed with three tuners on twelve tasks with three budgets each; every arm has a utility, "
+        "and a guide that is fitted on eleven tasks chooses on the twelfth."
+    )
+    return diagram("crossing-idea", alt, "The crossing, and how its guide is judged.", boxes, arrows)
+
+
+def _means(measure: str) -> dict[str, Contrast]:
+    return {
+        f"{recipe}, {tuner}": Contrast(
+            "", mean({recipe: 1.0}, tuners=(tuner,)), drawing.NO_RULE, measure, probes=WORLD_PROBES
+        )
+        for recipe in RECIPES
+        for tuner in TUNERS
+    }
+
+
+def gains() -> Shown:
+    """What every arm gains, mean over budgets."""
+    caption = "What is gained, as a share of what the task's rule gains; mean over budgets."
+    e, marks = drawing.evidence(STUDY), {"nothing gained": 0.0, "the rule itself": 1.0}
+    return drawing.forest(e, "crossing-gains", caption, _means(GAIN), places=ASKED_PLACES, x="gain", marks=marks)
+
+
+def losses() -> Shown:
+    """What every arm loses, mean over budgets."""
+    caption = "What is lost of what the model knew, as a share; mean over budgets."
+    e, x = drawing.evidence(STUDY), "chance-corrected loss (left is better)"
+    return drawing.forest(
+        e, "crossing-losses", caption, _means(LOSS), places=ASKED_PLACES, x=x, marks={"nothing lost": 0.0}
+    )
+
+
+def curves() -> Shown:
+    """Gain against task tokens, a line per recipe that needs no rationale, and FIAT with the task's own."""
+    lines: dict[str, Mapping[float, Contrast]] = {
+        recipe: {tokens: Contrast("", mean({recipe: 1.0}, (tokens,)), drawing.NO_RULE, GAIN) for tokens in BUDGETS}
+        for recipe in RECIPES[:4]
+    }
+    return drawing.curve(
+        drawing.evidence(STUDY),
+        "crossing-curves",
+        "How much task data does each recipe need? Mean over three tuners and all tasks.",
+        lines,
+        places=WORLD,
+        x="task tokens",
+        y="gain",
+        x_scale="tokens",
+    )
+
+
+def _interaction(more: str, less: str, tuner: str) -> Contrast:
+    return Contrast("", mean({more: 1.0, less: -1.0}, tuners=(tuner,)), drawing.NO_RULE, GAIN)
+
+
+def interactions() -> Shown:
+    """What a recipe adds under each tuner."""
+    pairs = {
+        "TELL - SFT of equal updates": ("tell", "sft-equal-steps"),
+        "FIAT with the task's own rationale - SFT": ("fiat-own", "sft"),
+    }
+    rows = {f"{name}, {tuner}": _interaction(*pair, tuner) for name, pair in pairs.items() for tuner in TUNERS}
+    caption = "Does a recipe give the same under every tuner? Difference of gains, mean over budgets."
+    return drawing.forest(
+        drawing.evidence(STUDY), "crossing-interactions", caption, rows, places=WORLD, x="difference of gains"
+    )
+
+
+# --- the guide -------------------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=2)
+def _rows(study: str) -> tuple[Row, ...]:
+    return tuple(rows_of(drawing.evidence(study).judged, WORLD, BUDGETS))
+
+
+def the_guide(keep: float = KEEP) -> Shown:
+    """The guide that is fitted on all tasks, a line per leaf."""
+    rows, e = _rows(STUDY), drawing.evidence(STUDY)
+    if len({row.task for row in rows}) < guide.FEWEST:
+        return drawing.not_run(e, "The guide")
+    tree = guide.fit([row.case(keep) for row in rows], UNWRITTEN)
+    every = frozenset(arm.name for arm in OFFERED)
+    kinds = (UNWRITTEN, every, UNWRITTEN & SMALL, SMALL)
+    listed = [
+        (when, *(leaf.arm(kind) for kind in kinds), len({case.task for case in leaf.cases}))
+        for when, leaf in guide.leaves(tree)
+    ]
+    header = ("When", "Take", "With rationales", "Stored small", "Small, with rationales", "Tasks")
+    return shown_table(f"The guide, where keeping counts {keep:g} times as much as gaining", header, listed, stack=True)
+
+
+def the_regret() -> Shown:
+    """Mean regret on the left-out task, and the guide's lead over the best single arm with its interval."""
+    rows, e = _rows(STUDY), drawing.evidence(STUDY)
+    if len({row.task for row in rows}) <= guide.FEWEST:
+        return drawing.not_run(e, "The guide's regret on tasks that it has not seen")
+    listed = []
+    for keep in KEEPS:
+        cases = [row.case(keep) for row in rows]
+        choices = guide.left_out(cases, UNWRITTEN)
+        regrets = guide.regrets(cases, choices, ("sft lora", "sft full"))
+        try:
+            lead = anova_effect(difference(rows, keep, choices)[1]).text()
+        except (NotRun, ValueError):
+            lead = ""
+        listed.append((f"{keep:g}", *(f"{value:.3f}" for value in regrets.values()), lead))
+    header = ("Keeping counts", *regrets, "Guide - best single arm")
+    return shown_table("Mean regret on the task that was left out (0 is best)", header, listed, stack=True)
+
+
+# --- controls and cost -----------------------------------------------------------------------------------------------
+
+
+def controls() -> Shown:
+    """What has to hold before a verdict means anything."""
+    lora: dict[str, Cell] = {name: cell(name, "lora", MIDDLE) for name in ("tell", "sft", "fiat-own")}
+    wrong = {name: cell(name, "lora", MIDDLE) for name in ("tell-shuffled", "fiat-wrong", "sft-equal-tokens")}
+    alone: Cell = {"arm": "general-only lora", "general_tokens": 4 * MIDDLE}
+    small = cell("sft", "lora-small", MIDDLE)
+    rows = {
+        "SFT beats the untouched model": Control(minus(lora["sft"], UNTOUCHED), "gain"),
+        "TELL beats TELL with shuffled targets": Control(minus(lora["tell"], wrong["tell-shuffled"]), "gain"),
+        "The right rationale beats a wrong one": Control(minus(lora["fiat-own"], wrong["fiat-wrong"]), "gain"),
+        "General data alone do not teach the task": Control(minus(alone, UNTOUCHED), "no gain"),
+        "TELL and SFT that has read as much": Control(minus(lora["tell"], wrong["sft-equal-tokens"]), "open"),
+        "LoRA and LoRA of LoReFT's size": Control(minus(lora["sft"], small), "open"),
+    }
+    return parts.controls(STUDY, rows, WORLD)
+
+
+def harmless() -> Shown:
+    """What general data alone cost of what the model knew."""
+    alone: Cell = {"arm": "general-only lora", "general_tokens": 4 * MIDDLE}
+    return parts.harmless(STUDY, WORLD, {"general data alone, LoRA": level(alone, LOSS, WORLD_PROBES)})
+
+
+def divergence() -> Shown:
+    """How far each recipe moves the model's answers from where they were."""
+    rows = {recipe: cell(recipe, "lora", MIDDLE) for recipe in RECIPES}
+    columns = {
+        "KL on the task's inputs": lambda each: level(each, "kl"),
+        "Nats per target token": lambda each: level(each, "target_nll"),
+        "Loss": lambda each: level(each, LOSS, WORLD_PROBES),
+    }
+    caption = f"How far the model moved, LoRA at {MIDDLE:,} task tokens."
+    return drawing.table(drawing.evidence(STUDY), caption, rows, columns, places=ASKED_PLACES)
