@@ -17,7 +17,7 @@ from lowres.studies.crossing.measures import UNWRITTEN, Row, rows_of
 from lowres.studies.crossing.params import Params
 from lowres.studies.crossing.rules import BUDGETS, MODEL, WORLD
 
-ITEMS = 32  # validation items on which the score before is measured
+ITEMS = 32  # validation items that the model is asked beforehand
 UNKNOWN = """\
 What it cannot know: whether the task needs knowledge that the model lacks, how a larger model would do, and whether
 rationales for new inputs would be right. It was fitted on a generated world: on real tasks it is tested by claim 6."""
@@ -85,9 +85,8 @@ def _words(example: Example) -> int:
 
 
 def _start(asked: Asked, task: Task, ledger: Ledger) -> float:
-    """The score of the untouched model on a few validation items."""
+    """Nats per target token of the untouched model on a few validation items."""
     from lowres import engine
-    from lowres.outcomes import of_task
     from lowres.params import from_mapping, resolve
     from lowres.studies import insist_on_all
     from lowres.studies.crossing.arms import untouched
@@ -96,7 +95,7 @@ def _start(asked: Asked, task: Task, ledger: Ledger) -> float:
     trial = untouched(params, asked.task, 0)
     trial = replace(trial, evaluation=replace(trial.evaluation, split="validation", probes=()))
     (record,) = insist_on_all(engine.run([trial], ledger, progress=False))
-    return float(np.mean(of_task()(record)))
+    return record.mean("task", "target_nll")
 
 
 def _told(task: Task, tokens: int, start: float | None) -> str:
@@ -105,7 +104,7 @@ def _told(task: Task, tokens: int, start: float | None) -> str:
     before = "not measured (name a --model)" if start is None else f"{start:.2f}"
     return (
         f"{task.name}: {len(task.train):,} training examples, about {tokens:,} tokens; {kind} of {words:g} words, "
-        f"measured by {task.metric}; score before: {before}"
+        f"measured by {task.metric}; nats per target token before: {before}"
     )
 
 
@@ -127,9 +126,11 @@ def _edges(tokens: int, start: float | None, rows: Sequence[Row]) -> list[str]:
     )
     highest = max(row.start for row in rows)
     if start is None:
-        found.append("  the score before was taken to be 0")
+        found.append("  the nats per target token before was taken to be 0")
     elif start > highest:
-        found.append(f"  outside its range: a score before of {start:.2f}, fitted on up to {highest:.2f}")
+        found.append(
+            f"  outside its range: a nats per target token before of {start:.2f}, fitted on up to {highest:.2f}"
+        )
     return found
 
 

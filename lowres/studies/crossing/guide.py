@@ -2,8 +2,8 @@
 
 Pure functions over a table of cases. What a user knows exactly is not learnt: whether rationales can be had and what
 may be stored say which arms there are, and how much old knowledge matters is in the utilities. The tree looks at what
-is left, how much task data there are and what the model scores before anything is done. The task whose cases are judged
-is in no fit.
+is left: how much task data there are, and how unlikely the model finds the right answers before anything is done. The
+task whose cases are judged is in no fit.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Arms = frozenset[str]
 
 @dataclass(frozen=True)
 class Case:
-    """A task with a budget: task tokens, the score before (0 to 1), and the utility of every arm that was run."""
+    """A task with a budget: task tokens, nats per target token before, and the utility of every arm that was run."""
 
     task: str
     tokens: int
@@ -75,7 +75,7 @@ def leaves(tree: Tree, so_far: str = "") -> Iterator[tuple[str, Leaf]]:
     if isinstance(tree, Leaf):
         yield so_far or "always", tree
         return
-    name = "task tokens" if tree.feature == "tokens" else "score before"
+    name = "task tokens" if tree.feature == "tokens" else "nats before"
     for words, part in ((f"{name} below {tree.at:g}", tree.below), (f"{name} from {tree.at:g}", tree.above)):
         yield from leaves(part, f"{so_far}, {words}" if so_far else words)
 
@@ -110,7 +110,7 @@ def _best(cases: tuple[Case, ...], unwritten: Arms, depth: int) -> tuple[float, 
     for feature in FEATURES if depth else ():
         values = sorted({getattr(case, feature) for case in cases})
         for low, high in itertools.pairwise(values):
-            at = (low + high) / 2
+            at = round((low + high) / 2, 3)
             sides = [tuple(case for case in cases if (getattr(case, feature) < at) == below) for below in (True, False)]
             if min(len({case.task for case in side}) for side in sides) < FEWEST:
                 continue

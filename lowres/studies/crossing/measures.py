@@ -66,7 +66,7 @@ def gain(outcomes: Outcomes, places: Sequence[Cell], part: Contrast) -> tuple[li
 
 @dataclass(frozen=True)
 class Row:
-    """A task with a budget: the score before, and gain and loss of every arm by seed."""
+    """A task with a budget: nats before, and gain and loss of every arm by seed."""
 
     task: str
     tokens: int
@@ -94,7 +94,7 @@ def rows_of(outcomes: Outcomes, places: Sequence[Cell], budgets: Sequence[int]) 
     found = []
     for place in places:
         try:
-            before = outcomes.tables([{**place, **UNTOUCHED}], of_task())[1][0]
+            before = outcomes.tables([{**place, **UNTOUCHED}], of_task("target_nll"))[1][0]
         except NotRun:
             continue
         for tokens in budgets:
