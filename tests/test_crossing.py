@@ -11,11 +11,9 @@ import pytest
 import tiny
 
 from lowres import cli, rulebook
-from lowres.anova import anova_effect
 from lowres.harm import CONTROL
 from lowres.ledger import Ledger
 from lowres.outcomes import NotRun, Outcomes
-from lowres.page import others
 from lowres.params import InputError, from_mapping, resolve
 from lowres.rules import Contrast, decide, terms_of
 from lowres.studies import crossing
@@ -246,28 +244,3 @@ def test_a_model_at_hand_is_asked_first(task: str, chat_folder: Path, tmp_path: 
     told = advice.advise(asked, Ledger(tmp_path))
     assert "nats per target token before: " in told
     assert "not measured" not in told
-
-
-# --- beside others ---------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("estimate", "agree", "told"),
-    [(0.1, "above", "agree"), (0.0, "above", "disagree"), (0.1, "below", "disagree"), (-0.02, "below", "cannot tell")]
-    + [(0.0, "within", "agree"), (0.1, "", "no direction to compare")],
-)
-def test_a_direction_is_tested_with_the_interval(estimate: float, agree: str, told: str):
-    half = 0.05 if told == "cannot tell" else 0.005
-    random = np.random.default_rng(0).standard_normal((40, 200))
-    effect = anova_effect([estimate + half * 5 * (random - random.mean())])
-    assert others.answer(effect, agree) == told
-
-
-def test_every_published_result_is_cited_and_compared_with_something_that_is_there():
-    bib = (tiny.ROOT / "book/references.bib").read_text(encoding="utf-8")
-    found = list(others.rows(tiny.ROOT / "book" / "others.csv"))
-    assert len(found) > 10
-    for cited, result, _, ours, _ in found:
-        assert f"{{{cited.split('`')[1]}," in bib
-        assert result
-        assert ours
