@@ -265,8 +265,8 @@ def _grade(options: argparse.Namespace) -> int:
 
 def _advise(options: argparse.Namespace) -> int:
     asked = _checked(options, _asked)[0]
+    from lowres import advice
     from lowres.ledger import Ledger
-    from lowres.studies.crossing import advice
 
     print(advice.advise(asked, Ledger(options.ledger)))
     return OK
@@ -570,7 +570,7 @@ def _chosen_tuners(options: argparse.Namespace) -> list[Any]:
 
 def _asked(options: argparse.Namespace) -> Any:
     """What `lowres advise` is asked; a file may be named without its prefix."""
-    from lowres.studies.crossing.advice import Asked
+    from lowres.advice import Asked
 
     try:
         keep = float(options.keep)

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 import tiny
 
-from lowres import cli, rulebook
+from lowres import advice, cli, guide, rulebook
+from lowres.guide import Case, Leaf, Split
 from lowres.harm import CONTROL
 from lowres.ledger import Ledger
 from lowres.outcomes import NotRun, Outcomes
 from lowres.params import InputError, from_mapping, resolve
 from lowres.rules import Contrast, decide, terms_of
 from lowres.studies import crossing
-from lowres.studies.crossing import advice, arms, guide, measures
-from lowres.studies.crossing.guide import Case, Leaf, Split
+from lowres.studies.crossing import arms, measures
 from lowres.studies.crossing.measures import NO_RULE, Row, gained
 from lowres.studies.crossing.params import Params
 from lowres.trial import Record, Trial
@@ -176,6 +176,8 @@ def test_regret_and_its_seeds_come_from_records(monkeypatch: pytest.MonkeyPatch)
     from lowres.outcomes import of_task
 
     monkeypatch.setattr(measures, "of_task", lambda measure="score": of_task(measure or "score"))
+    monkeypatch.setattr(measures, "OFFERED", (arms.Arm("sft", "lora"), arms.Arm("tell", "lora")))
+    monkeypatch.setattr(measures, "UNWRITTEN", PLAIN)
     tasks = ("world-reverse", "world-sort", "world-place", "world-length")
     records = [made(t, "untouched", 0, s, 0.0) for t in tasks for s in range(3)]
     for tokens, a, b in ((FEW, 0.1, 0.3), (MANY, 0.9, 0.5)):

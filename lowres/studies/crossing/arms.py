@@ -107,21 +107,15 @@ def probes_of(model: str) -> tuple[str, ...]:
 UNHARMED = probes_of
 
 
-# --- what is possible ------------------------------------------------------------------------------------------------
-
-
 def is_possible(params: Params, task: str, recipe: str) -> bool:
     """Whether a task and the models at hand allow a recipe: rationales of its own, or a beta that can write some."""
-    way = WAYS[recipe]
-    if way.written == OWN:
-        return _loaded(params, task).train[0].rationale is not None
-    return not way.written or (not request(params, task, 0).problems() and _has_prompt(params, task))
-
-
-def _has_prompt(params: Params, task: str) -> bool:
+    written = WAYS[recipe].written
+    if written != "beta":
+        return not written or _loaded(params, task).train[0].rationale is not None
     try:
-        return request(params, task, 0).prompt() is not None or world.is_world_model(params.beta or "")
-    except InputError:
+        asked = request(params, task, 0)
+        return not asked.problems() and (asked.asked or asked.prompt() is not None)
+    except InputError:  # there is no prompt that asks for the reasoning of this task
         return False
 
 
@@ -151,16 +145,12 @@ def _pool(params: Params, task: str) -> int:
     return params.pool if 0 < params.pool < len(_loaded(params, task).train) else 0
 
 
-# --- rationales ------------------------------------------------------------------------------------------------------
-
-
 def request(params: Params, task: str, seed: int) -> Request:
     """What is asked of beta; a world model is asked for one step after the other, that of the seed."""
     from lowres.rationales import Request
 
-    beta = params.beta or ""
-    asked = world.is_world_model(beta)
-    return Request(model=seeded(beta, seed), task=task, options=options_of(params, task), asked=asked)
+    beta, options = params.beta or "", options_of(params, task)
+    return Request(model=seeded(beta, seed), task=task, options=options, asked=world.is_world_model(beta))
 
 
 def prepare(params: Params, progress: bool = True) -> None:
@@ -324,17 +314,12 @@ def chosen_rates(tuned: Sequence[Record]) -> Rates:
     from lowres.harm import is_control
 
     tried, controls = ([one for one in tuned if is_control(one) == wanted] for wanted in (False, True))
-    groups: dict[tuple[str, int], dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
-    for record in tried:
-        groups[_group(record)][_rate(record)].add(record.trial["task"])
-    everywhere = {
-        (name, rate)
-        for name, by_rate in groups.items()
-        for rate, tasks in by_rate.items()
-        if tasks == set.union(*by_rate.values())
-    }
-    kept = [one for one in tried if (_group(one), _rate(one)) in everywhere]
-    return best_rates([*kept, *controls], _group)
+    tasks: dict[tuple[object, ...], set[str]] = defaultdict(set)
+    for one in tried:
+        tasks[_group(one)].add(one.trial["task"])
+        tasks[_group(one), _rate(one)].add(one.trial["task"])
+    everywhere = [one for one in tried if tasks[_group(one), _rate(one)] == tasks[_group(one)]]
+    return best_rates([*everywhere, *controls], _group)
 
 
 def _group(record: Record) -> tuple[str, int]:

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lowres import guide
 from lowres.claims import Rule
+from lowres.guide import Case
 from lowres.outcomes import Cell, NotRun, Outcomes, of_task
 from lowres.rules import LOSS, UNTOUCHED, Contrast, Terms, terms_of
-from lowres.studies.crossing import guide
 from lowres.studies.crossing.arms import ARMS, WAYS, probes_of
-from lowres.studies.crossing.guide import Case
 from lowres.studies.crossing.params import RECIPES
 
 BEST = 1.0  # what the rule of a task scores
@@ -86,7 +86,7 @@ class Row:
 
 
 def rows_of(outcomes: Outcomes, places: Sequence[Cell], budgets: Sequence[int]) -> list[Row]:
-    """One row per place and budget at which an arm that needs no rationale was run.
+    """One row per place and budget at which all arms without rationales were run; those with one are all in, or none.
 
     Raises:
         Ambiguous: several records of one seed.
@@ -104,7 +104,9 @@ def rows_of(outcomes: Outcomes, places: Sequence[Cell], budgets: Sequence[int]) 
                 own = [_by_seed(outcomes, place, cell, measure) for measure in (GAIN, LOSS)]
                 if all(own):
                     gains[arm.name], losses[arm.name] = own
-            if gains.keys() & UNWRITTEN:
+            if not gains.keys() >= {arm.name for arm in OFFERED}:
+                gains = {arm: gain for arm, gain in gains.items() if arm in UNWRITTEN}
+            if gains.keys() >= UNWRITTEN:
                 found.append(Row(str(place["task"]), tokens, float(before.mean()), gains, losses))
     return found
 

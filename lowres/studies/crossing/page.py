@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import lru_cache, partial
 
+from lowres import guide
 from lowres.anova import anova_effect
 from lowres.outcomes import Cell, NotRun
 from lowres.page import drawing, parts, verdicts
@@ -13,7 +13,6 @@ from lowres.page.drawing import level, minus
 from lowres.page.markup import Shown, shown_table
 from lowres.page.parts import Control
 from lowres.rules import LOSS, UNTOUCHED, Contrast
-from lowres.studies.crossing import guide
 from lowres.studies.crossing.arms import WORLD_PROBES
 from lowres.studies.crossing.measures import GAIN, KEEP, OFFERED, SMALL, UNWRITTEN, Row, difference, rows_of
 from lowres.studies.crossing.params import RECIPES
@@ -49,65 +48,51 @@ def idea() -> Shown:
     return diagram("crossing-idea", alt, "The crossing, and how its guide is judged.", boxes, arrows)
 
 
-def _means(measure: str) -> dict[str, Contrast]:
-    return {
-        f"{recipe}, {tuner}": Contrast(
-            "", mean({recipe: 1.0}, tuners=(tuner,)), drawing.NO_RULE, measure, probes=WORLD_PROBES
-        )
-        for recipe in RECIPES
-        for tuner in TUNERS
-    }
+def _means(measure: str, *recipes: str) -> dict[str, Contrast]:
+    """A row per recipe, or pair of recipes whose difference it is, and tuner; mean over budgets."""
+    rows = {}
+    for name in recipes:
+        more, _, less = name.partition(" - ")
+        weights = {more: 1.0, **({less: -1.0} if less else {})}
+        for tuner in TUNERS:
+            terms = mean(weights, tuners=(tuner,))
+            rows[f"{name}, {tuner}"] = Contrast("", terms, drawing.NO_RULE, measure, probes=WORLD_PROBES)
+    return rows
+
+
+def _forest(name: str, caption: str, rows: dict[str, Contrast], x: str, places: tuple[Cell, ...]) -> Shown:
+    told = f"{caption} Mean over budgets."
+    return drawing.forest(drawing.evidence(STUDY), name, told, rows, places=places, x=x, marks={"nothing": 0.0})
 
 
 def gains() -> Shown:
-    """What every arm gains, mean over budgets."""
-    caption = "What is gained, as a share of what the task's rule gains; mean over budgets."
-    e, marks = drawing.evidence(STUDY), {"nothing gained": 0.0, "the rule itself": 1.0}
-    return drawing.forest(e, "crossing-gains", caption, _means(GAIN), places=ASKED_PLACES, x="gain", marks=marks)
+    """What every arm gains."""
+    caption = "What is gained, as a share of what the task's rule gains."
+    return _forest("crossing-gains", caption, _means(GAIN, *RECIPES), "gain", ASKED_PLACES)
 
 
 def losses() -> Shown:
-    """What every arm loses, mean over budgets."""
-    caption = "What is lost of what the model knew, as a share; mean over budgets."
-    e, x = drawing.evidence(STUDY), "chance-corrected loss (left is better)"
-    return drawing.forest(
-        e, "crossing-losses", caption, _means(LOSS), places=ASKED_PLACES, x=x, marks={"nothing lost": 0.0}
-    )
-
-
-def curves() -> Shown:
-    """Gain against task tokens, a line per recipe that needs no rationale, and FIAT with the task's own."""
-    lines: dict[str, Mapping[float, Contrast]] = {
-        recipe: {tokens: Contrast("", mean({recipe: 1.0}, (tokens,)), drawing.NO_RULE, GAIN) for tokens in BUDGETS}
-        for recipe in RECIPES[:4]
-    }
-    return drawing.curve(
-        drawing.evidence(STUDY),
-        "crossing-curves",
-        "How much task data does each recipe need? Mean over three tuners and all tasks.",
-        lines,
-        places=WORLD,
-        x="task tokens",
-        y="gain",
-        x_scale="tokens",
-    )
-
-
-def _interaction(more: str, less: str, tuner: str) -> Contrast:
-    return Contrast("", mean({more: 1.0, less: -1.0}, tuners=(tuner,)), drawing.NO_RULE, GAIN)
+    """What every arm loses."""
+    caption = "What is lost of what the model knew, as a share."
+    return _forest("crossing-losses", caption, _means(LOSS, *RECIPES), "loss (left is better)", ASKED_PLACES)
 
 
 def interactions() -> Shown:
     """What a recipe adds under each tuner."""
-    pairs = {
-        "TELL - SFT of equal updates": ("tell", "sft-equal-steps"),
-        "FIAT with the task's own rationale - SFT": ("fiat-own", "sft"),
+    rows = _means(GAIN, "tell - sft-equal-steps", "fiat-own - sft")
+    caption = "Does a recipe give the same under every tuner?"
+    return _forest("crossing-interactions", caption, rows, "difference of gains", WORLD)
+
+
+def curves() -> Shown:
+    """Gain against task tokens, a line per recipe that needs no beta."""
+    points: dict[str, dict[float, Contrast]] = {
+        recipe: {tokens: Contrast("", mean({recipe: 1.0}, (tokens,)), drawing.NO_RULE, GAIN) for tokens in BUDGETS}
+        for recipe in RECIPES[:4]
     }
-    rows = {f"{name}, {tuner}": _interaction(*pair, tuner) for name, pair in pairs.items() for tuner in TUNERS}
-    caption = "Does a recipe give the same under every tuner? Difference of gains, mean over budgets."
-    return drawing.forest(
-        drawing.evidence(STUDY), "crossing-interactions", caption, rows, places=WORLD, x="difference of gains"
-    )
+    caption = "How much task data does each recipe need? Mean over three tuners and all tasks."
+    e, x = drawing.evidence(STUDY), "task tokens"
+    return drawing.curve(e, "crossing-curves", caption, points, places=WORLD, x=x, y="gain", x_scale="tokens")
 
 
 # --- the guide -------------------------------------------------------------------------------------------------------
@@ -156,18 +141,20 @@ def the_regret() -> Shown:
 # --- controls and cost -----------------------------------------------------------------------------------------------
 
 
+GENERAL: Cell = {"arm": "general-only lora", "general_tokens": 4 * MIDDLE}
+
+
 def controls() -> Shown:
     """What has to hold before a verdict means anything."""
-    lora: dict[str, Cell] = {name: cell(name, "lora", MIDDLE) for name in ("tell", "sft", "fiat-own")}
-    wrong = {name: cell(name, "lora", MIDDLE) for name in ("tell-shuffled", "fiat-wrong", "sft-equal-tokens")}
-    alone: Cell = {"arm": "general-only lora", "general_tokens": 4 * MIDDLE}
+    names = ("tell", "sft", "fiat-own", "tell-shuffled", "fiat-wrong", "sft-equal-tokens")
+    lora = {name: cell(name, "lora", MIDDLE) for name in names}
     small = cell("sft", "lora-small", MIDDLE)
     rows = {
         "SFT beats the untouched model": Control(minus(lora["sft"], UNTOUCHED), "gain"),
-        "TELL beats TELL with shuffled targets": Control(minus(lora["tell"], wrong["tell-shuffled"]), "gain"),
-        "The right rationale beats a wrong one": Control(minus(lora["fiat-own"], wrong["fiat-wrong"]), "gain"),
-        "General data alone do not teach the task": Control(minus(alone, UNTOUCHED), "no gain"),
-        "TELL and SFT that has read as much": Control(minus(lora["tell"], wrong["sft-equal-tokens"]), "open"),
+        "TELL beats TELL with shuffled targets": Control(minus(lora["tell"], lora["tell-shuffled"]), "gain"),
+        "The right rationale beats a wrong one": Control(minus(lora["fiat-own"], lora["fiat-wrong"]), "gain"),
+        "General data alone do not teach the task": Control(minus(GENERAL, UNTOUCHED), "no gain"),
+        "TELL and SFT that has read as much": Control(minus(lora["tell"], lora["sft-equal-tokens"]), "open"),
         "LoRA and LoRA of LoReFT's size": Control(minus(lora["sft"], small), "open"),
     }
     return parts.controls(STUDY, rows, WORLD)
@@ -175,17 +162,13 @@ def controls() -> Shown:
 
 def harmless() -> Shown:
     """What general data alone cost of what the model knew."""
-    alone: Cell = {"arm": "general-only lora", "general_tokens": 4 * MIDDLE}
-    return parts.harmless(STUDY, WORLD, {"general data alone, LoRA": level(alone, LOSS, WORLD_PROBES)})
+    return parts.harmless(STUDY, WORLD, {"general data alone, LoRA": level(GENERAL, LOSS, WORLD_PROBES)})
 
 
 def divergence() -> Shown:
     """How far each recipe moves the model's answers from where they were."""
     rows = {recipe: cell(recipe, "lora", MIDDLE) for recipe in RECIPES}
-    columns = {
-        "KL on the task's inputs": lambda each: level(each, "kl"),
-        "Nats per target token": lambda each: level(each, "target_nll"),
-        "Loss": lambda each: level(each, LOSS, WORLD_PROBES),
-    }
+    named = {"KL on the task's inputs": "kl", "Nats per target token": "target_nll"}
+    columns = {name: partial(level, measure=measure) for name, measure in named.items()}
     caption = f"How far the model moved, LoRA at {MIDDLE:,} task tokens."
     return drawing.table(drawing.evidence(STUDY), caption, rows, columns, places=ASKED_PLACES)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from lowres.claims import Rule
 from lowres.outcomes import Cell
-from lowres.rules import LOSS, Asked, ColumnName, Contrast, SecondRule
+from lowres.rules import LOSS, Asked, Contrast, SecondRule
 from lowres.studies.crossing.arms import REAL_PROBES, WORLD_PROBES
 from lowres.studies.crossing.measures import GAIN, KEEP, REGRET, TRANSFER
 from lowres.studies.crossing.params import REAL_TASKS
@@ -48,148 +48,67 @@ def mean(
     )
 
 
-AT_EQUAL_UPDATES = {"tell": 1.0, "sft-equal-steps": -1.0}
+UPDATES = {"tell": 1.0, "sft-equal-steps": -1.0}  # tell against as many updates
+FUSED = {"tell+fiat": 1.0, "tell": -1.0, "fiat": -1.0, "sft": 1.0}
+UNDER_LOREFT = mean({"fiat-own": 1.0, "sft": -1.0}, tuners=("loreft",))
+UNDER_LORA = mean({"fiat-own": 1.0, "sft": -1.0}, tuners=("lora",), share=-1.0)
+KEPT = tuple((KEEP, {"task_tokens": tokens}) for tokens in BUDGETS)
 # Standard deviations between seeds, units and the rest: of one task's utility between two arms (a task counts as one
 # unit, and what is left of it is in the seeds), of differences of scores as in the other studies, and of losses.
 UTILITIES, SCORES, LOSSES = (0.1, 0.08, 0.0), (0.06, 0.05, 0.2), (0.045, 0.1, 0.3)
 REAL_SCORES, REAL_LOSSES = (0.03, 0.1, 0.3), (0.03, 0.3, 0.3)
-PERSONS, REAL_ITEMS = "all 432 test items of each task by person", "300 test items"
-PROBED, REAL_PROBED = "144 items of each of four probes", "200 items of each of two probes"
+PERSONS, PROBED = "all 432 test items of each task by person", "144 items of each of four probes"
+REAL_ITEMS, REAL_PROBED = "300 test items", "200 items of each of two probes"
+ABOVE, BELOW, INSURANCE = Rule("above", MARGIN), Rule("below", -MARGIN), Rule("below", -INSURED)
+Noise = tuple[float, float, float]
 
 
-def _world(part: Contrast, noise: tuple[float, float, float] = SCORES, **more: object) -> Asked:
-    usual = {"places": WORLD, "units": 60, "items": PERSONS, "matters": 0.03}
-    return Asked(parts=(part,), seeds=10, noise=noise, **{**usual, **more})  # type: ignore[arg-type]
+def _world(
+    part: Contrast, noise: Noise = SCORES, matters: float = 0.03, units: int = 60, items: str = PERSONS
+) -> Asked:
+    return Asked((part,), part.at or WORLD, 10, units, items, matters, noise)
 
 
-def _real(part: Contrast, noise: tuple[float, float, float], items: str, units: int) -> Asked:
+def _real(part: Contrast, noise: Noise = REAL_SCORES, units: int = 300, items: str = REAL_ITEMS) -> Asked:
     return Asked((part,), REAL, 3, units, items, 0.08, noise)
 
 
-def _both(world: Asked | str, real: Asked | str) -> dict[ColumnName, Asked | str]:
-    return {"world": world, "real": real}
+def _rule(claim: str, world: Asked | str, real: Asked | str) -> SecondRule:
+    return SecondRule(claim, "There was none: the study is new.", {"world": world, "real": real})
+
+
+def _insured(budgets: Sequence[int], probes: tuple[str, ...]) -> Contrast:
+    return Contrast("loss, TELL - SFT of equal updates", mean(UPDATES, budgets), INSURANCE, LOSS, probes=probes)
+
+
+def _leverage(budgets: Sequence[int]) -> Contrast:
+    return Contrast("gain, TELL - SFT of equal updates", mean(UPDATES, budgets), ABOVE, GAIN)
 
 
 NO_RATIONALES = "none of the four real tasks comes with rationales, and SmolLM2's own are at chance"
-FIRST = "There was none: the study is new."
+LEAD = Contrast("regret of the guide - of the best single arm", KEPT, BELOW, REGRET)
+LESS = Contrast("gain by the task's own rationale, LoReFT - LoRA", UNDER_LOREFT + UNDER_LORA, BELOW, GAIN)
+SUM = Contrast("gain, TELL+FIAT - TELL - FIAT + SFT", mean(FUSED), Rule("within", ADDITIVE), GAIN, at=ASKED_PLACES)
+LORA = ((1.0, cell("sft", "lora", REAL_BUDGETS[0])),)
+TRANSFERRED = Contrast("regret of the world's guide - of always LoRA", LORA, Rule("below", MARGIN), TRANSFER)
 
 RULES = (
-    SecondRule(
+    _rule(
         "crossing-1",
-        FIRST,
-        _both(
-            _world(
-                Contrast(
-                    "regret of the guide - of the best single arm",
-                    tuple((KEEP, {"task_tokens": tokens}) for tokens in BUDGETS),
-                    Rule("below", -MARGIN),
-                    REGRET,
-                ),
-                UTILITIES,
-                units=1,
-                items="a task is a unit: what is asked is about a new one",
-                matters=0.08,
-            ),
-            "four tasks are too few to fit a guide on three of them",
-        ),
+        _world(LEAD, UTILITIES, 0.08, 1, "a task is a unit: what is asked is about a new one"),
+        "four tasks are too few to fit a guide on three of them",
     ),
-    SecondRule(
+    _rule(
         "crossing-2",
-        FIRST,
-        _both(
-            _world(
-                Contrast(
-                    "loss, TELL - SFT of equal updates",
-                    mean(AT_EQUAL_UPDATES),
-                    Rule("below", -INSURED),
-                    LOSS,
-                    probes=WORLD_PROBES,
-                ),
-                LOSSES,
-                units=576,
-                items=PROBED,
-            ),
-            _real(
-                Contrast(
-                    "loss, TELL - SFT of equal updates",
-                    mean(AT_EQUAL_UPDATES, REAL_BUDGETS),
-                    Rule("below", -INSURED),
-                    LOSS,
-                    probes=REAL_PROBES,
-                ),
-                REAL_LOSSES,
-                REAL_PROBED,
-                400,
-            ),
-        ),
+        _world(_insured(BUDGETS, WORLD_PROBES), LOSSES, units=576, items=PROBED),
+        _real(_insured(REAL_BUDGETS, REAL_PROBES), REAL_LOSSES, 400, REAL_PROBED),
     ),
-    SecondRule(
-        "crossing-3",
-        FIRST,
-        _both(
-            _world(Contrast("gain, TELL - SFT of equal updates", mean(AT_EQUAL_UPDATES), Rule("above", MARGIN), GAIN)),
-            _real(
-                Contrast(
-                    "gain, TELL - SFT of equal updates",
-                    mean(AT_EQUAL_UPDATES, REAL_BUDGETS),
-                    Rule("above", MARGIN),
-                    GAIN,
-                ),
-                REAL_SCORES,
-                REAL_ITEMS,
-                300,
-            ),
-        ),
-    ),
-    SecondRule(
-        "crossing-4",
-        FIRST,
-        _both(
-            _world(
-                Contrast(
-                    "gain by its own rationale, LoReFT - LoRA",
-                    mean({"fiat-own": 1.0, "sft": -1.0}, tuners=("loreft",))
-                    + mean({"fiat-own": -1.0, "sft": 1.0}, tuners=("lora",)),
-                    Rule("below", -MARGIN),
-                    GAIN,
-                )
-            ),
-            NO_RATIONALES,
-        ),
-    ),
-    SecondRule(
-        "crossing-5",
-        FIRST,
-        _both(
-            _world(
-                Contrast(
-                    "gain, TELL+FIAT - TELL - FIAT + SFT",
-                    mean({"tell+fiat": 1.0, "tell": -1.0, "fiat": -1.0, "sft": 1.0}),
-                    Rule("within", ADDITIVE),
-                    GAIN,
-                ),
-                places=ASKED_PLACES,
-                matters=0.05,
-            ),
-            NO_RATIONALES,
-        ),
-    ),
-    SecondRule(
+    _rule("crossing-3", _world(_leverage(BUDGETS)), _real(_leverage(REAL_BUDGETS))),
+    _rule("crossing-4", _world(LESS), NO_RATIONALES),
+    _rule("crossing-5", _world(SUM, matters=0.05), NO_RATIONALES),
+    _rule(
         "crossing-6",
-        FIRST,
-        _both(
-            "it is about real tasks; in the world it is crossing-1",
-            _real(
-                Contrast(
-                    "regret of the world's guide - of always LoRA",
-                    ((1.0, cell("sft", "lora", REAL_BUDGETS[0])),),
-                    Rule("below", MARGIN),
-                    TRANSFER,
-                ),
-                REAL_SCORES,
-                f"{REAL_ITEMS}, {REAL_PROBED}",
-                300,
-            ),
-        ),
+        "it is about real tasks; in the world it is crossing-1",
+        _real(TRANSFERRED, items=f"{REAL_ITEMS}, {REAL_PROBED}"),
     ),
 )

@@ -7,12 +7,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lowres import rulebook
+from lowres import guide, rulebook
 from lowres.anova import anova_effect
 from lowres.data import Example, Task, load_task
 from lowres.ledger import Ledger
 from lowres.params import InputError
-from lowres.studies.crossing import guide
 from lowres.studies.crossing.measures import UNWRITTEN, Row, rows_of
 from lowres.studies.crossing.params import Params
 from lowres.studies.crossing.rules import BUDGETS, MODEL, WORLD
