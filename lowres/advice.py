@@ -11,7 +11,6 @@ from lowres import guide, rulebook
 from lowres.anova import anova_effect
 from lowres.data import Example, Task, load_task
 from lowres.ledger import Ledger
-from lowres.params import InputError
 from lowres.studies.crossing.measures import UNWRITTEN, Row, rows_of
 from lowres.studies.crossing.params import Params
 from lowres.studies.crossing.rules import BUDGETS, MODEL, WORLD
@@ -38,8 +37,6 @@ def advise(asked: Asked, ledger: Ledger) -> str:
     Raises:
         InputError: the task or the model cannot be used.
     """
-    if asked.keep < 0:
-        raise InputError(f"--keep must be at least 0 (old knowledge does not matter), not {asked.keep:g}")
     task = load_task(asked.task)
     tokens = sum(map(_words, task.train))
     start = _start(asked, task, ledger) if asked.model else None

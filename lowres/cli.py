@@ -14,6 +14,7 @@ import argparse
 import contextlib
 import errno
 import itertools
+import math
 import os
 import shutil
 import sys
@@ -568,16 +569,17 @@ def _chosen_tuners(options: argparse.Namespace) -> list[Any]:
     return [tuners.make(name) for name in tuners.tuner_names()]
 
 
-def _asked(options: argparse.Namespace) -> Any:
-    """What `lowres advise` is asked; a file may be named without its prefix."""
-    from lowres.advice import Asked
+def _own_task(options: argparse.Namespace) -> str:
+    """The task, whose file may be named without its prefix."""
+    task: str = options.task
+    return f"jsonl:{task}" if ":" not in task and Path(task).exists() else task
 
-    try:
-        keep = float(options.keep)
-    except ValueError:
-        raise InputError(f'--keep must be a number, not "{options.keep}"') from None
-    task = f"jsonl:{options.task}" if ":" not in options.task and Path(options.task).exists() else options.task
-    return Asked(task, options.model or "", keep, options.rationales == "yes")
+
+def _keep(options: argparse.Namespace) -> float:
+    with contextlib.suppress(ValueError):
+        if 0 <= (keep := float(options.keep)) < math.inf:
+            return keep
+    raise InputError(f'--keep must be a number of at least 0, not "{options.keep}"')
 
 
 def _world_models(options: argparse.Namespace) -> list[str]:
