@@ -265,10 +265,11 @@ def _grade(options: argparse.Namespace) -> int:
 
 
 def _advise(options: argparse.Namespace) -> int:
-    asked = _checked(options, _asked)[0]
+    task, keep = _checked(options, _own_task, _keep)
     from lowres import advice
     from lowres.ledger import Ledger
 
+    asked = advice.Asked(task, options.model or "", keep, options.rationales == "yes")
     print(advice.advise(asked, Ledger(options.ledger)))
     return OK
 
