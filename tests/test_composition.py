@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import tiny
 import torch
-from lowres.studies.loreft.evidence import Evidence
-from lowres.studies.loreft.exhibits import composition as exhibit
 
 from lowres import models
 from lowres.studies.loreft import composition
 from lowres.studies.loreft.composition import CONDITIONS, Halves, Setup, Texts, chosen, held, judge, only
+from lowres.studies.loreft.evidence import Evidence
+from lowres.studies.loreft.exhibits import composition as exhibit
 from lowres.studies.loreft.params import Params
 
 RANK = 4

@@ -14,8 +14,6 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny
-from lowres.studies.fiat.exhibits import beta as of_beta
-from lowres.studies.fiat.exhibits import common, cost, effects, languages, ranking
 
 from lowres import claims, data, models, places, rates, studies, trial, tuners
 from lowres.claims import Verdict
@@ -29,6 +27,8 @@ from lowres.rationales import Request
 from lowres.stats import average_precision
 from lowres.studies import fiat
 from lowres.studies.fiat import arms, evidence, exhibits, paper, planning, writing
+from lowres.studies.fiat.exhibits import beta as of_beta
+from lowres.studies.fiat.exhibits import common, cost, effects, languages, ranking
 from lowres.studies.fiat.params import FEW, Params
 from lowres.trial import Evaluation, Recipe, Record, Trial
 from lowres.world import sizes

@@ -14,13 +14,12 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny
-from lowres.exhibits import RULES, behaviour
-from lowres.studies.loreft.exhibits import common, questions
 from numpy.typing import NDArray
 
 from lowres import claims, data, models, studies, tuners
 from lowres.anova import anova_effect
 from lowres.claims import Verdict
+from lowres.exhibits import RULES, behaviour
 from lowres.ledger import Ledger
 from lowres.optimisation import Optimisation
 from lowres.params import InputError, from_mapping, resolve
@@ -28,6 +27,7 @@ from lowres.rules import Asked, Contrast
 from lowres.stats import Effect, paired_effect
 from lowres.studies import loreft
 from lowres.studies.loreft import arms, bench, evidence, exhibits, paper, pareto, rules
+from lowres.studies.loreft.exhibits import common, questions
 from lowres.studies.loreft.params import FEW, Params
 from lowres.trial import Evaluation, Recipe, Record, Trial, draw
 from lowres.world import sizes
