@@ -50,7 +50,7 @@ cluster-test: $(INSTALLED)
 	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m tests.cluster
 
 composition: $(INSTALLED)
-	HF_HUB_OFFLINE=1 $(BIN)/python -m lowres.studies.loreft.composition
+	HF_HUB_OFFLINE=1 $(BIN)/python -m benchmarks.composition
 
 course: $(INSTALLED)
 	@HF_HUB_OFFLINE=1 $(BIN)/python -m lowres.course.making

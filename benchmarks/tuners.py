@@ -13,8 +13,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,6 @@ from lowres.evaluate.answers import Beginning, Contexts
 from lowres.models import Encoded, LanguageModel
 from lowres.optimisation import Optimisation, TrainingLog
 from lowres.precision import cast_once
-from lowres.studies.loreft import bench
 from lowres.studies.loreft.arms import ARMS
 from lowres.studies.loreft.params import MAIN
 from lowres.train import train
@@ -39,8 +38,27 @@ MODEL, TASK = "smollm2-135m-instruct", "siqa-csqa"
 UPDATES, PROMPT, NEW = 3, 128, 32
 BATCHES = (1, 8)
 HOW = Optimisation(learning_rate=1e-4, batch_size=8)
-RESULTS = Path(__file__).parent.parent / "results" / bench.FILE
+RESULTS = Path(__file__).parent.parent / "results" / "bench_tuners.json"
 Seconds = tuple[float, float]  # of the first token, of each further one
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One arm, alone in its process. `first_token` (seconds) and `decoding` (tokens per second) by batch size.
+
+    Each comes with the untouched model's value in the same process.
+    """
+
+    arm: str
+    training_tokens_per_second: float
+    training_memory_bytes: float
+    adapter_bytes: int
+    trained_parameters: int
+    mergeable: bool
+    first_token: Mapping[str, float]
+    first_token_untouched: Mapping[str, float]
+    decoding: Mapping[str, float]
+    decoding_untouched: Mapping[str, float]
 
 
 def main() -> None:
@@ -78,7 +96,7 @@ def write(row: dict[str, Any]) -> None:
     RESULTS.write_text(json.dumps({**machine(), "model": MODEL, "tuners": ordered}, indent=1) + "\n")
 
 
-def measure(name: str, rounds: int) -> bench.Measured:
+def measure(name: str, rounds: int) -> Measured:
     """Train an arm for a few updates, save it, and use it beside the untouched model."""
     pristine = models.load(MODEL)
     own, tuner = models.fresh(pristine), tuners.make(ARMS[name].tuner, **ARMS[name].options)
@@ -91,7 +109,7 @@ def measure(name: str, rounds: int) -> bench.Measured:
         size = (saving.save(model, tuner, 0, own, Path(folder)) / saving.WEIGHTS).stat().st_size
     finished = tuners.finish(model)
     first, decoding = in_use(finished, own, pristine, rounds)
-    return bench.Measured(
+    return Measured(
         arm=name,
         training_tokens_per_second=statistics.median(log.tokens / log.seconds for log in logs),
         training_memory_bytes=memory,

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -19,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
@@ -36,6 +37,7 @@ UNFINISHED = Path("_build/unfinished")
 HTML = Path("_build/html")
 LOG = Path("_build/jupyter-book.log")
 AT_A_TIME = 2  # notebooks that are executed side by side
+LONGEST = 80  # bytes of a folder of sockets, whose names may have 107 with all that stands before them
 SMOKE = "smoke"  # a tier; its records lie apart, where publishing never finds them
 # Jupyter Book leaves a bare redirection as the first page; this one can be read where redirections are off.
 _FRONT = """<!DOCTYPE html>
@@ -159,10 +161,14 @@ def _run_cells(source: Path, working_copy: Path, parameters: Mapping[str, object
     from nbclient.exceptions import DeadKernelError
     from traitlets.config import Config
 
-    with tempfile.TemporaryDirectory(prefix="lowres-") as folder:
+    from lowres.kernel import OwnKernel
+
+    with tempfile.TemporaryDirectory(prefix="lowres-") as folder, _short(folder) as short:
         config = Config()
-        config.KernelManager.transport = "ipc"  # no ports: nothing to race for, nothing that listens
-        config.KernelManager.ip = f"{folder}/kernel"  # else the sockets lie about in `root`
+        config.KernelManager.connection_file = f"{folder}/connection.json"  # not in a home that may not be writable
+        if short:
+            config.KernelManager.transport = "ipc"  # no ports: nothing to race for, nothing that listens
+            config.KernelManager.ip = f"{short}/kernel"  # else the sockets lie about in `root`
         try:
             papermill.execute_notebook(
                 source,
@@ -174,12 +180,27 @@ def _run_cells(source: Path, working_copy: Path, parameters: Mapping[str, object
                 progress_bar=False,
                 stderr_file=sys.stderr,
                 config=config,
+                kernel_manager_class=OwnKernel,
+                extra_arguments=[f"--ipython-dir={folder}"],  # else the user's start-up files run in the page
             )
         except papermill.PapermillExecutionError:
             pass  # the notebook knows more than the exception
         except DeadKernelError:
             return "the kernel died: it was killed, perhaps because memory ran out"
     return ""
+
+
+@contextlib.contextmanager
+def _short(folder: str) -> Iterator[str]:
+    """A folder whose name leaves room for that of a socket: the given one, one in /tmp, or "" where neither will do."""
+    if len(os.fsencode(folder)) <= LONGEST:
+        yield folder
+        return
+    try:
+        with tempfile.TemporaryDirectory(prefix="lowres-", dir="/tmp") as short:
+            yield short
+    except OSError:
+        yield ""
 
 
 def build(root: Path = ROOT) -> Path:

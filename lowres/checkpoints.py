@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 NAMED = 4  # weights in an error
+UNREADABLE = (OSError, ValueError, KeyError, RuntimeError, ImportError)
 WRAPPERS = ("_orig_mod.", "module.")  # what torch.compile and data-parallel wrappers put before every name
 # Not weights: masks, frequencies and positions that older versions of the library stored beside them.
 _NO_WEIGHTS = re.compile(r"(inv_freq|masked_bias|attn\.bias|attention\.bias|position_ids)$")
@@ -55,8 +56,8 @@ def read(name: str, folder: Path, dtype: torch.dtype | None = None) -> tuple[Any
             ignore_mismatched_sizes=True,  # reported instead
         )
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
-        raise InputError(f"model {name!r} could not be loaded from {folder}: {_first_line(error)}") from error
+    except (*UNREADABLE, SafetensorError) as error:
+        raise _not_loaded(name, folder, error) from error
     finally:
         logging.set_verbosity(level)
     insist_on_weights(name, model, report)
@@ -74,8 +75,8 @@ def configuration(name: str, folder: Path) -> Any:
 
     try:
         return AutoConfig.from_pretrained(folder, trust_remote_code=False)
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
-        raise InputError(f"model {name!r} could not be loaded from {folder}: {_first_line(error)}") from error
+    except UNREADABLE as error:
+        raise _not_loaded(name, folder, error) from error
 
 
 def read_words(name: str, folder: Path) -> tuple[Any, Any, Any]:
@@ -91,8 +92,8 @@ def read_words(name: str, folder: Path) -> tuple[Any, Any, Any]:
         told = (folder / "generation_config.json").is_file()  # else the library makes it from the other, as here
         generation = GenerationConfig.from_pretrained(folder) if told else GenerationConfig.from_model_config(config)
         return config, generation, AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
-        raise InputError(f"model {name!r} could not be loaded from {folder}: {_first_line(error)}") from error
+    except UNREADABLE as error:
+        raise _not_loaded(name, folder, error) from error
 
 
 def insist_on_weights(name: str, model: nn.Module, report: Mapping[str, Iterable[Any]]) -> None:
@@ -150,8 +151,9 @@ def _advice(missing: list[str], unexpected: list[str]) -> str:
     return "Take another checkpoint, or save the model again with save_pretrained."
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+def _not_loaded(name: str, folder: Path, error: BaseException) -> InputError:
+    first = (str(error).splitlines() or [type(error).__name__])[0]
+    return InputError(f"model {name!r} could not be loaded from {folder}: {first}")
 
 
 def _insist_on_files(name: str, folder: Path) -> None:

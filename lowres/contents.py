@@ -14,6 +14,11 @@ _Stamp = tuple[int, int, int, int]
 _known: dict[Path, tuple[_Stamp, str]] = {}
 
 
+def is_utf8(name: str) -> bool:
+    """Whether a file's name is text in UTF-8: Python holds other bytes as halves of surrogate pairs."""
+    return name == name.encode(errors="ignore").decode()
+
+
 def content(path: Path) -> str:
     """SHA-256 of a file's bytes in hex, remembered while the system says that nothing has touched the file.
 

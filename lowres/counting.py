@@ -12,39 +12,9 @@ from typing import Any
 
 from lowres import models, tuners
 from lowres.params import InputError, did_you_mean
+from lowres.texts import aligned
 from lowres.tuners.configurations import DiReFT, DiReFTPyreft, LoReFT, LoReFTPyreft
 
-# The architectures that the papers tune: sizes as published with the models (facts; no weights, no tokenizer).
-ARCHITECTURES: dict[str, tuple[str, dict[str, Any]]] = {
-    "llama-7b": ("llama", {"hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32}),
-    "llama-13b": (
-        "llama",
-        {"hidden_size": 5120, "intermediate_size": 13824, "num_hidden_layers": 40, "num_attention_heads": 40},
-    ),
-    "llama-3-8b": (
-        "llama",
-        {
-            "hidden_size": 4096,
-            "intermediate_size": 14336,
-            "num_hidden_layers": 32,
-            "num_key_value_heads": 8,
-            "vocab_size": 128256,
-        },
-    ),
-    "roberta-base": ("roberta", {"vocab_size": 50265, "max_position_embeddings": 514, "type_vocab_size": 1}),
-    "roberta-large": (
-        "roberta",
-        {
-            "hidden_size": 1024,
-            "intermediate_size": 4096,
-            "num_hidden_layers": 24,
-            "num_attention_heads": 16,
-            "vocab_size": 50265,
-            "max_position_embeddings": 514,
-            "type_vocab_size": 1,
-        },
-    ),
-}
 # pyreft keeps a square matrix per edit, gigabytes for a large model; what it trains is what the book's own edits train.
 REFERENCES: dict[type[tuners.Tuner], Callable[[Any], tuners.Tuner]] = {
     LoReFTPyreft: lambda tuner: LoReFT(**asdict(tuner)),
@@ -71,7 +41,7 @@ def count(model: str, chosen: Sequence[tuners.Tuner]) -> list[Count]:
     """Trained parameters of tuners on a model's architecture, built without storage.
 
     Args:
-        model: one of ARCHITECTURES, a model name, a folder or file with a config.json, or a Hub id.
+        model: one of architectures.yaml, a model name, a folder or file with a config.json, or a Hub id.
 
     Raises:
         InputError: the architecture is not known or cannot be read.
@@ -86,11 +56,12 @@ def configuration(name: str) -> Any:
     Raises:
         InputError: no such name, file, or Hub id within reach.
     """
+    import yaml
     from transformers import AutoConfig
 
-    if name in ARCHITECTURES:
-        kind, sizes = ARCHITECTURES[name]
-        return AutoConfig.for_model(kind, **sizes)
+    known = yaml.safe_load(Path(__file__).with_name("architectures.yaml").read_text(encoding="utf-8"))
+    if name in known:
+        return AutoConfig.for_model(**known[name])
     path = Path(name).expanduser()
     if path.is_file():
         try:
@@ -99,8 +70,8 @@ def configuration(name: str) -> Any:
             raise InputError(f"{path} is not the configuration of a transformers model: {error}") from error
     problem = models.check_name(name)
     if problem:
-        near = did_you_mean(name, ARCHITECTURES)
-        raise InputError(f"{problem} Architectures without weights: {', '.join(ARCHITECTURES)}{near}")
+        near = did_you_mean(name, known)
+        raise InputError(f"{problem} Architectures without weights: {', '.join(known)}{near}")
     try:
         if name in models.BUNDLED:
             return copy.deepcopy(_bundled(name))
@@ -116,6 +87,11 @@ def _bundled(name: str) -> Any:
 
     weights = models.bundled_file(name)
     return AutoConfig.from_pretrained(weights.parent, gguf_file=weights.name)
+
+
+def weights(config: Any) -> int:
+    """Weights of a model in all."""
+    return sum(parameter.numel() for parameter in _without_storage(config).model.parameters())
 
 
 def _counted(tuner: tuners.Tuner, config: Any) -> Count:
@@ -147,12 +123,7 @@ def table(model: str, counts: Sequence[Count], details: bool = False) -> str:
     """The counts as text, with the total below; `details` shows the options too."""
     rows = [(each.tuner.name, f"{each.trained:,}", f"{each.percent:.4f} %", each.problem) for each in counts]
     shown = [(*row[:3], "") if not row[3] else (row[0], "-", "-", row[3]) for row in rows]
-    header = ("tuner", "trained", "of the model", "")
-    widths = [max(len(row[column]) for row in (header, *shown)) for column in range(3)]
-    lines = [
-        f"{row[0]:<{widths[0]}}  {row[1]:>{widths[1]}}  {row[2]:>{widths[2]}}  {row[3]}".rstrip()
-        for row in (header, *shown)
-    ]
+    lines = [aligned([("tuner", "trained", "of the model", ""), *shown], right=(1, 2))]
     if details:
         lines += [f"  {name} = {value}" for name, value in asdict(counts[0].tuner).items()]
     return "\n".join([*lines, "", f"{model}: {counts[0].total:,} parameters"])

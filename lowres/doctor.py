@@ -63,22 +63,24 @@ def of_users_own(model: str | None, task: str | None) -> tuple[str, bool]:
     from lowres.data import load_task
     from lowres.examination import examine as look_at
 
-    lines, healthy = [], True
-    if model:
+    def of_model(name: str) -> list[tuple[bool, str]]:
+        return [(each.wrong, f"{each.about}: {each.text}") for each in look_at(name)] or [
+            (False, "a model of the book")
+        ]
+
+    def of_task(name: str) -> list[tuple[bool, str]]:
+        return [(False, line) for line in load_task(name).note.split("\n")]
+
+    lines, healthy = list[str](), True
+    for name, look in ((model, of_model), (task, of_task)):
+        if not name:
+            continue
         try:
-            found = look_at(model)
+            found = look(name)
         except InputError as error:
-            lines, healthy = [f"{model}", *(f"  WRONG    {problem}" for problem in error.problems)], False
-        else:
-            healthy = not any(each.wrong for each in found)
-            told = [f"  {'WRONG' if each.wrong else 'ok':<7}  {each.about}: {each.text}" for each in found]
-            lines = [model, *(told or ["  ok       a model of the book"])]
-    if task:
-        try:
-            lines += [task, *(f"  ok       {line}" for line in load_task(task).note.split("\n"))]
-        except InputError as error:
-            lines += [task, *(f"  WRONG    {problem}" for problem in error.problems)]
-            healthy = False
+            found = [(True, problem) for problem in error.problems]
+        lines += [name, *(f"  {'WRONG' if wrong else 'ok':<7}  {text}" for wrong, text in found)]
+        healthy = healthy and not any(wrong for wrong, _ in found)
     return "\n".join(lines), healthy
 
 

@@ -34,41 +34,43 @@ class Finding:
     wrong: bool = False
 
 
-def insist(name: str, precision: str = "auto") -> list[str]:
+def insist(name: str, precision: str = "auto", chat_format: str = "auto") -> list[str]:
     """What there is to tell about a model.
 
     Raises:
         InputError: all that is wrong with it, each in a line.
     """
-    found = examine(name, precision)
+    found = examine(name, precision, chat_format)
     wrong = [f"model {name!r}, {each.about}: {each.text}" for each in found if each.wrong]
     if wrong:
         raise InputError(*wrong)
     return [f"{each.about}: {each.text}" for each in found]
 
 
-def examine(name: str, precision: str = "auto") -> tuple[Finding, ...]:
+def examine(name: str, precision: str = "auto", chat_format: str = "auto") -> tuple[Finding, ...]:
     """What was found out about a model; nothing about those of the book.
 
     Raises:
-        InputError: it cannot be had or read.
+        InputError: it cannot be had or read, or lacks a chat format that is asked for.
     """
     if models.is_known(name):
+        if chat_format == "on":
+            models.without_weights(name, chat_format)
         return ()
-    return _examine(name, models.fingerprint(name), precision)
+    return _examine(name, models.fingerprint(name), precision, chat_format)
 
 
 @functools.lru_cache(maxsize=16)
-def _examine(name: str, identity: str, precision: str) -> tuple[Finding, ...]:
+def _examine(name: str, identity: str, precision: str, chat_format: str) -> tuple[Finding, ...]:
     config = checkpoints.configuration(name, models.folder_of(name))
     found = tuple(_of_configuration(config))
     if any(each.wrong for each in found):
         return found
-    own = models.without_weights(name)
-    found += tuple(_of_words(own))
+    own = models.without_weights(name, chat_format)
+    found += tuple(_of_words(own, chat_format))
     if any(each.wrong for each in found):
         return found
-    loaded = models.load(name, precision)
+    loaded = models.load(name, precision, chat_format=chat_format)
     return (*found, *_of_scoring(loaded))
 
 
@@ -108,7 +110,7 @@ def _of_configuration(config: Any) -> Iterator[Finding]:
 # --- tokenizer and chat format ---------------------------------------------------------------------------------------
 
 
-def _of_words(own: LanguageModel) -> Iterator[Finding]:
+def _of_words(own: LanguageModel, chat_format: str) -> Iterator[Finding]:
     tokenizer, rows = own.tokenizer, getattr(own.model.config, "vocab_size", None)
     largest = max(tokenizer.get_vocab().values(), default=0)
     if rows is not None and largest >= rows:
@@ -125,7 +127,7 @@ def _of_words(own: LanguageModel) -> Iterator[Finding]:
     if chat and chat.fault:
         yield Finding(
             "chat format",
-            f"{chat.fault}; mend chat_template, or delete it (chat_template.jinja) to have plain text",
+            f"{chat.fault}; mend chat_template, or say chat_format=off to have plain text",
             True,
         )
         return
@@ -135,9 +137,8 @@ def _of_words(own: LanguageModel) -> Iterator[Finding]:
         yield Finding("tokenizer", str(error), True)
         return
     if not chat:
-        yield Finding(
-            "format", f"plain text, ended by {tokenizer.convert_ids_to_tokens(end)!r}: there is no chat format"
-        )
+        why = "as chat_format=off says" if chat_format == "off" else "there is no chat format"
+        yield Finding("format", f"plain text, ended by {tokenizer.convert_ids_to_tokens(end)!r}: {why}")
         return
     yield Finding("chat format", f"used; an answer ends with {tokenizer.convert_ids_to_tokens(end)!r}{_placed(chat)}")
     template = str(tokenizer.chat_template)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from lowres.models import LanguageModel
 
+CHAT_FORMATS = ("auto", "on", "off")
 DATE = "26 Jul 2024"  # some chat formats print the day: a result must not depend on when it was made
 SAME_MOMENT = (  # put before a format that asks for the time
     "{%- macro strftime_now(format) -%}{{ format"
@@ -28,6 +29,23 @@ SAME_MOMENT = (  # put before a format that asks for the time
 QUESTION = "What is asked, in a line that is longer than the others,\nand one below it? 7401"  # to try a format on
 ANSWER = "what is answered 7402"
 THOUGHT = "<think"  # opens what a model writes for itself
+
+
+def spoken(name: str, tokenizer: PreTrainedTokenizerBase, chat_format: str) -> PreTrainedTokenizerBase:
+    """The tokenizer of a model, its chat format taken away where plain text is asked for ("off").
+
+    Raises:
+        InputError: a chat format is asked for ("on") and the model has none; an unknown choice.
+    """
+    if chat_format not in CHAT_FORMATS:
+        raise InputError(f"unknown chat_format {chat_format!r}; allowed: {', '.join(CHAT_FORMATS)}")
+    if chat_format == "on" and not tokenizer.chat_template:
+        raise InputError(
+            f"model {name!r} has no chat format, which chat_format=on asks for; allowed: auto and off (plain text)"
+        )
+    if chat_format == "off":
+        tokenizer.chat_template = None
+    return tokenizer
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+from collections.abc import Iterator
+from contextvars import ContextVar
 from pathlib import Path
 
 from lowres.params import InputError
 
+FETCHING = ContextVar("fetching", default=True)
 FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
 
 
@@ -21,6 +25,29 @@ def check_name(name: str) -> str | None:
             "then name the folder"
         )
     return None
+
+
+@contextlib.contextmanager
+def nothing_fetched() -> Iterator[None]:
+    """Within: a model of the Hub that is not on this machine is away, for a plan that does without it."""
+    token = FETCHING.set(False)
+    try:
+        yield
+    finally:
+        FETCHING.reset(token)
+
+
+def is_away(name: str) -> bool:
+    """Whether a model would have to be fetched where nothing is to be; elsewhere it is fetched, so none is away."""
+    if FETCHING.get() or name.count("/") != 1 or Path(name).expanduser().is_dir():
+        return False
+    from huggingface_hub import snapshot_download
+
+    try:
+        found = Path(snapshot_download(name, allow_patterns=[*FILES, "*.bin"], local_files_only=True))
+    except Exception:  # of a dozen kinds: it is not here
+        return True
+    return not any((*found.glob("*.safetensors"), *found.glob("*.bin")))
 
 
 @functools.cache

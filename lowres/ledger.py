@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import re
-import tempfile
+import secrets
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -22,10 +22,9 @@ from pathlib import Path
 from typing import IO
 
 from lowres.params import InputError
-from lowres.places import ledger_folder
+from lowres.places import RATIONALES, ledger_folder
 from lowres.trial import RESULT_VERSION, Record, from_dict
 
-RATIONALES = "rationales"  # folder of a ledger; `lowres.rationales` writes there
 NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}  # network file systems that are mounted without
 
 
@@ -158,20 +157,18 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         InputError: names the file and the reason (disk full, no permission); the temporary file is removed.
     """
-    temporary = ""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        with os.fdopen(descriptor, "wb") as handle:
+        with temporary.open("xb") as handle:  # who may read it is the user's own choice (umask)
             handle.write(content)
             handle.flush()
             os.fsync(handle.fileno())
-        os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}. Free some space or choose another folder.") from error
     finally:  # after a rename there is nothing left to remove
         with contextlib.suppress(OSError):
-            os.unlink(temporary)
+            temporary.unlink()
 
 
 def serialise(record: Record) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from lowres.texts import aligned
 from lowres.world import probes
 from lowres.world.names import CHANCE, LEVEL_PROBES, PROBES
 from lowres.world.pretraining import accuracy
@@ -33,8 +34,7 @@ def levels_table(rows: Sequence[tuple[str, Path, float | None]]) -> str:
         cells += [f"{found[probe]:.2f}" for probe in PROBES]
         cells += [f"{_mean(found):.2f}", f"{network.config.lowres_world['level']:.2f}", weights_digest(folder)]
         columns = [[*row, cell] for row, cell in zip(columns, cells, strict=True)]
-    widths = [max(map(len, column)) for column in zip(*columns, strict=True)]
-    return "\n".join(_line(row, widths) for row in columns)
+    return aligned(columns, right=range(1, len(columns[0])))
 
 
 def weights_digest(folder: Path) -> str:
@@ -45,11 +45,6 @@ def weights_digest(folder: Path) -> str:
     for name, weight in sorted(load_file(folder / "model.safetensors").items()):
         digest.update(f"{name}{weight.shape}{weight.dtype}".encode() + weight.tobytes())
     return digest.hexdigest()[:16]
-
-
-def _line(row: Sequence[str], widths: Sequence[int]) -> str:
-    first, *rest = zip(row, widths, strict=True)
-    return "  ".join([f"{first[0]:<{first[1]}}", *(f"{cell:>{width}}" for cell, width in rest)]).rstrip()
 
 
 def _mean(found: dict[str, float]) -> float:

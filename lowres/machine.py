@@ -20,6 +20,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
+from lowres.places import environment
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -99,16 +101,9 @@ def _computing(exact: bool) -> Iterator[None]:
         torch.backends.mkldnn.set_flags(bool(onednn_before))
 
 
-@contextlib.contextmanager
-def exact_children(exact: bool) -> Iterator[None]:
+def exact_children(exact: bool) -> contextlib.AbstractContextManager[None]:
     """Processes started inside compute exactly, if they are to; for those that run nothing else."""
-    before = {name: os.environ.get(name) for name in EXACT}
-    os.environ.update(EXACT if exact and _is_x86() else {})
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name, None) if value is None else os.environ.update({name: value})
+    return environment(EXACT if exact and _is_x86() else {})
 
 
 def proof() -> str:

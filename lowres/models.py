@@ -17,6 +17,7 @@ import hashlib
 import importlib.util
 import io
 import os
+import secrets
 import shutil
 import tempfile
 import time
@@ -27,8 +28,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lowres import checkpoints, hubmodels, machine, world
-from lowres.contents import content
-from lowres.formats import Encoded as Encoded  # these are looked for here
+from lowres.contents import content, is_utf8
+from lowres.formats import CHAT_FORMATS as CHAT_FORMATS  # these are looked for here
+from lowres.formats import Encoded as Encoded
 from lowres.formats import decoder_start as decoder_start
 from lowres.formats import encode as encode
 from lowres.formats import end_tokens as end_tokens
@@ -39,6 +41,7 @@ from lowres.formats import plain_ids as plain_ids
 from lowres.formats import prompt_ids as prompt_ids
 from lowres.formats import prompt_room as prompt_room
 from lowres.formats import shorten as shorten
+from lowres.formats import spoken
 from lowres.formats import token_ids as token_ids
 from lowres.formats import turn_end as turn_end
 from lowres.inside import inner_model as inner_model
@@ -124,6 +127,8 @@ def check_name(name: str) -> str | None:
         return None
     if name in OPTIONAL:
         return _unaccepted(name)
+    if not is_utf8(name):
+        return f"model {os.fsencode(name)!r}: the name is not UTF-8, which tokenizers cannot open: rename the folder"
     folder = Path(name).expanduser()
     if folder.is_dir():
         return None if (folder / "config.json").is_file() else f"model {name!r}: the folder holds no config.json"
@@ -190,6 +195,8 @@ def _pieces(name: str) -> list[Path]:
 def cache_folder() -> Path:
     """Folder for converted models: $LOWRES_CACHE, else the user's cache folder."""
     base = os.environ.get("LOWRES_CACHE") or os.path.join(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "lowres")
+    if not is_utf8(base):
+        raise InputError(f"LOWRES_CACHE is {os.fsencode(base)!r}: the name is not UTF-8, which tokenizers cannot open")
     try:
         return Path(base).expanduser()
     except RuntimeError as error:  # a user without a home or a name, as in many containers
@@ -249,14 +256,14 @@ def _kept(name: str, make: Callable[[Path], object]) -> Path:
         return folder
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=folder.name, dir=folder.parent))
+        temporary = folder.with_name(f"{folder.name}{secrets.token_hex(4)}")
+        temporary.mkdir()
     except OSError as error:
         raise InputError(
             f"cannot write the model cache {folder.parent}: {error.strerror}. Set LOWRES_CACHE."
         ) from error
     try:
         _made(make, temporary)
-        temporary.chmod(0o755)
         with contextlib.suppress(OSError):  # another process may have finished the same model first
             temporary.rename(folder)
     finally:
@@ -304,6 +311,15 @@ def pretrained(name: str) -> tuple[Path, float | None]:
     started, there = time.perf_counter(), (_world_place(name) / "config.json").is_file()
     folder = _world_folder(name)
     return folder, None if there else time.perf_counter() - started
+
+
+def needs_pretraining(name: str) -> bool:
+    """Whether a world model is neither in the cache nor published."""
+    if not is_world(name) or (_world_place(name) / "config.json").is_file():
+        return False
+    from lowres.world import weights
+
+    return not weights.is_published(_world_model(name), fingerprint(name))
 
 
 def _world_place(name: str) -> Path:
@@ -368,7 +384,7 @@ def _whole_file(name: str) -> Iterator[Path]:
 # --- loading ---------------------------------------------------------------------------------------------------------
 
 
-def load(name: str, precision: str = "auto", device: str = "auto") -> LanguageModel:
+def load(name: str, precision: str = "auto", device: str = "auto", chat_format: str = "auto") -> LanguageModel:
     """Load a model in evaluation mode, all parameters frozen.
 
     The weights are shared between calls with the same arguments: whoever changes them takes `fresh(...)`.
@@ -378,18 +394,20 @@ def load(name: str, precision: str = "auto", device: str = "auto") -> LanguageMo
             processor is made for; fp32 for world models).
         device: "cpu", "cuda", "cuda:1" or "auto" (a GPU where there is one, but for world models that compute alike on
             every machine).
+        chat_format: "auto" (the model's own where it has one), "on" (refuse a model without) or "off" (plain text).
 
     Raises:
-        InputError: unknown name, missing files, weights that are missing or not numbers, unknown precision.
+        InputError: unknown name, missing files, weights that are missing or not numbers, unknown precision, no chat
+            format where one is asked for.
     """
     if precision not in PRECISIONS:
         raise InputError(f"unknown precision {precision!r}; allowed: {', '.join(PRECISIONS)}")
     chosen = device_for(name) if device == "auto" else choose_device(device)
-    return _load(name, fingerprint(name), chosen, resolved_precision(name, precision, chosen) == "bf16")
+    return _load(name, fingerprint(name), chosen, resolved_precision(name, precision, chosen) == "bf16", chat_format)
 
 
 @functools.lru_cache(maxsize=1)
-def _load(name: str, identity: str, device: str, autocast: bool) -> LanguageModel:
+def _load(name: str, identity: str, device: str, autocast: bool, chat_format: str) -> LanguageModel:
     import torch
 
     # Where memory is not the question, frozen weights stay fp32 on a CPU: merging an adapter into bf16 would round it.
@@ -397,23 +415,24 @@ def _load(name: str, identity: str, device: str, autocast: bool) -> LanguageMode
     model, tokenizer = checkpoints.read(name, folder_of(name), dtype)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
+    tokenizer = spoken(name, tokenizer, chat_format)
     model = model.to(device=device, dtype=dtype).eval().requires_grad_(False)
     return LanguageModel(name, identity, model, tokenizer, _context(model.config), torch.device(device), autocast)
 
 
-def without_weights(name: str) -> LanguageModel:
+def without_weights(name: str, chat_format: str = "auto") -> LanguageModel:
     """A model's tokenizer, configuration and context, for whatever only counts tokens: loads no weights.
 
     Its `model` has the configurations and nothing else; device and number format mean nothing.
 
     Raises:
-        InputError: unknown name, missing files.
+        InputError: unknown name, missing files, no chat format where one is asked for.
     """
-    return _without_weights(name, fingerprint(name))
+    return _without_weights(name, fingerprint(name), chat_format)
 
 
 @functools.lru_cache(maxsize=4)
-def _without_weights(name: str, identity: str) -> LanguageModel:
+def _without_weights(name: str, identity: str, chat_format: str) -> LanguageModel:
     import types
 
     import torch
@@ -421,6 +440,7 @@ def _without_weights(name: str, identity: str) -> LanguageModel:
     config, generation_config, tokenizer = checkpoints.read_words(name, folder_of(name))
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
+    tokenizer = spoken(name, tokenizer, chat_format)
     stub: Any = types.SimpleNamespace(config=config, generation_config=generation_config)
     return LanguageModel(name, identity, stub, tokenizer, _context(config), torch.device("cpu"), False)
 

@@ -41,7 +41,8 @@ def row_of(record: Record) -> Row:
     """What can be asked of a record, flat: names of the trial, its recipe, tuner, optimisation and evaluation.
 
     `model` is without its seed, as is `writer`, who wrote the rationales; `ratio` is general tokens per task token,
-    `stream` the names of the tasks before.
+    `share` that of general tokens in all, in hundredths, `stream` the names of the tasks before,
+    `probes` those of what was measured besides; a tuner may have a `rank`, `positions` and `layers`.
     """
     trial = record.trial
     recipe, optimisation = {**_USUAL_RECIPE, **trial["recipe"]}, trial["optimisation"] or {}
@@ -49,8 +50,12 @@ def row_of(record: Record) -> Row:
     row |= {name: value for name, value in recipe.items() if isinstance(value, (str, int, float))}
     row |= {name: optimisation.get(name) for name in ("learning_rate", "epochs", "batch_size", "steps")}
     row["model"], row["split"] = unseeded(trial["model"]), trial["evaluation"]["split"]
-    row["tuner"] = (trial["tuner"] or {}).get("name", "")
+    row["probes"] = tuple(trial["evaluation"]["probes"])
+    tuner = trial["tuner"] or {}
+    row |= {name: tuner[name] for name in ("rank", "positions", "layers") if name in tuner}
+    row["tuner"] = tuner.get("name", "")
     row["ratio"] = recipe["general_tokens"] / recipe["task_tokens"] if recipe["task_tokens"] else None
+    row["share"] = round(recipe["general_tokens"] / (recipe["task_tokens"] + recipe["general_tokens"] or 1), 2)
     row["stream"] = tuple(stage["task"] for stage in trial.get("stream", ()))
     row["writer"] = writer_of(row["rationales"])
     return row

@@ -312,6 +312,19 @@ def _sweep(root: Path) -> str:
     return table(("workers", "queue", "shards", "queue, workers are lost", "shards, workers are lost"), cells)
 
 
+def _families(root: Path) -> str:
+    path = root / "results" / "families.json"
+    if not path.is_file():
+        return "Nothing has been tried yet: `python tests/families.py` does it."
+    refused = json.loads(path.read_text(encoding="utf-8"))["refused"]
+    rows = [(", ".join(family for family, reasons in refused.items() if not reasons), "none", "")]
+    for family, reasons in refused.items():
+        for reason in dict.fromkeys(reasons.values()):
+            names = [_code(tuner) if tuner else "all" for tuner, why in reasons.items() if why == reason]
+            rows.append((family, Raw(", ".join(names)), reason))
+    return table(("Family", "Tuners that are refused", "Why"), rows)
+
+
 FRAGMENTS: dict[str, Callable[[Path], str]] = {
     "answer": _answer,
     "studies": _studies,
@@ -330,4 +343,5 @@ FRAGMENTS: dict[str, Callable[[Path], str]] = {
     "run-times": _run_times,
     "cluster": _cluster,
     "sweep": _sweep,
+    "families": _families,
 }

@@ -2,33 +2,25 @@
 
 from __future__ import annotations
 
+import ast
 import datetime
 import functools
+import hashlib
 import os
 import platform
 import subprocess
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
 from lowres import machine
 from lowres.models import LanguageModel
-from lowres.syntax import source_fingerprint
 
 PACKAGE = Path(__file__).parent
 RECORD_MAKING = (  # what RESULT_VERSION stands for
     *("trial.py", "material.py", "prompt.py", "room.py", "recovery.py", "machine.py", "models.py", "checkpoints.py"),
-    *(
-        "optimisation.py",
-        "train.py",
-        "fast",
-        "precision.py",
-        "attention.py",
-        "frozen.py",
-        "evaluate",
-        "tuners",
-        "data",
-        "world",
-    ),
+    *("optimisation.py", "train.py", "fast", "precision.py", "attention.py", "frozen.py", "evaluate", "tuners"),
+    *("data", "world"),
 )
 
 
@@ -60,6 +52,36 @@ def code_fingerprint() -> str:
     return source_fingerprint(PACKAGE, RECORD_MAKING)
 
 
+def source_fingerprint(folder: Path, names: Sequence[str] = ("",)) -> str:
+    """Sixteen hex digits over the Python files of a folder, the same on every Python version.
+
+    Args:
+        names: files and folders in it to which it is confined; what is not there is passed over.
+    """
+    digest = hashlib.sha256()
+    for name in names:
+        place = folder / name
+        for path in sorted(place.rglob("*.py")) if place.is_dir() else [place] * place.is_file():
+            digest.update(f"{path.relative_to(folder).as_posix()}\n".encode())
+            digest.update(_shape(ast.parse(path.read_text(encoding="utf-8"))).encode())
+    return digest.hexdigest()[:16]
+
+
+def _shape(node: object) -> str:
+    """A syntax tree as text, without docstrings and positions."""
+    if isinstance(node, list):
+        return "[" + ",".join(_shape(part) for part in node if not _is_docstring(part)) + "]"
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    fields = ((name, value) for name, value in ast.iter_fields(node) if name not in ("kind", "ctx", "type_comment"))
+    inside = ",".join(f"{name}={_shape(value)}" for name, value in fields if value not in (None, []))
+    return f"{type(node).__name__}({inside})"
+
+
+def _is_docstring(node: object) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
 @functools.cache
 def commit() -> str:
     """The commit of this checkout, with "+" when files differ from it; "unknown" outside a checkout."""
@@ -78,10 +100,7 @@ def hardware() -> str:
     if torch.cuda.is_available():
         return str(torch.cuda.get_device_name())
     name = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        models_found = [
-            line.split(":")[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")
-        ]
-        name = models_found[0] if models_found else name
+    if machine.CPUINFO.is_file():
+        lines = machine.CPUINFO.read_text(encoding="utf-8").splitlines()
+        name = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), name)
     return f"{name}, {os.cpu_count()} cores"

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from lowres import models, places, shards
+from lowres.contents import content
 from lowres.data.rationales import OWN
 from lowres.ledger import Ledger, write_atomically
 from lowres.params import InputError
@@ -95,13 +96,12 @@ def _spec(record: Record) -> dict[str, Any]:
 # --- reading ---------------------------------------------------------------------------------------------------------
 
 
-def _state(path: Path) -> tuple[Path, int, int]:
-    stat = path.stat()
-    return path, stat.st_size, stat.st_mtime_ns
+def _state(path: Path) -> tuple[Path, str]:
+    return path, content(path)
 
 
 @functools.lru_cache(maxsize=8)
-def _read(states: tuple[tuple[Path, int, int], ...]) -> tuple[Record, ...]:
+def _read(states: tuple[tuple[Path, str], ...]) -> tuple[Record, ...]:
     """The current records of some files, remembered for as long as the files stay as they are."""
     if [path.parent.name for path, *_ in states] == [EXPLORATORY]:
         return tuple(_parsed(states[0][0]))
@@ -120,18 +120,19 @@ def _current(records: Sequence[Record]) -> list[Record]:
     """Of the newest version, of models as they are now, the newest record of each trial, in the order of their keys.
 
     A model may have been made anew under its old name, and a data set may have changed: the records of the earlier one
-    would be counted beside those of its successor.
+    would be counted beside those of its successor. Of world models it is known which is today's; of others, and of two
+    records of one trial, the date decides, which is that of the machine.
     """
     newest = max(map(version_of, records), default=0)
-    ordered = sorted((record for record in records if version_of(record) == newest), key=_date)
+    ordered = sorted((record for record in records if version_of(record) == newest), key=_order)
     made = {record.trial["model"]: record.fingerprints["model"] for record in ordered}
     ordered = [record for record in ordered if record.fingerprints["model"] == made[record.trial["model"]]]
     current = {json.dumps(_spec(record), sort_keys=True): record for record in ordered}
     return sorted(current.values(), key=lambda record: record.key)
 
 
-def _date(record: Record) -> str:
-    return record.provenance.get("date", "")
+def _order(record: Record) -> tuple[bool, str]:
+    return _is_of_today(record), record.provenance.get("date", "")
 
 
 def _first_edition(content: bytes) -> list[Record]:
@@ -261,7 +262,7 @@ def _today() -> str:
 def _publish_rationales(records: Sequence[Record], ledger: Path) -> None:
     """Copy the files of rationales that records name to the published records, so that their trials can be rerun."""
     for name in sorted({record.trial["recipe"].get("rationales", "") for record in records} - {"", OWN}):
-        mine, place = ledger / "rationales" / name, places.RESULTS / "rationales" / name
+        mine, place = ledger / places.RATIONALES / name, places.RESULTS / places.RATIONALES / name
         if mine.is_file():
             place.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(place, mine.read_bytes())

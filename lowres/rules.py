@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import itertools
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, get_args
@@ -30,6 +31,7 @@ ColumnName = Literal["world", "real"]
 COLUMNS: tuple[ColumnName, ...] = get_args(ColumnName)
 LEVEL = 0.05
 LOSS = "loss"  # the measure that is not read off one record: the chance-corrected loss over the column's probes
+RELATIVE = "relative loss"  # the same with chance left in, as the paper's FG has it: a share of the score at the start
 UNTOUCHED: Cell = {"arm": "untouched"}
 Terms = list[NDArray]
 Measure = Callable[["Outcomes", Sequence[Cell], "Contrast"], tuple[list[int], Terms]]
@@ -131,7 +133,8 @@ def terms_of(outcomes: Outcomes, places: Sequence[Cell], part: Contrast) -> tupl
     places = part.at or places
     if ":" in part.measure:
         return measured_by(part.measure)(outcomes, places, part)
-    reader = _lost(part.probes) if part.measure == LOSS else _scored(part.measure)
+    losses = {LOSS: True, RELATIVE: False}
+    reader = _lost(part.probes, losses[part.measure]) if part.measure in losses else _scored(part.measure)
     found = [reader(outcomes, place, at_equal_loss(outcomes, place, part)) for place in places]
     seeds = sorted(set.intersection(*(set(own) for own, _ in found)))
     if not seeds:
@@ -214,10 +217,10 @@ def _scored(measure: str) -> Reader:
     return read
 
 
-def _lost(probes: Sequence[str]) -> Reader:
-    """A weighted sum of chance-corrected losses over fixed probes, a table [seeds, items] per probe.
+def _lost(probes: Sequence[str], corrected: bool) -> Reader:
+    """A weighted sum of losses over fixed probes, corrected for chance or not, a table [seeds, items] per probe.
 
-    A cell may name `probes` of its own.
+    A cell may name `probes` of its own; "2:world-relation" is the probe after the second task of a stream.
     """
 
     def read(outcomes: Outcomes, place: Cell, part: Contrast) -> tuple[list[int], dict[str, NDArray]]:
@@ -233,8 +236,8 @@ def _lost(probes: Sequence[str]) -> Reader:
         total: dict[str, NDArray] = {}
         for index, ((weight, _), names) in enumerate(zip(part.terms, own, strict=True)):
             before, after = ({name: tables[name][at] for name in names} for at in (index, index + len(asked)))
-            for name, table in zip(sorted(names), retained(before, after, _chance(names)), strict=True):
-                total[name] = total.get(name, 0.0) + weight * table
+            for name, table in zip(sorted(names), retained(before, after, _chance(names, corrected)), strict=True):
+                total[_bare(name)] = total.get(_bare(name), 0.0) + weight * table
         return seeds, total
 
     return read
@@ -242,20 +245,26 @@ def _lost(probes: Sequence[str]) -> Reader:
 
 def _accuracy(probe: str) -> Callable[[Record], NDArray]:
     """Reads whether each item of a probe was answered right; choices of several words count per character."""
-    measure = "accuracy" if probe.startswith("world-") else "accuracy_per_character"
+    measure = "accuracy" if _bare(probe).startswith("world-") else "accuracy_per_character"
 
     def read(record: Record) -> NDArray:
-        if probe not in record.outcomes:
-            raise NotRun(f"probe {probe} in {record.trial['arm']}")
-        return np.asarray(record.outcomes[probe][measure], dtype=np.float64)
+        name = probe if record.trial.get("stream") else _bare(probe)  # without a stream it was measured once
+        if name not in record.outcomes:
+            raise NotRun(f"probe {name} in {record.trial['arm']}")
+        return np.asarray(record.outcomes[name][measure], dtype=np.float64)
 
     return read
 
 
-def _chance(probes: Sequence[str]) -> dict[str, float]:
+def _bare(probe: str) -> str:
+    """A probe without the number of the task after which it was measured."""
+    return re.sub(r"^\d+:", "", probe)
+
+
+def _chance(probes: Sequence[str], corrected: bool) -> dict[str, float]:
     from lowres.data import load_probe
 
-    return {name: load_probe(name).chance or 0.0 for name in probes}
+    return {name: (load_probe(_bare(name)).chance or 0.0) if corrected else 0.0 for name in probes}
 
 
 # --- decisions -------------------------------------------------------------------------------------------------------

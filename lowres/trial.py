@@ -95,6 +95,8 @@ class Stage:
 class Trial:
     """One arm, one model, one seed. `tuner` None leaves the model untouched.
 
+    `chat_format` is that of `lowres.models.load`.
+
     With a `stream`, the same parameters are tuned on each of its stages in order and then on the trial's own task, each
     time with a fresh optimiser; what is measured after stage n is kept under "n:" (as in "1:task" and "1:siqa").
     """
@@ -111,6 +113,7 @@ class Trial:
     options: TaskOptions = TaskOptions()
     precision: str = "auto"
     stream: tuple[Stage, ...] = ()
+    chat_format: str = "auto"
 
     def stages(self) -> list[Trial]:
         """One trial without a stream per stage, the trial's own task last."""
@@ -129,6 +132,8 @@ class Trial:
             del spec["stream"]
         if not self.evaluation.recovery:
             del spec["evaluation"]["recovery"]
+        if self.chat_format == "auto":
+            del spec["chat_format"]
         return dict(spec)
 
     def identity(self) -> dict[str, Any]:
@@ -136,6 +141,8 @@ class Trial:
         spec = self.spec()
         del spec["study"], spec["arm"]
         spec["recipe"].pop("rationales", None)  # the name of a file, whose content is among the data
+        if self.chat_format == "on":  # insists on what "auto" finds
+            del spec["chat_format"]
         if not models.is_known(self.model):
             spec["model"] = ""  # a folder has many names, and its content stands below
         return {
@@ -265,7 +272,7 @@ def _run(trial: Trial, device: str) -> Record:
     import torch
 
     started, key, origin = time.perf_counter(), trial.key(), fingerprints(trial)
-    pristine = models.load(trial.model, trial.precision, device)
+    pristine = models.load(trial.model, trial.precision, device, trial.chat_format)
     if pristine.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
     subject, found, stages = Subject.of(trial, pristine), Findings(), trial.stages()

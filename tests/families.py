@@ -1,11 +1,19 @@
-"""Tiny random models of many families, two layers each, with the tokenizer of `tests/tiny.py`."""
+"""Tiny random models of many families, two layers each, with the tokenizer of `tests/tiny.py`.
+
+`python tests/families.py` tries each tuner on each of them, and writes results/families.json for the re-run guide.
+"""
 
 from __future__ import annotations
 
+import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import tiny
+
+from lowres import examination, models, places, tuners
+from lowres.params import InputError
 
 SIZES = {
     "hidden_size": 32,
@@ -67,3 +75,50 @@ def save(name: str, folder: Path, *, chat: bool = True, **changes: Any) -> str:
         kind.from_config(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return str(folder)
+
+
+# --- families and tuners ---------------------------------------------------------------------------------------------
+
+SMALL = {"prefix": {"tokens": 3}, "prompt": {"tokens": 3}, "vera": {"rank": 8}, "series-adapter": {"width": 4}}
+TRIED = tuple(name for name in tuners.tuner_names() if not name.endswith("pyreft"))  # the others, computed elsewhere
+
+
+def refusals(name: str) -> dict[str, str]:
+    """By tuner, why a model refuses it; empty where all work. A reason under "" is against the model itself."""
+    try:
+        examination.insist(name, "fp32")
+    except InputError as error:
+        told = [problem.rpartition("', ")[2].partition("; families that work")[0] for problem in error.problems]
+        return {"": "; ".join(told)}
+    found = {tuner: _refusal(name, tuner) for tuner in TRIED}
+    return {tuner: reason for tuner, reason in found.items() if reason}
+
+
+def _refusal(name: str, tuner: str) -> str:
+    """Why a model refuses a tuner, without the tuner's name; "" where it trains something that the loss reaches."""
+    import torch
+
+    fresh = models.fresh(models.load(name, "fp32", "cpu"))
+    try:
+        tuned = tuners.apply(tuners.make(tuner, **SMALL.get(tuner, {})), fresh, 0)
+    except InputError as error:
+        return str(error).partition(" ")[2]
+    row = models.encode(fresh, "Hi", "yes")
+    read = {"input_ids": torch.tensor([row.ids]), "attention_mask": torch.ones(1, len(row.ids))}
+    if fresh.model.config.is_encoder_decoder:
+        read["decoder_input_ids"] = torch.tensor([row.target])
+    tuned(**read).logits.sum().backward()
+    assert any(each.grad is not None for each in tuned.parameters() if each.requires_grad), (name, tuner)
+    return ""
+
+
+def main() -> None:
+    """Try all, and write down what is refused."""
+    with tempfile.TemporaryDirectory() as folder:
+        found = {name: refusals(save(name, Path(folder) / name)) for name in FAMILIES}
+    content = json.dumps({"tuners": TRIED, "refused": found}, indent=1) + "\n"
+    (places.RESULTS / "families.json").write_text(content, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

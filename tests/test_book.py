@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 from dataclasses import dataclass
@@ -107,6 +108,34 @@ def test_nothing_is_published_unless_every_cell_completed(toy, failure):
     assert reason in message
     assert not (toy / book.EXECUTED / NOTEBOOK).exists()
     assert (toy / book.UNFINISHED / NOTEBOOK).is_file()
+
+
+@pytest.mark.parametrize("temporary", ["", "long" * 30, "missing", "a b=c"])
+def test_the_kernel_is_this_interpreter_whatever_the_machine_has(toy, tmp_path_factory, monkeypatch, temporary):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    spec = elsewhere / "kernels" / "python3"
+    spec.mkdir(parents=True)
+    (spec / "kernel.json").write_text('{"argv": ["/nowhere/python"], "display_name": "foreign", "language": "python"}')
+    start = elsewhere / "ipython" / "profile_default" / "startup"
+    start.mkdir(parents=True)
+    (start / "mine.py").write_text("left_behind = 1")
+    folder = elsewhere / temporary
+    if temporary != "missing":
+        folder.mkdir(exist_ok=True)
+    readonly = elsewhere / "home"
+    readonly.write_text("no folder")
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    for name, value in {
+        "TMPDIR": folder,
+        "JUPYTER_PATH": elsewhere,
+        "HOME": readonly,
+        "IPYTHONDIR": start.parent.parent,
+    }.items():
+        monkeypatch.setenv(name, str(value))
+    write_notebook(toy, "import sys\nprint(sys.executable, 'left_behind' in globals())")
+    notebook = nbformat.read(book.execute("toy", {"tier": "smoke"}, root=toy), as_version=4)
+    outputs = [output.text for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+    assert outputs == [f"{sys.executable} False\n"]
 
 
 def test_ctrl_c_stops_at_once_and_leaves_no_kernel(toy):

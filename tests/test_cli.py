@@ -6,6 +6,7 @@ The study is a small one made up here, and what the commands call is replaced: o
 from __future__ import annotations
 
 import errno
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+import tiny
 
 import lowres
 from lowres import cli
@@ -377,9 +379,24 @@ def test_the_module_is_the_command():
     assert wrong.stderr.startswith("lowres: unknown command")
 
 
+def test_a_folder_that_is_gone_and_a_name_that_no_terminal_can_show(tmp_path: Path):
+    def leave() -> None:
+        os.rmdir(tmp_path / "gone")
+
+    (tmp_path / "gone").mkdir()
+    command = tiny.python("-m", "lowres", "ledger", "--ledger")
+    how: dict[str, Any] = {"capture_output": True, "check": False}
+    there = {**os.environ, "PYTHONPATH": str(tiny.ROOT), "PYTHONIOENCODING": "utf-8:strict"}
+    done = subprocess.run([*command, tmp_path], cwd=tmp_path / "gone", preexec_fn=leave, env=there, **how)
+    assert (done.returncode, done.stderr.count(b"\n")) == (cli.REFUSED, 1), done.stderr
+    done = subprocess.run([*command, os.fsencode(tmp_path) + b"/r\xe9"], cwd=tmp_path, env=there, **how)
+    assert (done.returncode, done.stderr) == (cli.OK, b"")
+    assert b"r\\udce9" in done.stdout
+
+
 def test_a_reader_that_leaves_early_is_no_error():
     program = """import sys; from lowres import cli
-cli._named_study, cli._titles = lambda _: None, lambda: [("name", "word " * 200_000)]
+cli._named_study, cli.study_table = lambda _: None, lambda *_: "word " * 200_000
 sys.exit(cli.main(["params"]))"""
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout

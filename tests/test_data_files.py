@@ -62,16 +62,6 @@ def test_the_smallest_file_has_all_splits(tmp_path, count):
     assert len(everything(task)) == count
 
 
-@pytest.mark.parametrize(
-    ("prompt", "target"),
-    [("query", "response"), ("instruction", "output"), ("question", "answer"), ("prompt", "response")],
-)
-def test_common_field_names_are_recognised(tmp_path, prompt, target):
-    items = [{prompt: f"p{number}", target: f"t{number}", "other": 1} for number in range(12)]
-    task = load(write(tmp_path / "x.jsonl", items))
-    assert {(item.prompt, item.target) for item in everything(task)} == {(f"p{n}", f"t{n}") for n in range(12)}
-
-
 def test_an_input_is_appended_to_its_instruction(tmp_path):
     items = [{"instruction": "Add one.", "input": str(number), "output": str(number + 1)} for number in range(12)]
     items[0]["input"] = ""
@@ -121,20 +111,6 @@ def test_prompts_with_two_targets_stay_in_one_split(tmp_path):
     prompts = [{item.prompt for item in getattr(task, split)} for split in data.SPLITS]
     assert sum(map(len, prompts)) == 20
     assert len(everything(task)) == 40
-
-
-def test_a_byte_order_mark_and_windows_lines_and_blank_lines_are_fine(tmp_path):
-    path = tmp_path / "x.jsonl"
-    body = "\r\n\r\n".join(json.dumps(row, ensure_ascii=False) for row in rows(12, note="é"))
-    path.write_bytes(b"\xef\xbb\xbf" + body.encode())
-    assert len(everything(load(path))) == 12
-
-
-def test_a_changed_file_is_read_again(tmp_path):
-    path = write(tmp_path / "x.jsonl", rows(12))
-    first = load(path)
-    write(path, rows(14))
-    assert len(everything(load(path))) == len(everything(first)) + 2
 
 
 def test_training_examples_that_a_probe_asks_are_counted(tmp_path):

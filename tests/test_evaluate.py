@@ -159,7 +159,7 @@ def test_accuracy_by_sum_by_token_and_by_character():
 
 
 def test_outcomes_of_a_choice_task_follow_from_the_scores(chat_model: LanguageModel):
-    found, texts, cut = evaluate.evaluate_task(chat_model.model, chat_model, CHOICE, "Name it.", 8)
+    found, texts, cut = outcomes.evaluate_task(chat_model.model, chat_model, CHOICE, "Name it.", 8)
     items, _ = evaluate.task_items(chat_model, CHOICE, "Name it.", 8)
     scores = separately(chat_model, items)
     gold = [example.choices.index(example.target) for example in CHOICE]
@@ -237,18 +237,18 @@ def test_one_new_token_is_one_token(chat_model: LanguageModel):
 
 def test_outcomes_of_a_free_answer_task(chat_model: LanguageModel):
     several = [replace(FREE[0], answers=("nothing like it", "red"))]
-    found, texts, _ = evaluate.evaluate_task(chat_model.model, chat_model, FREE, "", 6)
+    found, texts, _ = outcomes.evaluate_task(chat_model.model, chat_model, FREE, "", 6)
     assert set(found) == {"exact_match", "token_f1", "rouge_l", "cut_answer", "target_nll", "bits_per_byte"}
     assert {len(values) for values in found.values()} | {len(texts)} == {9}
     for text, example, score in zip(texts, FREE, found["token_f1"], strict=True):
-        assert score == evaluate.token_f1(text, example.target)
+        assert score == metrics.token_f1(text, example.target)
     items, _ = evaluate.task_items(chat_model, FREE, "", 6)
     nll = [-row[0] / len(i.continuations[0]) for row, i in zip(separately(chat_model, items), items, strict=True)]
     assert found["target_nll"] == pytest.approx(nll, abs=1e-4)
     model = SimpleNamespace(texts=("the Red!",), log_likelihoods=((-1.0,),), cut=(False,))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(outcomes, "answer", lambda *_: model)
-        best, _, _ = evaluate.evaluate_task(chat_model.model, chat_model, several, "", 6)
+        best, _, _ = outcomes.evaluate_task(chat_model.model, chat_model, several, "", 6)
     assert (best["exact_match"], best["token_f1"], best["rouge_l"]) == ([1.0], [1.0], [pytest.approx(2 / 3)])
 
 
@@ -256,7 +256,7 @@ def test_outcomes_of_a_free_answer_task(chat_model: LanguageModel):
     "metric", ["number", "bleu", "chrf", "json_match", "sari", "rouge_1", "token_f1", "accuracy", ""]
 )
 def test_a_tasks_own_metric_is_measured_too(chat_model: LanguageModel, metric: str):
-    found, texts, _ = evaluate.evaluate_task(chat_model.model, chat_model, FREE[:3], "", 4, metric)
+    found, texts, _ = outcomes.evaluate_task(chat_model.model, chat_model, FREE[:3], "", 4, metric)
     more = {metric} - {"accuracy", ""}
     assert set(found) == {"exact_match", "token_f1", "rouge_l", "cut_answer", "target_nll", "bits_per_byte"} | more
     for name in more:
@@ -296,7 +296,7 @@ def test_a_prompt_that_just_fits_is_not_cut(chat_model: LanguageModel):
 def test_likelihood_of_a_text_by_hand(kind: str, request: pytest.FixtureRequest):
     language_model: LanguageModel = request.getfixturevalue(kind)
     texts = ["a stone", FREE[0].prompt, "word " * 300]
-    found = evaluate.text_nll(language_model.model, language_model, texts)
+    found = outcomes.text_nll(language_model.model, language_model, texts)
     for text, value in zip(texts, found, strict=True):
         ids = models.plain_ids(language_model, text)[: tiny.CONTEXT]
         assert value == pytest.approx(-log_likelihood(language_model, ids[:1], ids[1:]) / (len(ids) - 1), abs=1e-4)
@@ -307,7 +307,7 @@ def test_probes_of_both_kinds(chat_model: LanguageModel):
     texts = Probe("texts", "nll", tuple(replace(e, target=e.prompt, prompt="") for e in FREE), None, "", "")
     scored = evaluate.evaluate_probe(chat_model.model, chat_model, choices, 5)
     assert {len(values) for values in scored.values()} == {5}
-    expected = evaluate.text_nll(chat_model.model, chat_model, [example.prompt for example in FREE[:4]])
+    expected = outcomes.text_nll(chat_model.model, chat_model, [example.prompt for example in FREE[:4]])
     assert evaluate.evaluate_probe(chat_model.model, chat_model, texts, 4) == {"nll": expected}
 
 
@@ -315,7 +315,7 @@ def test_a_probe_in_the_chat_format_is_asked_like_a_task(chat_model: LanguageMod
     chat = Probe("made-up", "choice", tuple(CHOICE), 1 / 3, "", "", chat=True)
     plain = replace(chat, chat=False)
     asked, bare = (evaluate.evaluate_probe(chat_model.model, chat_model, probe, 5) for probe in (chat, plain))
-    as_task, _, _ = evaluate.evaluate_task(chat_model.model, chat_model, CHOICE[:5], "", 8)
+    as_task, _, _ = outcomes.evaluate_task(chat_model.model, chat_model, CHOICE[:5], "", 8)
     assert asked["target_nll"] == pytest.approx(as_task["target_nll"])
     assert asked["target_nll"] != pytest.approx(bare["target_nll"])
     assert chat.fingerprint() != plain.fingerprint()

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from lowres import evaluate, fast, precision, tuners
-from lowres.evaluate import Item, answers, passes
+from lowres.evaluate import Item, answers, outcomes, passes
 from lowres.models import LanguageModel
 
 VOCABULARY, START, END = 96, 0, 1
@@ -220,7 +220,7 @@ def test_what_is_prompt_is_declared(kind: str, new: int, monkeypatch: pytest.Mon
     lengths = sorted(int(row.sum()) for mask in declared for row in mask)
     assert lengths == sorted(len(item.context) for item in items())
     declared.clear()
-    evaluate.text_nll(language_model.model, language_model, [" ".join(["9"] * 8), " ".join(["8"] * 5)])
+    outcomes.text_nll(language_model.model, language_model, [" ".join(["9"] * 8), " ".join(["8"] * 5)])
     read = [(8 + 1) // 2, (5 + 1) // 2] if kind == "t5" else [8, 5]
     assert sorted(int(row.sum()) for mask in declared for row in mask) == sorted(read)
 
@@ -228,7 +228,7 @@ def test_what_is_prompt_is_declared(kind: str, new: int, monkeypatch: pytest.Mon
 def test_the_likelihood_of_a_text(family: LanguageModel):
     generator = torch.Generator().manual_seed(4)
     rows = [ids(generator, count) for count in (9, 4, 23)]
-    found = evaluate.text_nll(family.model, family, [" ".join(map(str, row)) for row in rows])
+    found = outcomes.text_nll(family.model, family, [" ".join(map(str, row)) for row in rows])
     for row, value in zip(rows, found, strict=True):
         given = (len(row) + 1) // 2 if family.model.config.is_encoder_decoder else 1
         score = alone(family, Item(row[:given], (row[given:],), (0,)))[0]

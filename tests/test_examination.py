@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +17,11 @@ import pytest
 import tiny
 import torch
 
-from lowres import cli, examination, hubmodels, models, tuners
+from lowres import cli, examination, hubmodels, models, pages, studies
 from lowres.data import own
 from lowres.engine.checks import told_before
-from lowres.params import InputError
+from lowres.params import InputError, from_mapping, from_strings, resolve
+from lowres.trial import Evaluation, run, trial_from
 
 
 @pytest.fixture(autouse=True)
@@ -80,6 +84,36 @@ def test_an_encoder_is_refused_and_told_what_works(tmp_path: Path):
 )
 def test_a_chat_format_that_loses_the_prompt_is_refused(chat_folder: Path, tmp_path: Path, template: str, words: str):
     assert words in refused(with_template(chat_folder, tmp_path / "model", template))
+
+
+def test_a_chat_format_that_cannot_be_used_can_be_switched_off(chat_folder: Path, tmp_path: Path):
+    name = with_template(chat_folder, tmp_path / "model", "{{ raise_exception('no') }}")
+    assert "chat_format=off" in refused(name)
+    told = examination.insist(name, "fp32", "off")
+    assert any("plain text" in line and "chat_format=off" in line for line in told)
+
+
+def test_off_is_plain_text_under_a_key_of_its_own_and_on_insists(chat_folder: Path, plain_folder: Path, task: str):
+    auto, off, on = (tiny.trial(chat_folder, task, chat_format=each) for each in ("auto", "off", "on"))
+    assert "chat_format" not in auto.spec()
+    assert auto.key() == on.key() != off.key()
+    assert trial_from(json.loads(json.dumps(off.spec()))) == off
+    spoken = [models.without_weights(str(chat_folder), each) for each in ("auto", "off", "auto")]
+    marked, bare, again = (models.encode(own, "Hi", "yes").ids for own in spoken)
+    assert marked == again
+    assert spoken[0].tokenizer.decode(bare) == "Hi yes<|end|>" != spoken[0].tokenizer.decode(marked)
+    assert run(off).outcomes != run(auto).outcomes
+    for name in (str(plain_folder), "world-s"):
+        with pytest.raises(InputError, match="chat_format=on"):
+            told_before([tiny.trial(name, task, chat_format="on")])
+
+
+@pytest.mark.parametrize("name", studies.study_names())
+def test_every_study_can_speak_to_its_models_in_plain_text(name: str):
+    study = studies.load(name)
+    quick = {"model": "world-xs", "task": "world-reverse", "arms": ["sft"]} if name == "tell" else {}
+    params = resolve(from_mapping(study.Params, {"tier": "smoke", "chat_format": "off", **quick}))
+    assert {made.chat_format for made in study.trials(params)} == {"off"}
 
 
 def test_a_tokenizer_without_an_end_is_refused(plain_folder: Path, tmp_path: Path):
@@ -164,6 +198,25 @@ def test_what_is_wrong_is_told_once_before_any_trial(tmp_path: Path, chat_folder
     assert any("chat format" in line for line in lines)
 
 
+def test_what_the_context_does_not_hold_is_counted_before_any_trial_as_in_it(tmp_path: Path, chat_folder: Path):
+    long = " ".join(["a long way round"] * 60)
+    content = [
+        {**row, "prompt": f"{long} {row['prompt']}" if i % 5 == 0 else row["prompt"]}
+        for i, row in enumerate(tiny.rows())
+    ]
+    made = tiny.trial(chat_folder, tiny.write_rows(tmp_path / "rows.jsonl", content), evaluation=Evaluation(items=None))
+    told = told_before([made, replace(made, seed=1)])
+    counts = run(made).counts
+    assert counts["cut_prompts"] > 0
+    assert [line for line in told if "test prompts lose" in line] == [
+        f"  {counts['cut_prompts']} of {counts['items']} test prompts lose their beginning"
+    ]
+    assert sum("training examples are left out" in line for line in told) == 1
+    every = tiny.write_rows(tmp_path / "every.jsonl", [{**row, "prompt": f"{long} {row['prompt']}"} for row in content])
+    with pytest.raises(InputError, match="none of the 42 training examples"):
+        told_before([replace(made, task=every)])
+
+
 def test_doctor_looks_at_a_model_and_a_task(tmp_path: Path, chat_folder: Path, capsys: Any):
     task = tiny.write_rows(tmp_path / "rows.jsonl", tiny.rows(40))
     assert cli.main(["doctor", "--model", str(chat_folder), "--task", task]) == 0
@@ -183,6 +236,26 @@ def test_a_model_is_one_key_however_its_path_is_spelt(
     spelt = ("model", "./model", str(tmp_path / "model"), "../" + tmp_path.name + "/model/")
     assert len({tiny.trial(name, task).key() for name in spelt}) == 1
     assert tiny.trial("world-s", "world-reverse").identity()["spec"]["model"] == "world-s"
+
+
+def test_a_model_runs_from_any_folder_or_is_refused_by_the_name_of_its_folder(
+    tmp_path: Path, chat_folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    place = tmp_path / "a b=c, [d]\n"
+    shutil.copytree(chat_folder, place / "model")
+    task = tiny.write_rows(place / "rows.jsonl", tiny.rows())
+    monkeypatch.chdir(place)
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "missing"))
+    given = from_strings(studies.load("tell").Params, [f"model={place}/model", f"task={task}", "arms=[sft]"])
+    assert (given.model, given.task) == (str(place / "model"), task)
+    here, there = tiny.trial("model", "jsonl:rows.jsonl"), tiny.trial(given.model, given.task)
+    assert run(here).outcomes == run(there).outcomes
+    other = os.fsdecode(os.fsencode(tmp_path) + b"/r\xe9")
+    shutil.copytree(chat_folder, other)
+    assert "is not UTF-8" in (models.check_name(other) or "")
+    monkeypatch.setenv("LOWRES_CACHE", other)
+    with pytest.raises(InputError, match="not UTF-8"):
+        models.cache_folder()
 
 
 # --- the hub ---------------------------------------------------------------------------------------------------------
@@ -229,32 +302,19 @@ def test_weights_of_the_older_kind_are_fetched_where_there_are_no_others(
 
 # --- families and tuners ---------------------------------------------------------------------------------------------
 
-REFUSED = {  # by family: the tuners that do not fit it; all others train something and are scored
-    "gemma3_text": {"prefix", "prompt"},
-    "gpt2": {"road", "lora-at-positions"},
-    "mixtral": {"vera", "road", "bitfit", "ia3", "dora"},
-}
-SMALL = {"prefix": {"tokens": 3}, "prompt": {"tokens": 3}, "vera": {"rank": 8}, "series-adapter": {"width": 4}}
+WRITTEN = json.loads((tiny.ROOT / "results" / "families.json").read_text())  # by `python tests/families.py`
 
 
-@pytest.mark.parametrize("family", ["llama", "gemma3_text", "mixtral", "gpt2"])
+@pytest.mark.parametrize("family", ["llama", "gemma3_text", "mixtral", "gpt2", "t5"])
 def test_a_tuner_reaches_what_it_is_said_to_or_is_refused_by_name(tmp_path: Path, family: str):
-    name = families.save(family, tmp_path / family)
-    for tuner in tuners.tuner_names():
-        if "pyreft" in tuner:
-            continue
-        fresh = models.fresh(models.load(name, "fp32", "cpu"))
-        try:
-            tuned = tuners.apply(tuners.make(tuner, **SMALL.get(tuner, {})), fresh, 0)
-        except InputError:
-            tuned = None
-        assert (tuned is None) == (tuner in REFUSED.get(family, ())), (family, tuner)
-        if tuned is None:
-            continue
-        assert any(parameter.requires_grad for parameter in tuned.parameters()), (family, tuner)
-        row = models.encode(fresh, "Hi", "yes")
-        tuned(input_ids=torch.tensor([row.ids]), attention_mask=torch.ones(1, len(row.ids))).logits.sum().backward()
-        assert any(each.grad is not None for each in tuned.parameters() if each.requires_grad), (family, tuner)
+    assert families.refusals(families.save(family, tmp_path / family)) == WRITTEN["refused"][family]
+
+
+def test_the_table_of_families_is_of_all_tuners_and_families_that_there_are():
+    assert WRITTEN["tuners"] == list(families.TRIED)
+    assert list(WRITTEN["refused"]) == list(families.FAMILIES)
+    shown = pages.fragment("families", tiny.ROOT)
+    assert re.search(r"\| gemma3.*_text \| .prefix., .prompt. \|", shown), shown
 
 
 @pytest.mark.parametrize("family", [name for name in families.FAMILIES if name not in ("bert", "llama")])

@@ -218,7 +218,7 @@ def fail(code: int) -> Any:
     return refuse
 
 
-@pytest.mark.parametrize("step", ["replace", "fsync", "fdopen", "chmod"])
+@pytest.mark.parametrize("step", ["replace", "fsync"])
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EACCES])
 def test_a_failed_write_leaves_the_old_record_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, code: int
@@ -231,6 +231,16 @@ def test_a_failed_write_leaves_the_old_record_and_nothing_else(
     monkeypatch.undo()
     assert names(tmp_path) == ["0123456789abcdef.json"]
     assert kept.records() == [record()]
+
+
+@pytest.mark.parametrize("umask", [0o077, 0o002])
+def test_who_may_read_a_record_is_the_users_own_choice(tmp_path: Path, umask: int):
+    before = os.umask(umask)
+    try:
+        Ledger(tmp_path).put(record())
+    finally:
+        os.umask(before)
+    assert (tmp_path / "0123456789abcdef.json").stat().st_mode & 0o777 == 0o666 & ~umask
 
 
 def test_an_interrupted_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

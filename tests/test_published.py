@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -247,6 +248,25 @@ def test_records_on_other_data_or_another_model_give_way_to_the_newer(results: P
     assert keys() == ["now"]
     published.write_shard("tell", [made("other model", 3, "e", "n", seed=1)])
     assert keys() == ["other model"]
+
+
+def test_a_record_of_todays_world_counts_whatever_the_clock_said(results: Path):
+    def made(key: str, day: int, model: str) -> Record:
+        fingerprints = {"data": "d", "model": model, "version": "2"}
+        return replace(dated(key, day, model="world-s"), fingerprints=fingerprints)
+
+    published.write_shard("tell", [made("today's", 1, models.fingerprint("world-s")), made("earlier", 9, "m")])
+    assert keys() == ["today's"]
+
+
+def test_a_file_of_other_records_is_read_again_whatever_its_time(results: Path):
+    path = published.write_shard("tell", [dated("a", 1)])
+    stamp = path.stat()
+    assert keys() == ["a"]
+    path.write_bytes(shards.to_bytes([dated("b", 1)]))
+    os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    assert path.stat().st_size == stamp.st_size
+    assert keys() == ["b"]
 
 
 def test_records_of_an_earlier_world_are_not_published(results: Path, tmp_path: Path):

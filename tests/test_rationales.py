@@ -23,22 +23,12 @@ from lowres.data import Example, load_task, task_names
 from lowres.data import rationales as written
 from lowres.data.examples import digest, normalise
 from lowres.params import InputError
-from lowres.rationales import (
-    KEY,
-    Endpoint,
-    EndpointError,
-    Request,
-    Teaching,
-    asking,
-    endpoint,
-    place,
-    prompts,
-    teaching,
-    write,
-)
-from lowres.rationales.parsing import CONCLUSION, Parsed, final_answer, parse, until_conclusion, vote
+from lowres.rationales import Request, Teaching, asking, endpoint, prompts, teaching, write
+from lowres.rationales.endpoint import KEY, Endpoint, EndpointError
+from lowres.rationales.parsing import CONCLUSION, Parsed, final_answer, parse, until_conclusion
 from lowres.rationales.prompts import Exemplar, ReasoningPrompt, check_leaks
 from lowres.rationales.writers import Draft, EndpointWriter, LocalWriter, Sampling, sample
+from lowres.rationales.writing import place
 from lowres.world import people
 
 SECRET = "sk-very-secret-0123456789"
@@ -97,8 +87,6 @@ def test_what_is_wrong_with_a_rationale_is_told():
     assert parse("The clause is about the", YES_NO, cut=True).truncated
     assert not parse("It helps. So the answer is: yes\n\nClause: and so on", cut=True).truncated
     assert parse("So the answer is: River in", cut=True).truncated  # perhaps not the whole answer
-    assert parse("word " * 121).over_long
-    assert not parse("word " * 120).over_long
 
 
 def test_what_follows_the_conclusion_is_dropped():
@@ -124,17 +112,6 @@ def test_any_text_can_be_parsed(text: str):
 def test_a_conclusion_is_found_behind_any_reasoning(answer: str, reasoning: str):
     if "answer is" not in reasoning.lower():
         assert final_answer(f"{reasoning} {CONCLUSION} {answer}", YES_NO) == answer
-
-
-def test_a_vote_counts_answers_that_mean_the_same():
-    assert vote(["no", "Yes", "yes.", ""]) == "Yes"
-    assert vote(["b", "a"]) == "b"
-    assert vote(["", ""]) == vote([]) == ""
-
-
-@given(st.lists(st.sampled_from(["a", "b", "", "?"])))
-def test_a_vote_is_one_of_the_answers(answers: list[str]):
-    assert vote(answers) in (*answers, "")
 
 
 # --- prompts ---------------------------------------------------------------------------------------------------------
@@ -186,34 +163,34 @@ def test_a_long_line_from_the_data_is_refused():
         check_leaks(ReasoningPrompt("my.md", 1, "Think.", (leaking,)), loaded)
 
 
-GOOD = "version: 3\n# Instruction\nThink.\n# Example\n## Input\nx\n## Reasoning\ny\n## Answer\nz\n"
+GOOD = "version: 3\ninstruction: Think.\nexamples:\n- input: x\n  reasoning: y\n  answer: no\n"
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "has to begin with a line"),
-        (GOOD.replace("version: 3\n", ""), "has to begin with a line"),
-        (GOOD.replace("# Instruction\nThink.\n", ""), "the first section has to be"),
-        (GOOD.replace("Think.", ""), "section '# Instruction' is empty"),
-        (GOOD.replace("\nz", ""), "example 1: section '## Answer' is empty"),
-        (GOOD.replace("## Reasoning\ny\n", ""), "example 1: section '## Reasoning' has to come here, not '## Answer'"),
-        (GOOD + "# Example\n## Input\nx\n", "example 2: section '## Reasoning' has to come here"),
-        ("version: 1\n# Instruction\nThink.\n", "example 1: section '# Example' has to come here"),
-        (GOOD + "# Remark\nx\n", "example 2: section '# Example' has to come here, not '# Remark'"),
+        ("", "has to hold version, instruction, examples"),
+        (GOOD.replace("version: 3\n", ""), "and holds instruction, examples"),
+        (GOOD + "remark: x\n", "and holds version, instruction, examples, remark"),
+        (GOOD.replace("3", "three"), "version has to be a whole number"),
+        (GOOD.replace("Think.", ""), "instruction has to be a text"),
+        (GOOD.replace("no\n", ""), "example 1: field 'answer'"),
+        (GOOD.replace("reasoning", "reason"), "example 1: has to have the fields"),
+        (GOOD.split("-")[0], "no worked example"),
+        (GOOD + "  {", "not valid YAML"),
     ],
 )
-def test_a_malformed_prompt_file_is_named_with_its_section(tmp_path: Path, content: str, message: str):
-    (tmp_path / "mine.md").write_text(content)
+def test_a_malformed_prompt_file_is_named_with_what_is_wrong(tmp_path: Path, content: str, message: str):
+    (tmp_path / "mine.yaml").write_text(content)
     with pytest.raises(InputError, match=message) as error:
-        prompts.from_markdown(tmp_path / "mine.md")
-    assert "mine.md" in str(error.value)
+        prompts.from_yaml(tmp_path / "mine.yaml")
+    assert "mine.yaml" in str(error.value)
 
 
 def test_a_prompt_file_is_read(tmp_path: Path):
-    (tmp_path / "mine.md").write_text(GOOD)
-    found = prompts.from_markdown(tmp_path / "mine.md")
-    assert (found.version, found.instruction, found.exemplars) == (3, "Think.", (Exemplar("x", "y", "z"),))
+    (tmp_path / "mine.yaml").write_text(GOOD)
+    found = prompts.from_yaml(tmp_path / "mine.yaml")
+    assert (found.version, found.instruction, found.exemplars) == (3, "Think.", (Exemplar("x", "y", "no"),))
 
 
 def test_exemplars_of_a_users_own_task(tmp_path: Path, task: str):
@@ -223,7 +200,7 @@ def test_exemplars_of_a_users_own_task(tmp_path: Path, task: str):
     path.write_text('{"input": "a", "reasoning": " "}\n[]\n{')
     with pytest.raises(InputError) as error:
         prompts.load(task, str(path))
-    assert [text.split(": ")[0][-6:] for text in error.value.problems] == ["line 1", "line 1", "line 2", "line 3"]
+    assert sorted(text.split(": ")[0][-6:] for text in error.value.problems) == ["line 1", "line 1", "line 2", "line 3"]
     with pytest.raises(InputError, match="has no reasoning prompt"):
         prompts.load(task)
     with pytest.raises(InputError, match="cannot be read"):

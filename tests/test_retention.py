@@ -15,7 +15,7 @@ from torch import nn
 
 from lowres import evaluate, models, recovery, tuners
 from lowres.data import Example, Probe
-from lowres.evaluate import Item, divergence
+from lowres.evaluate import Item, divergence, outcomes
 from lowres.evaluate.divergence import NUMBERS
 from lowres.models import LanguageModel
 from lowres.params import InputError
@@ -139,15 +139,15 @@ def test_every_kind_of_tuner_can_be_compared(name: str, chat_model: LanguageMode
 
 
 def test_bits_per_byte_of_known_texts():
-    assert evaluate.bits_per_byte(-8 * math.log(2), "blue") == pytest.approx(2.0)
-    assert evaluate.bits_per_byte(-8 * math.log(2), "été") == pytest.approx(8 / 5)  # two bytes for each é
-    assert evaluate.bits_per_byte(-3 * math.log(2), "日") == pytest.approx(1.0)
-    assert evaluate.bits_per_byte(0.0, "x") == 0.0
+    assert outcomes.bits_per_byte(-8 * math.log(2), "blue") == pytest.approx(2.0)
+    assert outcomes.bits_per_byte(-8 * math.log(2), "été") == pytest.approx(8 / 5)  # two bytes for each é
+    assert outcomes.bits_per_byte(-3 * math.log(2), "日") == pytest.approx(1.0)
+    assert outcomes.bits_per_byte(0.0, "x") == 0.0
 
 
 def test_bits_are_those_of_the_right_answer(chat_model: LanguageModel):
     for examples in (FREE[:6], list(CHOICE[:6])):
-        found, _, _ = evaluate.evaluate_task(chat_model.model, chat_model, examples, "", 4)
+        found, _, _ = outcomes.evaluate_task(chat_model.model, chat_model, examples, "", 4)
         for example, bits, nll in zip(examples, found["bits_per_byte"], found["target_nll"], strict=True):
             tokens = len(models.encode(chat_model, "", example.target).target)
             assert bits == pytest.approx(nll * tokens / math.log(2) / len(example.target.encode()), rel=1e-5)

@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 
 from lowres import machine, material, models, provenance, trial, tuners
 from lowres.data import TaskOptions, load_task
-from lowres.engine import failures
+from lowres.engine import pool
 from lowres.optimisation import Diverged, Optimisation
 from lowres.params import InputError
+from lowres.provenance import source_fingerprint
 from lowres.room import answer_room
-from lowres.syntax import source_fingerprint
 from lowres.trial import Evaluation, Recipe, Stage, Trial
 from lowres.tuners import Full, LoRA
 
@@ -296,7 +296,7 @@ def test_divergence_passes_through(chat_folder: Path, task: str):
 
 def test_failed_records_name_the_error(chat_folder: Path, task: str):
     made = tiny.trial(chat_folder, task)
-    record = failures.failed(made, InputError("no such layer"))
+    record = pool.failed(made, InputError("no such layer"))
     assert (record.key, record.status, record.error) == (made.key(), "failed", "InputError: no such layer")
     assert record.trial == made.spec()
     assert record.outcomes == {}
@@ -307,7 +307,7 @@ def test_failed_records_name_the_error(chat_folder: Path, task: str):
     [MemoryError(), RuntimeError("CUDA out of memory. Tried 3 GiB\nmore"), RuntimeError("can't allocate memory")],
 )
 def test_lack_of_memory_says_what_to_lower(error: Exception):
-    told = failures.explain(error)
+    told = pool.explain(error)
     assert "Lower batch_size" in told
     assert "\n" not in told
 

@@ -93,7 +93,9 @@ def define(sources: Sequence[str], names: dict[str, Any]) -> list[str]:
             except Exception as error:
                 failed.append((node, error))
         if len(failed) == len(pending):
-            return problems + [f"{_called(node)}: {type(error).__name__}: {error}" for node, error in failed]
+            names_of = (getattr(node, "name", "") or ast.unparse(node).split("\n")[0][:60] for node, _ in failed)
+            told = zip(names_of, (error for _, error in failed), strict=True)
+            return problems + [f"{name}: {type(error).__name__}: {error}" for name, error in told]
         pending = [node for node, _ in failed]
     return problems
 
@@ -163,7 +165,3 @@ def is_blank(node: ast.AST) -> bool:
 
 def _is_text(node: ast.stmt) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-
-
-def _called(node: ast.stmt) -> str:
-    return str(getattr(node, "name", "") or ast.unparse(node).split("\n")[0][:60])

@@ -17,7 +17,7 @@ import signal
 import struct
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -211,15 +211,7 @@ def _landlock(folder: Path, readable: list[Path]) -> None:
 
 
 def _allow(system: Any, rules: int, path: Path, rights: int) -> None:
-    with _opened(path) as handle:
-        rule = struct.pack("=Qi", rights if path.is_dir() else rights & _FILE_RIGHTS, handle)
-        system.syscall(_ADD, rules, 1, rule, 0)
-
-
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[int]:
     handle = os.open(path, getattr(os, "O_PATH", os.O_RDONLY))
-    try:
-        yield handle
-    finally:
-        os.close(handle)
+    rule = struct.pack("=Qi", rights if path.is_dir() else rights & _FILE_RIGHTS, handle)
+    system.syscall(_ADD, rules, 1, rule, 0)
+    os.close(handle)

@@ -79,17 +79,13 @@ def grade(folder: Path, masters: Path, seed: int, workers: int, roster: Path | N
         if not found:
             raise InputError(f"{folder}: no submissions in it (notebooks, folders or zip files)")
         named = sorted({one.assignment for one in found if one.assignment})
-        marked = _side_by_side(partial(mark, masters=masters, seed=seed), found, workers)
+        os.environ["OMP_NUM_THREADS"] = "1"
+        fresh = multiprocessing.get_context("spawn")  # so that each process may fork
+        with ProcessPoolExecutor(min(workers, len(found)), fresh) as pool:
+            marked = list(pool.map(partial(mark, masters=masters, seed=seed), found))
     rows = by_student(marked)
     text = as_csv(rows, [known[name] for name in named], listed)
     return text, f"{len(rows)} students, {len(found)} submissions of {', '.join(named) or 'nothing known'}, seed {seed}"
-
-
-def _side_by_side(work: Any, found: Sequence[Submission], workers: int) -> list[Marks]:
-    """Processes that start fresh, so that each may fork."""
-    os.environ["OMP_NUM_THREADS"] = "1"
-    with ProcessPoolExecutor(min(workers, len(found)), multiprocessing.get_context("spawn")) as pool:
-        return list(pool.map(work, found))
 
 
 # --- who handed in what ----------------------------------------------------------------------------------------------

@@ -1,14 +1,13 @@
 """Examples, tasks, probes, the general pool and mixing. Nothing is read before it is asked for."""
 
 from lowres.data.adaptation_tasks import shares_items
-from lowres.data.bundled import WheelRow, wheels
-from lowres.data.catalogue import CatalogueRow, catalogue
+from lowres.data.bundled import wheels
 from lowres.data.examples import METRICS, SPLITS, Example, Probe, Task
-from lowres.data.load import check_name, load_probe, load_task, probe_names, task_names
-from lowres.data.mixing import ORDERS, mix, random_labels, take_tokens
+from lowres.data.load import catalogue, check_name, load_probe, load_task, probe_names, task_names
+from lowres.data.mixing import ORDERS, mix, take_tokens
 from lowres.data.overlap import touches_probe
 from lowres.data.own import TaskOptions, misplaced_options
-from lowres.data.pool import SourceRow, general_pool, pool_sources
+from lowres.data.pool import general_pool, pool_sources
 from lowres.data.stream_tasks import STREAM
 
 __all__ = [
@@ -16,13 +15,10 @@ __all__ = [
     "ORDERS",
     "SPLITS",
     "STREAM",
-    "CatalogueRow",
     "Example",
     "Probe",
-    "SourceRow",
     "Task",
     "TaskOptions",
-    "WheelRow",
     "catalogue",
     "check_name",
     "general_pool",
@@ -32,7 +28,6 @@ __all__ = [
     "mix",
     "pool_sources",
     "probe_names",
-    "random_labels",
     "shares_items",
     "take_tokens",
     "task_names",

@@ -13,7 +13,7 @@ import math
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from string import ascii_uppercase
 from typing import Any
@@ -21,40 +21,14 @@ from typing import Any
 from lowres.data.examples import Example, digest
 from lowres.data.reading import Rows, Written
 
-FIELD_PAIRS = (
-    ("prompt", "target"),
-    ("query", "response"),
-    ("instruction", "output"),
-    ("question", "answer"),
-    ("prompt", "response"),
-    ("prompt", "completion"),
-    ("input", "output"),
-    ("instruction", "response"),
-    ("instruction", "answer"),
-    ("question", "answers"),
-    ("question", "answerkey"),
-    ("question", "response"),
-    ("question", "label"),
-    ("question_stem", "answerkey"),
-    ("ctx", "label"),
-    ("goal", "label"),
-    ("context+question", "label"),
-    ("sentence", "answer"),
-    ("premise+hypothesis", "label"),
-    ("sentence1+sentence2", "label"),
-    ("question1+question2", "label"),
-    ("prompt", "answer"),
-    ("query", "answer"),
-    ("problem", "solution"),
-    ("input", "target"),
-    ("inputs", "targets"),
-    ("source", "target"),
-    ("article", "highlights"),
-    ("document", "summary"),
-    ("text", "summary"),
-    ("text", "label"),
-    ("sentence", "label"),
-)
+_USUAL = """
+prompt/target query/response instruction/output question/answer prompt/response prompt/completion input/output
+instruction/response instruction/answer question/answers question/answerkey question/response question/label
+question_stem/answerkey ctx/label goal/label context+question/label sentence/answer premise+hypothesis/label
+sentence1+sentence2/label question1+question2/label prompt/answer query/answer problem/solution input/target
+inputs/targets source/target article/highlights document/summary text/summary text/label sentence/label
+"""
+FIELD_PAIRS = [pair.split("/") for pair in _USUAL.split()]  # of prompt and target, the first that is there counts
 JOINED = "+"  # between the names of columns that are used together
 BESIDE = ("context", "passage", "document", "article", "background", "history")  # read before what is asked
 BARE = ("prompt", "instruction", "input", "inputs", "text")  # a column whose name says nothing about its text
@@ -134,8 +108,9 @@ def find(rows: Mapping[str, Rows], asked: Any, problems: list[str]) -> Columns |
     pairs = [(asked.prompt_field or prompt, asked.target_field or target) for prompt, target in FIELD_PAIRS]
     known = [(_as_written(one, there, everything), _as_written(other, there, everything)) for one, other in pairs]
     found = next((pair for pair in known if any(_has(row, *pair) for row in everything)), None)
+    named = ", ".join(map(repr, there.values()))
     if asked.choices_field and not any(_has(row, asked.choices_field) for row in everything):
-        problems.append(f"choices_field is {asked.choices_field!r}, but {_listed(there.values())}")
+        problems.append(f"choices_field is {asked.choices_field!r}, but the rows have {named}")
     if found is None:
         if everything:
             missing = " and ".join(map(repr, pairs[0]))
@@ -159,10 +134,6 @@ def _as_written(name: str, there: Mapping[str, str], rows: Sequence[Mapping[str,
 
 def _has(row: Mapping[str, Any], *names: str) -> bool:
     return all(part in row for name in names for part in name.split(JOINED))
-
-
-def _listed(names: Iterable[str]) -> str:
-    return f"the rows have {', '.join(map(repr, names))}"
 
 
 def _choices_column(asked: Any, there: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) -> str:

@@ -8,16 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lowres.data.cards import task_of, tidy
 from lowres.data.examples import Example, Task, digest
-from lowres.data.own import MOST_PROBLEMS
+from lowres.data.own import refuse
 from lowres.data.reading import Written, read_rows
-from lowres.data.splits import parts, tidy
 from lowres.data.text import one_line
-from lowres.params import InputError
 
 ATTRIQA_TESTS = ("bn", "fi", "ja", "ru", "te")
-NO_ANSWER = "No Answer"
-YES, NO = "yes", "no"
 
 Problems = list[str]
 Row = Mapping[str, Any]
@@ -37,19 +34,8 @@ def xor_attriqa(folder: str | Path) -> Task:
     place, problems = _inside(folder, "in-language"), Problems()
     splits = (("train",), ("validation",), ATTRIQA_TESTS)
     read = [_examples([place / f"{part}.jsonl" for part in split], _attribution, problems) for split in splits]
-    _refuse(problems)
-    return Task(
-        name="xor-attriqa",
-        instruction=(
-            "Below are a passage, a question in some language and an answer that was given to it. Decide whether the "
-            "passage shows that this is the answer to the question. Say so with exactly one word: yes or no."
-        ),
-        metric="accuracy",
-        **_parts(read),
-        source=f"XOR-AttriQA (Muller et al. 2023), {place.name}; FIAT's own split of it was not published",
-        licence="see the release; read from the user's folder, not redistributed",
-        max_new_tokens=4,
-    )
+    refuse(problems)
+    return _task("xor-attriqa", read, folder=place.name)
 
 
 def xtreme_up_qa(folder: str | Path, languages: Sequence[str] = ()) -> Task:
@@ -68,24 +54,13 @@ def xtreme_up_qa(folder: str | Path, languages: Sequence[str] = ()) -> Task:
     unknown = [language for language in languages if language not in known]
     if known and unknown:
         problems.append(f"languages {unknown} are not in {place / 'train'}; allowed: {', '.join(known)}")
-    _refuse(problems)
+    refuse(problems)
     files = [
         [place / split / f"{one}.jsonl" for one in languages or known] for split in ("train", "validation", "test")
     ]
     read = [_examples(split, _question, problems) for split in files]
-    _refuse(problems)
-    return Task(
-        name="xtreme-up-qa",
-        instruction=(
-            "Read the passage and answer the question about it, which is in another language. Copy the shortest "
-            f"fitting words from the passage, in English; if the passage has no answer, write: {NO_ANSWER}"
-        ),
-        metric="token_f1",
-        **_parts(read),
-        source="XTREME-UP 1.1 (Ruder et al. 2023), cross-lingual question answering",
-        licence="see the release; read from the user's folder, not redistributed",
-        max_new_tokens=24,
-    )
+    refuse(problems)
+    return _task("xtreme-up-qa", read)
 
 
 def _attribution(where: str, row: Row, _: str, problems: Problems) -> Example | None:
@@ -101,9 +76,9 @@ def _attribution(where: str, row: Row, _: str, problems: Problems) -> Example | 
     if len(problems) > before:
         return None
     prompt = f"Passage: {passage}\nQuestion: {question}\nAnswer: {answer}\nSupported:"
-    target = YES if label == "true" else NO
+    target = "yes" if label == "true" else "no"
     identity = f"xor-attriqa/{language}/{digest(prompt, 12)}"
-    return Example(identity, prompt, target, (YES, NO), (target,), group=f"question/{digest(question, 12)}")
+    return Example(identity, prompt, target, ("yes", "no"), (target,), group=f"question/{digest(question, 12)}")
 
 
 def _question(where: str, row: Row, language: str, problems: Problems) -> Example | None:
@@ -145,16 +120,9 @@ def _text(where: str, row: Row, field: str, problems: Problems, may_be_empty: bo
     return text
 
 
-def _parts(read: Sequence[Sequence[Example]]) -> dict[str, Any]:
+def _task(name: str, read: Sequence[Sequence[Example]], folder: str = "") -> Task:
     """The release's own splits; from train goes what is also in another split, and what a probe asks about."""
     train, validation, test = (tidy(split) for split in read)
     held_out = {example.id for example in (*validation, *test)}
     kept = [example for example in train if example.id not in held_out]
-    note = f"The release's own splits; {len(train) - len(kept)} training items that are held out too are left out; "
-    return parts(kept, validation, test, note=note)
-
-
-def _refuse(problems: Problems) -> None:
-    more = len(problems) - MOST_PROBLEMS
-    if problems:
-        raise InputError(*problems[:MOST_PROBLEMS], *([f"... and {more} more problems"] if more > 0 else []))
+    return task_of(name, (kept, validation, test), left_out=len(train) - len(kept), folder=folder)

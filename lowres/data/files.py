@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from lowres.contents import content
+from lowres.contents import content, is_utf8
 from lowres.data.examples import Task
 from lowres.data.own import SPLIT_WORDS, TaskOptions, build_task
 from lowres.data.reading import SUFFIXES, Rows, is_data, read_rows, stem
@@ -25,7 +25,7 @@ def check_path(place: str, prefix: str = PREFIX) -> str | None:
     """What is wrong with the path after the prefix, or None. Reads no data."""
     if not place.strip():
         return f"{prefix} needs a path after the colon"
-    if re.search("[\udc80-\udcff]", place):
+    if not is_utf8(place):
         return f"{prefix}{os.fsencode(place)!r}: the name is not UTF-8, and records could not hold it: rename the file"
     path = Path(place).expanduser()
     if not path.exists():

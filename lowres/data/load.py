@@ -1,14 +1,17 @@
-"""Tasks and probes by name."""
+"""Tasks and probes by name, and the table of everything that is trained on or measured."""
 
 import difflib
 import functools
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 
 from lowres import world
 from lowres.data import fiat_files, files, hub, probes, tasks
 from lowres.data.examples import Probe, Task
 from lowres.data.own import TaskOptions
+from lowres.data.pool import pool_sources
 from lowres.params import InputError
 
 NO_OPTIONS = TaskOptions()
@@ -17,8 +20,8 @@ WITH_RATIONALES = (
     *("wiki-crosslingual-fr", "wiki-crosslingual-es", "country-language"),
 )  # of their own
 RELEASES: dict[str, Callable[[str], Task]] = {  # data of papers, read from a folder that the user has
-    "xor-attriqa:": fiat_files.xor_attriqa,
-    "xtreme-up:": fiat_files.xtreme_up_qa,
+    "xor-attriqa:": functools.cache(fiat_files.xor_attriqa),
+    "xtreme-up:": functools.cache(fiat_files.xtreme_up_qa),
 }
 
 
@@ -48,7 +51,7 @@ def load_task(name: str, options: TaskOptions = NO_OPTIONS) -> Task:
         return hub.hub_task(name, options)
     prefix = _release(name)
     if prefix and options == NO_OPTIONS:
-        return _released(prefix, name.removeprefix(prefix))
+        return RELEASES[prefix](name.removeprefix(prefix))
     if name in hub.NAMED and options == NO_OPTIONS:
         return hub.named_task(name)
     if options != NO_OPTIONS:
@@ -87,12 +90,59 @@ def _release(name: str) -> str:
     return next((prefix for prefix in RELEASES if name.startswith(prefix)), "")
 
 
-@functools.cache
-def _released(prefix: str, folder: str) -> Task:
-    return RELEASES[prefix](folder)
-
-
 def _unknown(kind: str, name: str, known: tuple[str, ...], also: str) -> str:
     near = difflib.get_close_matches(name, known, 1)
     guess = f"did you mean {near[0]!r}? " if near else ""
     return f"unknown {kind} {name!r}: {guess}known are {', '.join(known)}{also}"
+
+
+# --- the table for the page on data -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class CatalogueRow:
+    """One task, probe or part of the general pool; `train`, `validation` and `test` count items."""
+
+    name: str
+    kind: str
+    train: int
+    validation: int
+    test: int
+    chance: float | None
+    metric: str
+    source: str
+    licence: str
+    note: str
+
+
+def catalogue() -> tuple[CatalogueRow, ...]:
+    """Tasks, then probes (their items count as test), then the general pool (its items count as train)."""
+    return (*_task_rows(), *_probe_rows(), *_pool_rows())
+
+
+def _task_rows() -> list[CatalogueRow]:
+    found = []
+    for task in map(load_task, task_names()):
+        sizes = (len(task.train), len(task.validation), len(task.test))
+        chance = fmean(1 / len(item.choices) for item in task.test) if task.test[0].choices else None
+        about = (task.metric, task.source, task.licence, task.note)
+        found.append(CatalogueRow(task.name, "task", *sizes, chance, *about))
+    return found
+
+
+def _probe_rows() -> list[CatalogueRow]:
+    found = []
+    for probe in map(load_probe, probe_names()):
+        metric = "accuracy" if probe.kind == "choice" else "nll"
+        about = (metric, probe.source, probe.licence, probe.warning)
+        found.append(CatalogueRow(probe.name, "probe", 0, 0, len(probe.examples), probe.chance, *about))
+    return found
+
+
+def _pool_rows() -> list[CatalogueRow]:
+    found = []
+    for row in pool_sources():
+        left_out = f"{row.too_long} too long, {row.repeated} repeated and {row.in_a_probe} near a probe left out"
+        about = ("", row.source, row.licence, f"{row.note}; {left_out}")
+        found.append(CatalogueRow(row.name, "general pool", row.items, 0, 0, None, *about))
+    return found

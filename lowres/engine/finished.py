@@ -63,7 +63,9 @@ def _path(study: str, params: Any) -> Path | None:
             parts.append(content(file))
         elif "/" in text or ":" in text or file.is_dir():  # a model's folder, something on a hub: it may have changed
             return None
-    parts.append(_digest(each.read_bytes() for each in sorted(Path(lowres.__file__).parent.rglob("*.py"))))
+    package = Path(lowres.__file__).parent  # its code, and its words in YAML
+    files = (each for ending in ("py", "yaml") for each in sorted(package.rglob(f"*.{ending}")))
+    parts.append(_digest(each.read_bytes() for each in files))
     parts += [metadata.version(name) for name in LIBRARIES] + [bundled.version(name) for name in bundled.WHEELS]
     parts += [machine.threads(), machine.has_gpu(), *map(machine.arithmetic, (True, False))]
     parts += sorted(machine.instructions())

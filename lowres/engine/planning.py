@@ -1,24 +1,36 @@
-"""What a list of trials would cost here, before anything runs."""
+"""What a list of trials would cost, here and on a card, before anything runs. Loads no weights and fetches nothing.
+
+Where a model is here and records tell its speed, that counts, and the tokens are counted in the data. Everything else
+follows from sizes (see `lowres.engine.cost`).
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from lowres import models
+from lowres import hubmodels, models
 from lowres.data import load_task
+from lowres.engine import cost
 from lowres.engine.checks import told_before
 from lowres.engine.pool import is_settled
 from lowres.engine.tables import aligned, task_data
 from lowres.ledger import Ledger
 from lowres.optimisation import Optimisation, update_count
+from lowres.params import InputError
 from lowres.provenance import hardware
 from lowres.published import read_confirmatory, read_published
+from lowres.rates import unseeded
 from lowres.trial import Evaluation, Recipe, Record, Trial, draw, token_counter, trial_from
 from lowres.trial import run as run_trial
 from lowres.tuners import LoRA
 
-COLUMNS = ("arm", "task data", "general tokens", "trials", "recorded", "tokens per trial", "minutes to go")
+COLUMNS = (
+    *("model", "arm", "task data", "general tokens", "trials", "recorded", "tokens per trial"),
+    *("minutes here", "minutes on a card", "GB on it"),
+)
+COUNTED = 20_000  # tokens of a budget that are drawn to count what its examples have
 
 
 @dataclass(frozen=True)
@@ -31,39 +43,135 @@ class Speed:
 
 
 def plan(trials: Sequence[Trial], ledger: Ledger, measure: bool = False) -> str:
-    """The trial table before anything runs: per arm the trials, those already recorded, tokens, estimated minutes.
+    """The trial table before anything runs: per model and arm the trials, those recorded, tokens, estimated minutes.
 
     Speeds are those of the model's records, in the ledger or published; a model that has none, or every model with
-    `measure`, is tried with a few updates. What there is to tell about data and models stands below.
+    `measure`, is tried with a few updates. One that would have to be fetched or pretrained is estimated by its size.
+    What there is to tell about data and models stands below.
     """
-    told = told_before(trials)
-    speeds: dict[str, Speed] = {}
-    for trial in {trial.model: trial for trial in trials}.values():
-        known = None if measure else recorded_speed(trial, ledger)
-        speeds[trial.model] = known or calibrate(trial)
+    told = told_before([trial for trial in trials if not hubmodels.is_away(trial.model)])
+    needed = max((cost.gigabytes(trial, cost.CARDS[-1]) for trial in trials), default=0.0)
+    card = cost.smallest_card(needed) or cost.CARDS[-1]
+    known: dict[str, Speed | None] = {}
     rows: list[tuple[str, ...]] = [COLUMNS]
-    total = 0.0
-    for (arm, data, general_tokens), group in _groups(trials).items():
-        missing = sum(not is_settled(ledger.get(trial.key()), "") for trial in group)
-        tokens, speed = training_tokens(group[0]), speeds[group[0].model]
-        minutes = missing * (tokens / speed.training + evaluation_tokens(group[0]) / speed.evaluation) / 60
-        total += minutes
+    total = on_card = 0.0
+    for (model, arm, data, general_tokens), group in _groups(trials).items():
+        one = group[0]
+        if model not in known:
+            known[model] = _known_speed(one, ledger, measure)
+        missing = sum(not is_recorded(trial, ledger) for trial in group)
+        tokens = training_tokens(one) if _is_counted(one) else cost.rough_tokens(one)
+        times = [
+            missing * (tokens / speed.training + evaluation_tokens(one) / speed.evaluation) / 60
+            for speed in (known[model] or by_size(one, cost.here(one.model, one.precision)), by_size(one, card))
+        ]
+        total, on_card = total + times[0], on_card + times[1]
         numbers = (general_tokens, len(group), len(group) - missing, tokens)
-        rows.append((arm, data, *(f"{number:,}" for number in numbers), f"{minutes:.1f}"))
-    measured = "; ".join(
-        f"{name}: {speed.training:.0f} tokens/s in training, {speed.evaluation:.0f} in evaluation, {speed.source}"
-        for name, speed in speeds.items()
+        minutes = (f"{each:,.1f}" for each in (*times, cost.gigabytes(one, card)))
+        rows.append((model, arm, data, *(f"{number:,}" for number in numbers), *minutes))
+    parts = [aligned(rows), "", *_totals(trials, total, on_card, needed), *_speeds(known)]
+    return "\n".join([*parts, *_pretraining(trials, ledger), *told])
+
+
+def _totals(trials: Sequence[Trial], minutes: float, on_card: float, needed: float) -> list[str]:
+    """The sums, with the smallest card that holds every trial, and what this machine holds."""
+    card, last = cost.smallest_card(needed), cost.CARDS[-1]
+    where = (
+        f"one {card.name}, the smallest card that holds every trial" if card else f"one {last.name}, if it held more"
     )
-    estimate = f"\nAbout {total:.1f} minutes with one worker. {measured}."
-    return "\n".join([aligned(rows), estimate, *told])
+    lines = [
+        f"About {_duration(minutes)} with one worker here, {_duration(on_card)} on {where} (the largest takes about "
+        f"{needed:,.1f} GB there; it has {(card or last).gigabytes:g})."
+    ]
+    large = [
+        f"{name} ({most:,.0f} GB)"
+        for name, group in _by_model(trials).items()
+        if (most := max(cost.gigabytes(one, cost.here(name, one.precision)) for one in group))
+        > cost.here(name, group[0].precision).gigabytes
+    ]
+    return [*lines, f"Too large for this machine: {', '.join(large)}."] if large else lines
 
 
-def _groups(trials: Sequence[Trial]) -> dict[tuple[str, str, int], list[Trial]]:
-    groups: dict[tuple[str, str, int], list[Trial]] = {}
+def _by_model(trials: Sequence[Trial]) -> dict[str, list[Trial]]:
+    groups: dict[str, list[Trial]] = {}
+    for trial in trials:
+        groups.setdefault(trial.model, []).append(trial)
+    return groups
+
+
+def _duration(minutes: float) -> str:
+    """Minutes in words."""
+    if minutes < 120:
+        return f"{minutes:.1f} minutes"
+    return f"{minutes / 60:,.1f} hours" if minutes < 48 * 60 else f"{minutes / 60 / 24:,.1f} days"
+
+
+def _speeds(known: dict[str, Speed | None]) -> list[str]:
+    """Where the speeds here come from, a line for each model, and one for all that have none."""
+    lines = [
+        f"{name}: {speed.training:.0f} tokens/s in training, {speed.evaluation:.0f} in evaluation, {speed.source}."
+        for name, speed in known.items()
+        if speed
+    ]
+    guessed = [name for name, speed in known.items() if not speed]
+    return [*lines, f"Estimated by size, not measured: {', '.join(guessed)}; and the card."] if guessed else lines
+
+
+def _pretraining(trials: Sequence[Trial], ledger: Ledger) -> list[str]:
+    """The world models that have to be made first."""
+    names = dict.fromkeys(trial.model for trial in trials if not is_recorded(trial, ledger))
+    missing = [name for name in names if models.needs_pretraining(name)]
+    if not missing:
+        return []
+    seconds = sum(map(cost.pretraining_seconds, missing))
+    kinds = ", ".join(dict.fromkeys(map(unseeded, missing)))
+    return [f"To be pretrained first: {len(missing)} world models ({kinds}), about {_duration(seconds / 60)} in all."]
+
+
+def known_key(trial: Trial) -> str | None:
+    """The key of a trial; None while it cannot be told: its model is not here, or its rationales are to be written."""
+    if hubmodels.is_away(trial.model):
+        return None
+    try:
+        return trial.key()
+    except InputError:
+        if trial.recipe.rationale == "none":
+            raise
+        return None
+
+
+def is_recorded(trial: Trial, ledger: Ledger) -> bool:
+    """Whether a trial needs no run."""
+    key = known_key(trial)
+    return key is not None and is_settled(ledger.get(key), "")
+
+
+def by_size(trial: Trial, machine: cost.Machine) -> Speed:
+    """The speed that follows from a model's size, its tuner and a machine."""
+    own = cost.size(trial.model)
+    passes = 3 if cost.is_full(trial) else 2
+    at_once = cost.together(trial, machine)
+    training, evaluation = (1 / cost.seconds_per_token(own, machine, each, at_once) for each in (passes, 1))
+    return Speed(training, evaluation, "by its size")
+
+
+def _is_counted(trial: Trial) -> bool:
+    """Whether the model is here, so that its tokens can be counted."""
+    return not hubmodels.is_away(trial.model) and not models.needs_pretraining(trial.model)
+
+
+def _known_speed(trial: Trial, ledger: Ledger, measure: bool) -> Speed | None:
+    """That of records, else one measured here; None where the model would have to be fetched or pretrained for it."""
+    found = None if measure else recorded_speed(trial, ledger)
+    return found or (calibrate(trial) if _is_counted(trial) else None)
+
+
+def _groups(trials: Sequence[Trial]) -> dict[tuple[str, str, str, int], list[Trial]]:
+    groups: dict[tuple[str, str, str, int], list[Trial]] = {}
     for trial in trials:
         recipe = trial.recipe
         data = task_data(recipe.task_tokens, recipe.task_examples)
-        groups.setdefault((trial.arm, data, recipe.general_tokens), []).append(trial)
+        groups.setdefault((unseeded(trial.model), trial.arm, data, recipe.general_tokens), []).append(trial)
     return groups
 
 
@@ -75,17 +183,27 @@ def training_tokens(trial: Trial) -> int:
 def _stage_tokens(trial: Trial) -> int:
     if trial.tuner is None or trial.optimisation is None:
         return 0
-    language_model = models.without_weights(trial.model)
+    language_model = models.without_weights(trial.model, trial.chat_format)
     task = load_task(trial.task, trial.options)
-    own, general = draw(trial, task, language_model)
+    budgets = trial.recipe.task_tokens + trial.recipe.general_tokens
+    share = min(1.0, COUNTED / max(budgets, 1))
+    own, general = draw(_of_less(trial, share), task, language_model)
     count = token_counter(language_model)
     frame = len(models.prompt_ids(language_model, "")) + 1
     anchor = len(language_model.tokenizer(task.instruction).input_ids) if trial.recipe.anchor != "none" else 0
     once = sum(count(example) + frame for example in (*own, *general)) + anchor * len(own)
-    examples = len(own) + len(general)
+    drawn = len(own) + len(general)
+    examples = round(drawn / share)
     updates = update_count(examples * trial.optimisation.epochs, trial.optimisation)
     seen = updates * trial.optimisation.batch_size if trial.optimisation.steps else examples * trial.optimisation.epochs
-    return round(once / examples * seen)
+    return round(once / drawn * seen)
+
+
+def _of_less(trial: Trial, share: float) -> Trial:
+    """A trial with a share of its budgets of tokens: enough to see how long its examples are."""
+    recipe = trial.recipe
+    less = {name: math.ceil(getattr(recipe, name) * share) for name in ("task_tokens", "general_tokens")}
+    return replace(trial, recipe=replace(recipe, **less))
 
 
 def evaluation_tokens(trial: Trial) -> int:

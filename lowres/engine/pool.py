@@ -22,10 +22,10 @@ from tqdm import tqdm
 from lowres import machine, models
 from lowres.elsewhere import OtherShards, Shard
 from lowres.engine.cluster import Cluster
-from lowres.engine.failures import explain, failed
 from lowres.ledger import Ledger
 from lowres.optimisation import Diverged
-from lowres.trial import Record, Trial
+from lowres.provenance import provenance
+from lowres.trial import Record, Trial, fingerprints
 from lowres.trial import run as run_trial
 
 POLL_SECONDS = 0.5
@@ -125,8 +125,7 @@ def _send(
     for (key, trial), found in cluster.completed(sent):
         if isinstance(found, BaseException):
             reason = f"{type(found).__name__}: {explain(found)}. If memory or time ran out, give each worker more of it"
-            found = replace(failed(trial, reason), key=key)
-            found.provenance["attempt"] = attempt
+            found = _as_failed(key, trial, reason, attempt)
         ledger.put(found)
         yield key
 
@@ -147,9 +146,30 @@ def _attempted(key: str, trial: Trial, attempt: str) -> Record:
     except Exception as error:  # a sweep outlives any single trial; the error is kept and the exit code tells
         record = failed(trial, error)
     if record.key != key:
-        record = replace(failed(trial, CHANGED), key=key)
+        return _as_failed(key, trial, CHANGED, attempt)
     record.provenance["attempt"] = attempt
     return record
+
+
+def _as_failed(key: str, trial: Trial, reason: str, attempt: str) -> Record:
+    record = replace(failed(trial, reason), key=key)
+    record.provenance["attempt"] = attempt
+    return record
+
+
+def failed(trial: Trial, error: BaseException | str) -> Record:
+    """The record of a trial that ended in an error."""
+    text = error if isinstance(error, str) else f"{type(error).__name__}: {explain(error)}"
+    return Record(trial.key(), "failed", trial.spec(), fingerprints(trial), provenance=provenance(None), error=text)
+
+
+def explain(error: BaseException) -> str:
+    """An error's text; for lack of memory, what to lower."""
+    text = str(error)
+    if isinstance(error, MemoryError) or "out of memory" in text.lower() or "can't allocate memory" in text.lower():
+        first = text.splitlines()[0] if text else "out of memory"
+        return f"{first}. Lower batch_size, the task's prompt length or --workers, or take a smaller model."
+    return text
 
 
 # --- several processes -----------------------------------------------------------------------------------------------
@@ -224,9 +244,7 @@ class _Pool:
     def _record_failure(self, key: str, trial: Trial, reason: str) -> None:
         with self.ledger.claim(key) as mine:
             if mine and not is_settled(self.ledger.get(key), self.attempt, self.fresh):
-                record = replace(failed(trial, reason), key=key)
-                record.provenance["attempt"] = self.attempt
-                self.ledger.put(record)
+                self.ledger.put(_as_failed(key, trial, reason, self.attempt))
 
 
 def _worker(trials: Sequence[tuple[str, Trial]], ledger: Ledger, attempt: str, index: int, fresh: bool = False) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from lowres.texts import aligned as aligned  # looked for here
 from lowres.trial import Record
 
 NOT_SHOWN = ("chosen", "bits_per_byte", "kl")  # measures of a task that are in the record alone
@@ -102,11 +103,3 @@ def headline(record: Record) -> dict[str, float]:
             if measure not in NOT_SHOWN:
                 means[measure if where == "task" else where] = record.mean(where, measure)
     return means
-
-
-def aligned(rows: Sequence[tuple[str, ...]]) -> str:
-    """Rows set in columns as wide as their longest cell."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )

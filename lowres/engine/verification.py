@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -15,9 +13,10 @@ from lowres.engine.pool import run as run_trials
 from lowres.engine.tables import aligned
 from lowres.ledger import Ledger, write_atomically
 from lowres.params import InputError
+from lowres.places import environment
 from lowres.provenance import provenance
 from lowres.published import as_published, read_confirmatory, read_published, verification_file
-from lowres.trial import RESULT_VERSION, Record, Trial, fingerprints, trial_from
+from lowres.trial import RESULT_VERSION, Record, fingerprints, trial_from
 
 TOLERANCE = 0.03
 CHANGES = {"data": "other data", "model": "another model", "version": "another version"}
@@ -69,27 +68,13 @@ def _again(record: Record, ledger: Ledger) -> list[Comparison]:
     change = _change(record.fingerprints, now)
     if change:
         return _compared(record, {}, change)
-    with _threads_of(record):
-        (again,) = run_trials([_in_format_of(record, trial)], ledger, fresh=True, progress=False)
-    return compare(record, again)
-
-
-def _in_format_of(record: Record, trial: Trial) -> Trial:
-    """The trial in the number format of its record, where this machine would choose another."""
     here = models.resolved_precision(trial.model, trial.precision, models.device_for(trial.model))
-    recorded = record.provenance.get("precision", here)
-    return trial if recorded == here else replace(trial, precision=recorded)
-
-
-@contextlib.contextmanager
-def _threads_of(record: Record) -> Iterator[None]:
-    """As many threads as the record was made with; as many as before where it does not say."""
-    before = os.environ.get("OMP_NUM_THREADS")
-    os.environ["OMP_NUM_THREADS"] = record.provenance.get("threads", before or "")
-    try:
-        yield
-    finally:
-        os.environ.pop("OMP_NUM_THREADS") if before is None else os.environ.update(OMP_NUM_THREADS=before)
+    if (recorded := record.provenance.get("precision", here)) != here:
+        trial = replace(trial, precision=recorded)
+    told = record.provenance.get("threads")  # as many as it was made with
+    with environment({"OMP_NUM_THREADS": told} if told else {}):
+        (again,) = run_trials([trial], ledger, fresh=True, progress=False)
+    return compare(record, again)
 
 
 def compare(record: Record, again: Record) -> list[Comparison]:

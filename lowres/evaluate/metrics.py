@@ -163,7 +163,7 @@ def source_of(prompt: str) -> str:
     return text.rpartition("\n")[0] or text if marker else prompt
 
 
-# --- numbers and letters ---------------------------------------------------------------------------------------------
+# --- numbers ---------------------------------------------------------------------------------------------------------
 
 CLOSE = Fraction(1, 10**3)  # two numbers this near are the same answer (as in the released code of ReFT), ...
 CLOSE_SHARE = Fraction(1, 10**9)  # ... or, of numbers above a million, two with so small a share between them
@@ -178,13 +178,6 @@ _SEVERAL = re.compile(  # 10:30, 1/2, 3 1/2, -1/2, 1990-95, 1,5, 1.2.3
 )
 _FRACTION = re.compile(r"(?P<sign>-?)(?:(?P<whole>\d+) )?(?P<part>\d+)/(?P<of>0*[1-9]\d*)")
 _MOST_EXPONENT = 10_000  # a number beyond is read as its digits alone
-_LETTER = (
-    r"[Aa]nswer\s*(?:is|:)?\s*\(?({letter})\b",  # answer is (B)
-    r"\(({letter})\)",  # (B)
-    r"(?<![\w'])({letter})(?=\s*(?:$|[).:,;\n]))",  # B) or B. or B at the end
-    r"(?<![\w'])({letter})(?![\w'])",  # B
-)
-_ARTICLE = r"(?!A\s+[a-z])"  # "A man" names no option
 
 
 def last_number(text: str) -> float | None:
@@ -257,19 +250,6 @@ def _agree(one: Fraction, other: Fraction) -> bool:
         return one == other
     larger = max(abs(one), abs(other))
     return abs(one - other) <= max(CLOSE * min(larger, Fraction(1)), CLOSE_SHARE * larger)
-
-
-def chosen_letter(text: str, letters: str = "ABCDE") -> str:
-    """The option that a text names ("The answer is (B)."), or "" where it names none.
-
-    What the text calls the answer comes first, then a letter in brackets, then one that stands by itself. The
-    released code of LLM-Adapters takes the first capital A to E anywhere, also the A of "Answer".
-    """
-    for pattern in _LETTER:
-        found = re.search(pattern.format(letter=f"{_ARTICLE}[{letters}]"), wide(text))
-        if found:
-            return found[1]
-    return ""
 
 
 # --- form ------------------------------------------------------------------------------------------------------------

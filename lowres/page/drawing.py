@@ -22,7 +22,7 @@ from lowres.page import figures
 from lowres.page.figures import Plot
 from lowres.page.markup import Shown, shown_table, shown_text
 from lowres.published import read_first_edition
-from lowres.rules import LOSS, Contrast, terms_of
+from lowres.rules import LOSS, RELATIVE, Contrast, terms_of
 
 if TYPE_CHECKING:
     from lowres.stats import Effect
@@ -85,18 +85,20 @@ class Found:
         count = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
         many = "" if seeds == [1] else "s"
         where = f"Mean over {spelled(self.places)}" if len(self.places) > 1 else spelled(self.places)
-        return f"{where}; {count} seed{many}. {FIRST + '.' if self.exploratory else ''}".strip()
+        told = "; ".join(part for part in (where, f"{count} seed{many}") if part)
+        return f"{told}. {FIRST + '.' if self.exploratory else ''}".strip()
 
 
 def spelled(places: Sequence[Cell]) -> str:
-    """Places in words: the model and its tasks, models with the same tasks together."""
+    """Places in words: the model and its tasks, models with the same tasks together; what a row names is left out."""
     tasks: dict[str, list[str]] = {}
     for place in places:
         tasks.setdefault(str(place.get("model", "")), []).append(str(place.get("task", "")))
     models: dict[tuple[str, ...], list[str]] = {}
     for model, own in tasks.items():
         models.setdefault(tuple(own), []).append(model)
-    return "; ".join(f"{', '.join(own)} with {', '.join(names)}" for own, names in models.items())
+    parts = ((", ".join(own), ", ".join(names)) for own, names in models.items())
+    return "; ".join(" with ".join(part for part in pair if part) for pair in parts)
 
 
 def found(e: Evidence, rows: Rows, places: Sequence[Cell], first: Sequence[Cell] = ()) -> Found | None:
@@ -119,7 +121,9 @@ def _most(outcomes: Outcomes, rows: Rows, places: Sequence[Cell]) -> tuple[Cell,
 
 def not_run(e: Evidence, what: str) -> Shown:
     """What stands in place of an exhibit without records."""
-    return shown_text(f"{what}: not run yet. `lowres campaign --show` lists the trials of {e.study} that are planned.")
+    return shown_text(
+        f"{what.rstrip('.?')}: not run yet. `lowres campaign --show` lists the trials of {e.study} that are planned."
+    )
 
 
 # --- exhibits --------------------------------------------------------------------------------------------------------
@@ -141,7 +145,51 @@ def forest(  # noqa: PLR0913 - what a figure says
     if here is None:
         return not_run(e, caption)
     plot = Plot(name, _alt(f"{x}, one row each", here.effects), f"{caption} {here.told()}", x=x, error=BARS)
-    return figures.forest(figures.effects_table(here.effects), plot, marks=marks or {"no difference": 0.0})
+    drawn = [(key, one.estimate, *_clipped(one, {0.0: rows[key]})) for key, one in here.effects.items()]
+    data = DataFrame(drawn, columns=["row", "estimate", "low", "high"])
+    return figures.forest(data, plot, marks=marks or {"no difference": 0.0})
+
+
+def scatter(  # noqa: PLR0913 - what a figure says
+    e: Evidence,
+    name: str,
+    caption: str,
+    rows: Rows,
+    across: Rows | str,
+    *,
+    places: Sequence[Cell],
+    first: Sequence[Cell] = (),
+    x: str,
+    y: str,
+    x_scale: str = "linear",
+) -> Shown:
+    """A point per row: one contrast upwards, sideways another or a count, such as `trained_parameters`.
+
+    A row whose count is zero, such as a model of which nothing is trained, is a line.
+    """
+    sideways = {} if isinstance(across, str) else {f"{key} sideways": across[key] for key in rows}
+    here = found(e, {**rows, **sideways}, places, first)
+    if here is None:
+        return not_run(e, caption)
+    effects = {key: here.effects[key] for key in rows if key in here.effects}
+    at = {key: _sideways(e, here, key, rows[key], across) for key in effects}
+    known = {key: one for key, one in effects.items() if at[key] is not None}
+    points = [(key, at[key], one.estimate, *_clipped(one, {0.0: rows[key]})) for key, one in known.items()]
+    marks = {key: one.estimate for key, one in effects.items() if key not in known and not sideways}
+    data = DataFrame(points, columns=["name", "x", "y", "low", "high"])
+    told, size = f"{caption} {here.told()}", (8.0, 6.0)
+    plot = Plot(name, _alt(f"{y} against {x}", effects), told, x, y, BARS, x_scale, size)  # type: ignore[arg-type]
+    return figures.scatter(data, plot, marks) if points else not_run(e, caption)
+
+
+def _sideways(e: Evidence, here: Found, key: str, contrast: Contrast, across: Rows | str) -> float | None:
+    """Where a row stands sideways: the estimate of another contrast, or the largest count among its first cell's."""
+    if not isinstance(across, str):
+        one = here.effects.get(f"{key} sideways")
+        return one.estimate if one else None
+    outcomes = e.first if here.exploratory else e.judged
+    runs = [outcomes.by_seed(**{**place, **contrast.terms[0][1]}) for place in here.places]
+    return max(record.counts.get(across, 0) for run in runs for record in run.values()) or None
 
 
 def curve(  # noqa: PLR0913 - what a figure says
@@ -170,7 +218,12 @@ def curve(  # noqa: PLR0913 - what a figure says
 
 def _clipped(one: Effect, line: Mapping[float, Contrast]) -> tuple[float, float]:
     """The interval, a score's own within [0, 1]: no share of right answers lies beyond."""
-    alone = all(len(contrast.terms) == 1 and contrast.measure != LOSS for contrast in line.values())
+    alone = all(
+        each.measure not in (LOSS, RELATIVE)
+        and "nll" not in each.measure
+        and all(weight > 0 for weight, _ in each.terms)
+        for each in line.values()
+    )
     low, high = one.interval
     return (max(0.0, low), min(1.0, high)) if alone and 0 <= one.estimate <= 1 else (low, high)
 

@@ -160,10 +160,10 @@ def dots(data: DataFrame, plot: Plot) -> Shown:
 
 
 def effects_table(effects: Mapping[str, Effect]) -> DataFrame:
-    """Rows for `forest` from effects by name: estimate and interval."""
+    """Rows for `forest` from effects by name: estimate and interval; what is zero but for rounding is zero."""
     from pandas import DataFrame
 
-    rows = [(name, one.estimate, *one.interval) for name, one in effects.items()]
+    rows = [(name, *(round(each, 12) + 0.0 for each in (one.estimate, *one.interval))) for name, one in effects.items()]
     return DataFrame(rows, columns=["row", "estimate", "low", "high"])
 
 

@@ -97,7 +97,7 @@ def live_table(records: Sequence[Record]) -> Shown:
         score = f"{scores.mean():.3f}" + (
             f" ({max(0.0, mean.interval[0]):.3f} to {mean.interval[1]:.3f})" if mean else ""
         )
-        loss = sum(r.mean("task", "target_nll") for r in own) / len(own)
+        losses = [r.mean("task", "target_nll") for r in own if "target_nll" in r.outcomes["task"]]
         seconds = f"{sum(r.cost['seconds'] for r in own) / len(own):.0f} s"
         rows.append(
             (
@@ -105,7 +105,7 @@ def live_table(records: Sequence[Record]) -> Shown:
                 seeds_of(r.trial["seed"] for r in own),
                 f"{METRICS[metric]} {score}",
                 _against(own, first),
-                f"{loss:.3f}",
+                f"{sum(losses) / len(losses):.3f}" if losses else "",
                 seconds,
             )
         )

@@ -6,28 +6,7 @@
 The file can be named in a recipe; `lowres.data.rationales` reads it.
 """
 
-from lowres.rationales.endpoint import KEY, Endpoint, EndpointError
-from lowres.rationales.parsing import CONCLUSION, Parsed, final_answer, parse, vote
-from lowres.rationales.prompts import Exemplar, ReasoningPrompt, check_leaks
-from lowres.rationales.teaching import Teaching, taught, traces
-from lowres.rationales.writing import Request, place, write
+from lowres.rationales.teaching import Teaching, traces
+from lowres.rationales.writing import Request, complete, missing, named_by_content, take_over, write
 
-__all__ = [
-    "CONCLUSION",
-    "KEY",
-    "Endpoint",
-    "EndpointError",
-    "Exemplar",
-    "Parsed",
-    "ReasoningPrompt",
-    "Request",
-    "Teaching",
-    "check_leaks",
-    "final_answer",
-    "parse",
-    "place",
-    "taught",
-    "traces",
-    "vote",
-    "write",
-]
+__all__ = ["Request", "Teaching", "complete", "missing", "named_by_content", "take_over", "traces", "write"]

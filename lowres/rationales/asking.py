@@ -104,12 +104,9 @@ def concluded(example: Example, said: dict[str, str]) -> str:
     """
     words = [said.get(word, word) for word in example.target.split()]
     if words[0] in ("yes", "no"):
-        words[0] = "yes" if said[_last_value(example, said)] in example.prompt.split() else "no"
+        last = next(word for word in reversed(example.target.split()) if word in said)
+        words[0] = "yes" if said[last] in example.prompt.split() else "no"
     return " ".join(words)
-
-
-def _last_value(example: Example, said: dict[str, str]) -> str:
-    return next(word for word in reversed(example.target.split()) if word in said)
 
 
 def steps_of(example: Example) -> list[Step]:

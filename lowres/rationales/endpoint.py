@@ -1,4 +1,4 @@
-"""Rationales from a model behind an OpenAI-compatible endpoint, with nothing but the standard library.
+"""Rationales from a model behind an OpenAI-compatible endpoint.
 
 The key is read from the environment when a request is made. It goes into the request's header and nowhere else: not
 into a file, a message or the text of an object, and it does not follow a redirection.
@@ -7,14 +7,11 @@ into a file, a message or the text of an object, and it does not follow a redire
 from __future__ import annotations
 
 import email.utils
-import http.client
 import json
 import math
 import os
 import time
-import urllib.error
 import urllib.parse
-import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -114,26 +111,20 @@ class Endpoint:
         self._free = self.now() + 60.0 / self.per_minute
 
     def _post(self, body: Mapping[str, Any]) -> bytes:
-        request = urllib.request.Request(completions_url(self.url), json.dumps(body).encode(), method="POST")
-        request.add_header("Content-Type", "application/json")
-        if key := _key():
-            request.add_unredirected_header("Authorization", f"Bearer {key}")
-        try:
-            with _OPENER.open(request, timeout=self.timeout) as answer:
-                return bytes(answer.read())
-        except urllib.error.HTTPError as error:
-            raise self._judged(error) from None
-        except (OSError, http.client.HTTPException, UnicodeError) as error:  # no such host, no connection, no time left
-            reason = getattr(error, "reason", error)
-            raise Transient(f"{type(error).__name__}: {_shown(str(reason))}") from None
+        """What the endpoint answers; no redirection is followed, so that the key goes nowhere else."""
+        import httpx
 
-    def _judged(self, error: urllib.error.HTTPError) -> Exception:
-        """Whether what the endpoint answered may pass, or is to be told at once."""
-        if error.code in TRANSIENT or error.code >= 500:
-            return Transient(f"HTTP {error.code}", _retry_after(error.headers.get("Retry-After")))
-        if error.code in REFUSED:  # its body may repeat the key, or parts of it
-            return EndpointError(f"{self.url} answered HTTP {error.code}: is the right key in {KEY}?")
-        return EndpointError(f"{self.url} answered HTTP {error.code}: {_shown(_body_of(error))}")
+        headers = {"Authorization": f"Bearer {key}"} if (key := _key()) else {}
+        try:
+            answer = httpx.post(completions_url(self.url), json=dict(body), headers=headers, timeout=self.timeout)
+        except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:  # no such host, no connection, no time left
+            raise Transient(f"{type(error).__name__}: {_shown(str(error))}") from None
+        if answer.status_code in TRANSIENT or answer.status_code >= 500:
+            raise Transient(f"HTTP {answer.status_code}", _retry_after(answer.headers.get("Retry-After")))
+        if not answer.is_success:  # where the key is refused, the answer may repeat it, or parts of it
+            told = f"is the right key in {KEY}?" if answer.status_code in REFUSED else _shown(answer.text)
+            raise EndpointError(f"{self.url} answered HTTP {answer.status_code}: {told}")
+        return answer.content
 
 
 class Transient(Exception):
@@ -142,16 +133,6 @@ class Transient(Exception):
     def __init__(self, reason: str, wait: float = 0.0) -> None:
         super().__init__(reason)
         self.wait = wait
-
-
-class _NoRedirection(urllib.request.HTTPRedirectHandler):
-    """A redirected POST would become a GET without its body."""
-
-    def redirect_request(self, *_: Any, **__: Any) -> None:
-        """Refuse: the redirection is told like any other answer that is no success."""
-
-
-_OPENER = urllib.request.build_opener(_NoRedirection)
 
 
 def check_url(url: str) -> str | None:
@@ -208,13 +189,6 @@ def _shown(text: str) -> str:
     key = os.environ.get(KEY, "").strip()
     text = " ".join((text.replace(key, "[key]") if key else text).split())
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
-
-
-def _body_of(error: urllib.error.HTTPError) -> str:
-    try:
-        return error.read(10_000).decode(errors="replace")
-    except (OSError, http.client.HTTPException):
-        return str(error.reason)
 
 
 def _retry_after(value: str | None) -> float:

@@ -10,7 +10,6 @@ from lowres.data.examples import normalise
 from lowres.data.text import one_line, sentences
 
 CONCLUSION = "So the answer is:"
-LONGEST = 120  # words: a longer rationale is told apart, not refused
 
 _CONCLUSION = re.compile(r"(?:so|therefore|thus|hence)?,?\s*\bthe (?:final )?answer is\b\s*:?", re.IGNORECASE)
 _AROUND = " \t\"'`*_“”‘’«»()[]"  # what a model puts around an answer
@@ -25,10 +24,9 @@ class Parsed:
     answer: str
     empty: bool = False
     truncated: bool = False
-    over_long: bool = False
 
 
-def parse(text: str, choices: Sequence[str] = (), *, cut: bool = False, longest: int = LONGEST) -> Parsed:
+def parse(text: str, choices: Sequence[str] = (), *, cut: bool = False) -> Parsed:
     """A model's text as a rationale.
 
     What follows the line of the conclusion is dropped: some models go on with an example of their own.
@@ -36,17 +34,10 @@ def parse(text: str, choices: Sequence[str] = (), *, cut: bool = False, longest:
     Args:
         choices: what the answer has to be one of; empty for free text.
         cut: the text did not come to its end by itself. It still counts as whole where its conclusion did.
-        longest: words beyond which a rationale is over-long.
     """
     kept = until_conclusion(text)
     whole = concludes(kept) and len(kept) < len(text.strip())
-    return Parsed(
-        text=kept,
-        answer=final_answer(kept, choices),
-        empty=not kept,
-        truncated=cut and not whole,
-        over_long=len(kept.split()) > longest,
-    )
+    return Parsed(kept, final_answer(kept, choices), empty=not kept, truncated=cut and not whole)
 
 
 def until_conclusion(text: str) -> str:
@@ -104,15 +95,3 @@ def _choice(text: str, choices: Sequence[str], *, last: bool = False) -> str:
             place = places[-1] if last else len(words) - places[0]
             best = max(best, (place, len(wanted), choice))
     return best[2]
-
-
-def vote(answers: Sequence[str]) -> str:
-    """The answer that most sampled paths ended in (self-consistency, Wang et al. 2022); "" if none found any.
-
-    Answers that differ only in case and punctuation are one; of equally frequent ones the first counts.
-    """
-    groups: dict[str, list[str]] = {}
-    for answer in answers:
-        if answer:
-            groups.setdefault(normalise(answer) or answer, []).append(answer)
-    return max(groups.values(), key=len)[0] if groups else ""

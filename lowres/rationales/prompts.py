@@ -1,30 +1,19 @@
-"""Reasoning prompts (I_b in FIAT, Wang et al. 2023): an instruction and worked examples, kept as text files.
+"""Reasoning prompts (I_b in FIAT, Wang et al. 2023): an instruction and worked examples, kept as YAML in `prompts/`.
 
-A file of the folder `prompts/` looks like this; its version changes with every change of its words:
-
-    version: 1
-    # Instruction
-    ...
-    # Example
-    ## Input
-    ...
-    ## Reasoning
-    ...
-    ## Answer
-    ...
+The version of a file changes with every change of its words.
 """
 
 from __future__ import annotations
 
 import functools
-import json
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lowres.data import Example, Task
 from lowres.data.examples import SPLITS, normalise
+from lowres.data.reading import Rows, read_rows
 from lowres.params import InputError
 from lowres.rationales.parsing import CONCLUSION
 
@@ -36,9 +25,8 @@ INSTRUCTION = (
     f'"{CONCLUSION}" and the answer alone.'
 )
 LONG_LINE = 12  # words: a line this long that is also in the data is no coincidence
-FIELDS = ("input", "reasoning", "answer")
+PARTS, FIELDS = ("version", "instruction", "examples"), ("input", "reasoning", "answer")
 
-_HEADING = re.compile(r"^(#{1,2}) (.+?)\s*$", re.MULTILINE)
 _MARKER = re.compile(r"\n[^\n:]{1,30}:$")
 
 
@@ -92,7 +80,7 @@ def without_marker(prompt: str) -> str:
 
 def names() -> tuple[str, ...]:
     """The tasks that have a reasoning prompt."""
-    return tuple(sorted(path.stem for path in FOLDER.glob("*.md")))
+    return tuple(sorted(path.stem for path in FOLDER.glob("*.yaml")))
 
 
 def load(task: str, exemplars: str = "") -> ReasoningPrompt:
@@ -102,106 +90,75 @@ def load(task: str, exemplars: str = "") -> ReasoningPrompt:
         InputError: the task has no prompt and no file is named; the file is malformed (names the place in it).
     """
     if exemplars:
-        return from_jsonl(Path(exemplars).expanduser())
-    task = task.partition(":")[0] if _is_release(task) else task
+        return from_rows(Path(exemplars).expanduser())
+    from lowres.data.load import RELEASES
+
+    task = task.partition(":")[0] if task.startswith(tuple(RELEASES)) else task
     if task not in names():
         raise InputError(
             f"task {task!r} has no reasoning prompt (there are: {', '.join(names())}): name a JSONL file of worked "
             f"examples, one per line, with the fields {', '.join(FIELDS)}"
         )
-    return from_markdown(FOLDER / f"{task}.md")
+    return from_yaml(FOLDER / f"{task}.yaml")
 
 
-def _is_release(task: str) -> bool:
-    from lowres.data.load import RELEASES
-
-    return task.startswith(tuple(RELEASES))
-
-
-def from_jsonl(path: Path) -> ReasoningPrompt:
-    """The generic instruction with the worked examples of a file: one object per line, with `FIELDS`.
+def from_rows(path: Path) -> ReasoningPrompt:
+    """The generic instruction with the worked examples of a file: rows with `FIELDS`, as JSON lines or otherwise.
 
     Raises:
         InputError: names every broken line and field.
     """
     problems: list[str] = []
-    found = [
-        exemplar
-        for number, line in enumerate(_read(path).split("\n"), start=1)
-        if line.strip() and (exemplar := _exemplar(line, f"{path} line {number}", problems))
-    ]
-    if not found and not problems:
-        problems.append(f"{path}: no worked example in it")
-    if problems:
-        raise InputError(*problems)
-    return ReasoningPrompt(str(path), 1, INSTRUCTION, tuple(found))
+    return _prompt(path, 1, INSTRUCTION, read_rows(path, problems), problems)
 
 
-def _exemplar(line: str, where: str, problems: list[str]) -> Exemplar | None:
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        problems.append(f"{where}: not valid JSON ({error})")
-        return None
-    if not isinstance(row, dict):
-        problems.append(f"{where}: not a JSON object with the fields {', '.join(FIELDS)}")
-        return None
-    wrong = [name for name in FIELDS if not isinstance(row.get(name), str) or not row[name].strip()]
-    problems += [f"{where}: field {name!r} has to be a text that is not empty" for name in wrong]
-    return None if wrong else Exemplar(*(row[name].strip() for name in FIELDS))
-
-
-def from_markdown(path: Path) -> ReasoningPrompt:
-    """The reasoning prompt in a file.
+def from_yaml(path: Path) -> ReasoningPrompt:
+    """The reasoning prompt in a file: its `version`, `instruction` and `examples`, each of these with `FIELDS`.
 
     Raises:
-        InputError: names the file and the section that is missing, empty or unknown.
+        InputError: names the file and what is missing, empty or unknown in it.
     """
-    return _parsed(path, _read(path))
-
-
-@functools.lru_cache(maxsize=32)
-def _parsed(path: Path, content: str) -> ReasoningPrompt:
-    head, *rest = _HEADING.split(content)
-    version = re.fullmatch(r"version: (\d+)", head.strip())
-    if not version:
-        raise InputError(f'{path}: the file has to begin with a line "version: " and a number')
-    sections = list(zip(rest[::3], rest[1::3], (text.strip() for text in rest[2::3]), strict=True))
-    if not sections or sections[0][:2] != ("#", "Instruction"):
-        raise InputError(f'{path}: the first section has to be "# Instruction"')
-    instruction = _filled(path, "# Instruction", sections[0][2])
-    return ReasoningPrompt(str(path), int(version[1]), instruction, _exemplars(path, sections[1:]))
-
-
-def _exemplars(path: Path, sections: Sequence[tuple[str, str, str]]) -> tuple[Exemplar, ...]:
-    """Groups of four sections: the heading of an example and its three fields."""
-    expected = ("# Example", *(f"## {name.capitalize()}" for name in FIELDS))
-    found: list[Exemplar] = []
-    for start in range(0, max(1, len(sections)), len(expected)):
-        group = sections[start : start + len(expected)]
-        where = f"{path}, example {len(found) + 1}"
-        headings = [f"{marks} {title}" for marks, title, _ in group]
-        for index, wanted in enumerate(expected):
-            if headings[index : index + 1] != [wanted]:
-                there = f", not {headings[index]!r}" if index < len(headings) else ""
-                raise InputError(f"{where}: section {wanted!r} has to come here{there}")
-        found.append(Exemplar(*(_filled(where, f"## {group[1 + at][1]}", group[1 + at][2]) for at in range(3))))
-    return tuple(found)
-
-
-def _filled(where: object, section: str, text: str) -> str:
-    if not text:
-        raise InputError(f"{where}: section {section!r} is empty")
-    return text
-
-
-def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return _parsed(path, path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 (byte {error.start + 1})") from error
+
+
+@functools.lru_cache(maxsize=32)
+def _parsed(path: Path, content: str) -> ReasoningPrompt:
+    import yaml  # here, because no study needs it before it is read
+
+    try:
+        values = yaml.load(content, yaml.BaseLoader)  # which takes all for text: an answer may be "no", or 1931
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from error
+    if not isinstance(values, dict) or set(values) != set(PARTS):
+        found = ", ".join(map(str, values)) if isinstance(values, dict) else "no names"
+        raise InputError(f"{path}: has to hold {', '.join(PARTS)}, and holds {found}")
+    version, instruction, examples = (values[part] for part in PARTS)
+    problems = [] if str(version).isdecimal() else [f"{path}: version has to be a whole number, not {version!r}"]
+    if not isinstance(instruction, str) or not instruction.strip():
+        problems.append(f"{path}: instruction has to be a text that is not empty")
+    rows: Rows = []
+    for number, row in enumerate(examples if isinstance(examples, list) else [], start=1):
+        if isinstance(row, dict) and not set(row) - set(FIELDS):
+            rows.append((f"{path} example {number}", row))
+        else:
+            problems.append(f"{path} example {number}: has to have the fields {', '.join(FIELDS)} and no other")
+    return _prompt(path, version, instruction, rows, problems)
+
+
+def _prompt(path: Path, version: Any, instruction: str, rows: Rows, problems: list[str]) -> ReasoningPrompt:
+    """The prompt with the worked examples of rows, each with its place; raises what is wrong with any."""
+    for where, row in rows:
+        wrong = [name for name in FIELDS if not isinstance(row.get(name), str) or not row[name].strip()]
+        problems += [f"{where}: field {name!r} has to be a text that is not empty" for name in wrong]
+    if problems or not rows:
+        raise InputError(*problems or [f"{path}: no worked example in it"])
+    exemplars = tuple(Exemplar(*(row[name].strip() for name in FIELDS)) for _, row in rows)
+    return ReasoningPrompt(str(path), int(version), instruction.strip(), exemplars)
 
 
 # --- leaks -----------------------------------------------------------------------------------------------------------
@@ -218,15 +175,11 @@ def check_leaks(prompt: ReasoningPrompt, task: Task) -> None:
         f"({found}): a worked example must not be one of the data"
         for number, exemplar in enumerate(prompt.exemplars, start=1)
         for split in SPLITS
-        if (found := _found(exemplar, _contents(task, split)))
+        if (held := _contents(task, split))
+        and (found := next((held[key] for key in _keys(exemplar.input) if key in held), ""))
     ]
     if problems:
         raise InputError(*problems)
-
-
-def _found(exemplar: Exemplar, contents: dict[str, str]) -> str:
-    """The id of an example that shares its content with the exemplar, or ""."""
-    return next((contents[key] for key in _keys(exemplar.input) if key in contents), "")
 
 
 @functools.lru_cache(maxsize=16)

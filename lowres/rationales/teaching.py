@@ -33,11 +33,6 @@ class Teaching:
     seed: int = 0
 
 
-def is_teachable(model: str) -> bool:
-    """Whether a model is a world model, which has to be taught before it can write rationales."""
-    return world.is_world_model(model)
-
-
 def traces() -> tuple[Example, ...]:
     """Worked two-hop questions about everybody of the role "seen": the target names both hops, the answer last."""
     return tuple(trace for person in people.world().of_role("seen") for trace in _traces_of(person))
@@ -63,7 +58,7 @@ def taught(model: str, teaching: Teaching, device: str = "auto") -> LanguageMode
     Raises:
         InputError: the model is no world model, or reads and writes with an encoder and a decoder of its own.
     """
-    if not is_teachable(model):
+    if not world.is_world_model(model):
         raise InputError(f"only a world model is taught to think aloud, not {model!r}")
     import torch
 

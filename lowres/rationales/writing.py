@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import re
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,11 +15,11 @@ from typing import Any
 
 from tqdm import tqdm
 
-from lowres import machine, models
+from lowres import machine, models, world
 from lowres.data import Example, TaskOptions, load_task
 from lowres.data.examples import digest
 from lowres.params import InputError
-from lowres.places import ledger_folder
+from lowres.places import RATIONALES, ledger_folder
 from lowres.rationales import asking, endpoint, prompts, teaching
 from lowres.rationales.asking import AskedWriter
 from lowres.rationales.endpoint import Endpoint, EndpointError
@@ -26,7 +28,6 @@ from lowres.rationales.teaching import Teaching
 from lowres.rationales.writers import Draft, EndpointWriter, LocalWriter, Sampling, Writer
 
 WORLD_TASK = "world-two-hop"
-FOLDER = "rationales"
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Request:
     `version` is that of the task's reasoning prompt (0: whichever is there), `exemplars` a JSONL file of worked
     examples for a task that has none, `url` the endpoint of a model that is not on this machine. Besides the greedy
     rationale, `samples` paths are drawn at `temperature` for self-consistency. `teaching` is for world models, unless
-    they are only `asked` for one step after the other.
+    they are only `asked` for one step after the other; `chat_format` is that of `lowres.models.load`.
     """
 
     model: str
@@ -51,11 +52,12 @@ class Request:
     seed: int = 0
     teaching: Teaching = Teaching()
     asked: bool = False
+    chat_format: str = "auto"
 
     @property
     def is_taught(self) -> bool:
         """Whether a world model writes, which is taught instead of prompted."""
-        return not self.url and not self.asked and teaching.is_teachable(self.model)
+        return not self.url and not self.asked and world.is_world_model(self.model)
 
     def prompt(self) -> ReasoningPrompt | None:
         """The reasoning prompt; None for a world model and for one that is asked.
@@ -79,6 +81,8 @@ class Request:
             del fields["teaching"]
         if not self.asked:
             del fields["asked"]
+        if self.chat_format != "off":  # "on" insists on what "auto" finds
+            del fields["chat_format"]
         if not self.samples:
             del fields["temperature"], fields["seed"]
         return {
@@ -118,9 +122,65 @@ def named_file(*parts: str) -> str:
     return "_".join(re.sub(r"[^A-Za-z0-9.@~-]+", "-", part) for part in parts) + ".jsonl"
 
 
+def named_by_content(path: Path) -> str:
+    """The name that a user's own file of rationales has in the ledger.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    return named_file("file", path.stem, hashlib.sha256(_content(path)).hexdigest()[:16])
+
+
+def take_over(path: Path) -> Path:
+    """Copy a user's own file of rationales to the ledger, under the name of its content."""
+    kept = ledger_folder() / RATIONALES / named_by_content(path)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = kept.with_suffix(f".{os.getpid()}")
+    unfinished.write_bytes(_content(path))
+    unfinished.replace(kept)
+    return kept
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.expanduser().read_bytes()
+    except OSError as error:
+        raise InputError(f"beta is file:{path}, which cannot be read: {error.strerror}") from error
+
+
+def missing(needed: Mapping[Request, Sequence[Example]]) -> dict[Request, int]:
+    """How many of the rationales that requests need are still to be written."""
+    from lowres.data import rationales
+
+    found = {}
+    for request, examples in needed.items():
+        try:
+            there = rationales.read(rationales.find(request.file_name()))
+        except InputError:
+            there = {}
+        found[request] = sum(
+            example.id not in there or there[example.id].prompt not in ("", digest(example.prompt))
+            for example in examples
+        )
+    return {request: count for request, count in found.items() if count}
+
+
+def complete(needed: Mapping[Request, Sequence[Example]], progress: bool = True) -> None:
+    """Write what is missing; what is published is copied, not written again."""
+    from lowres.data import rationales
+
+    ledger, published = rationales.folders()
+    for request in missing(needed):
+        known = published / request.file_name()
+        if known.is_file() and not (ledger / known.name).exists():
+            ledger.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(known, ledger / known.name)
+        write(request, needed[request], ledger, progress)
+
+
 def place(request: Request, folder: Path | None = None) -> Path:
     """The file of a request, written or not, in `folder` or the ledger's folder of rationales."""
-    return (folder or ledger_folder() / FOLDER) / request.file_name()
+    return (folder or ledger_folder() / RATIONALES) / request.file_name()
 
 
 def write(
@@ -162,7 +222,10 @@ def _write(
     if prompt:
         prompts.check_leaks(prompt, load_task(request.task, request.options))
     path = place(request, folder)
-    _make_folder(path.parent)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot create {path.parent}: {error.strerror}. Set LOWRES_LEDGER.") from error
     with FileLock(f"{path}.lock"):
         kept = _kept(path)
         missing = [example for example in examples if kept.get(example.id) != digest(example.prompt)]
@@ -178,21 +241,15 @@ def writer_of(request: Request) -> Writer:
         assert prompt is not None
         return EndpointWriter(Endpoint(request.url, request.model, request.max_new_tokens), prompt, sampling)
     if request.asked:
-        return AskedWriter(models.load(request.model))
+        return AskedWriter(models.load(request.model, chat_format=request.chat_format))
     if request.is_taught:
         taught = teaching.taught(request.model, request.teaching)
         return LocalWriter(taught, None, request.max_new_tokens, sampling, chunk=64)
-    return LocalWriter(models.load(request.model), prompt, request.max_new_tokens, sampling)
+    own = models.load(request.model, chat_format=request.chat_format)
+    return LocalWriter(own, prompt, request.max_new_tokens, sampling)
 
 
 # --- the file --------------------------------------------------------------------------------------------------------
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot create {folder}: {error.strerror}. Set LOWRES_LEDGER.") from error
 
 
 def _kept(path: Path) -> dict[str, str]:

@@ -7,7 +7,7 @@ A study exposes
     trials(params, tuned) -> trials   the study itself, given the records of the tuning
     prepare(params, progress)         optional: makes what trials read (FIAT: rationales), before anything runs
     left_out(params) -> lines         optional: what is asked for and not run, because data do not suffice
-    plan(params, ledger) -> text      optional: what it would cost, where that cannot be measured on the models
+    to_prepare(params) -> lines       optional: what `prepare` would still make
     CLAIMS, DEVIATIONS                what it tests and where it departs from the paper
     rules, page                       modules of it: how its claims are decided, and what its notebook shows
 and imports nothing heavy when it is imported. What several studies have in common stands here, below the running.
@@ -80,10 +80,12 @@ def live(study: ModuleType, params: Any) -> list[Trial]:
 
 def planned(study: ModuleType, params: Any, ledger: Ledger) -> list[Trial]:
     """All trials of a study as far as they are known: what follows from a tuning yet to be run is a guess."""
+    from lowres.engine.planning import known_key
+
     tuning = on_seeds(study.tuning(params), params.seeds or (0,))
     probes = _unharmed(study)
     tuning += controls(tuning, probes) if probes else []
-    found = (ledger.get(trial.key()) for trial in tuning)
+    found = (ledger.get(key) for trial in tuning if (key := known_key(trial)))
     tuned = [record for record in found if record and record.status == "done"]
     return [*tuning, *study.trials(params, tuned)]
 
@@ -97,6 +99,11 @@ def _unharmed(study: ModuleType) -> Callable[[str], Sequence[str]] | None:
 def left_out(study: ModuleType, params: Any) -> list[str]:
     """What the parameters ask for and a study leaves out, because data do not suffice, in words."""
     return list(study.left_out(params)) if hasattr(study, "left_out") else []
+
+
+def to_prepare(study: ModuleType, params: Any) -> list[str]:
+    """What a study would still make before its trials, in words."""
+    return list(study.to_prepare(params)) if hasattr(study, "to_prepare") else []
 
 
 class IncompleteRun(RuntimeError):

@@ -13,24 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 from lowres.params import InputError
 from lowres.tuners.configurations import (
-    IA3,
     KINDS,
     RED,
     BitFit,
-    DiReFT,
     DiReFTPyreft,
-    DoRA,
     Full,
     LoRA,
     LoReFT,
     LoReFTPyreft,
-    Prefix,
-    Prompt,
-    RoAd,
-    RsLoRA,
     SeriesAdapter,
     Tuner,
-    VeRA,
 )
 
 if TYPE_CHECKING:
@@ -40,24 +32,11 @@ if TYPE_CHECKING:
     from lowres.models import LanguageModel
 
 __all__ = [
-    "IA3",
-    "RED",
-    "TUNERS",
-    "BitFit",
-    "DiReFT",
-    "DoRA",
     "Full",
     "LoRA",
     "LoReFT",
-    "Prefix",
-    "Prompt",
-    "RoAd",
-    "RsLoRA",
-    "SeriesAdapter",
     "Tuner",
-    "VeRA",
     "apply",
-    "check_name",
     "edits_prompts",
     "finish",
     "from_strings",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from lowres.data import TaskOptions
+from lowres.data import TaskOptions, load_task
 from lowres.studies import TUNING_SEED, best_rates, seeded, tuned_arm, unseeded
 
 if TYPE_CHECKING:
@@ -15,20 +17,16 @@ if TYPE_CHECKING:
     from lowres.trial import Record, Trial
 
 USUAL_RATES = {"lora": (3e-3, 1e-3), "full": (1e-3, 5e-5)}  # the middle of the rates tried: of world models, of others
-FACTORS = {"C": "rationale as input", "I": "instruction", "P": "LoRA", "B": "instruction-tuned base"}
-LADDER = {"R0": "CIPB", "R1": "IPB", "R2": "PB", "R3": "B", "R4": ""}
-LADDER_WORDS = {
-    "R0": "FIAT: rationale, instruction, LoRA, instruction-tuned base",
-    "R1": "without the rationale",
-    "R2": "nor the instruction",
-    "R3": "nor LoRA: all parameters",
-    "R4": "nor the instruction-tuned base: conventional fine-tuning",
-}
-SHOTS = (1, 2, 4, 8)
-CURVED = ("R0", "R1", "R2")
-
-
 TUNING_ITEMS = 100  # validation examples that decide on a learning rate
+FACTORS = {"C": "rationale as input", "I": "instruction", "P": "LoRA", "B": "instruction-tuned base"}
+LADDER = {
+    "R0": ("CIPB", "FIAT: rationale, instruction, LoRA, instruction-tuned base"),
+    "R1": ("IPB", "without the rationale"),
+    "R2": ("PB", "nor the instruction"),
+    "R3": ("B", "nor LoRA: all parameters"),
+    "R4": ("", "nor the instruction-tuned base: conventional fine-tuning"),
+}
+CURVED = ("R0", "R1", "R2")
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,6 @@ class Arm:
     meaning: str
     factors: str = ""
     use: str = "none"
-    kind: str = "ladder"
     tuned: bool = True
     shots: int = 0
     rationales: str = ""  # empty: those of the study's beta
@@ -55,37 +52,33 @@ class Arm:
         return "hand-written" if "I" in self.factors else "none"
 
 
-def _factorial() -> list[Arm]:
-    """The cells of the 2^4 factorial that are not on the ladder."""
-    cells = ["".join(chosen) for size in range(5) for chosen in combinations("CIPB", size)]
-    found = []
-    for cell in cells:
-        if cell not in LADDER.values():
-            words = ", ".join(FACTORS[letter] for letter in cell)
-            found.append(Arm(cell, f"only {words}", cell, "input" if "C" in cell else "none", "factorial"))
-    return found
-
-
-def _untuned(name: str, meaning: str, factors: str = "", use: str = "none", shots: int = 0) -> Arm:
-    return Arm(name, meaning, factors, use, "untuned", tuned=False, shots=shots)
+def _cell(factors: str) -> Arm:
+    """A cell of the 2^4 factorial, named by its letters where it is no rung of the ladder."""
+    only = f"only {', '.join(FACTORS[letter] for letter in factors)}"
+    rung = next(((name, words) for name, (cell, words) in LADDER.items() if cell == factors), (factors, only))
+    return Arm(*rung, factors, "input" if "C" in factors else "none")
 
 
 def _control(name: str, meaning: str, use: str, rationales: str = "") -> Arm:
-    return Arm(name, f"R0 with {meaning}", "CIPB", use, "control", rationales=rationales)
+    return Arm(name, f"R0 with {meaning}", "CIPB", use, rationales=rationales)
 
 
+_untuned = partial(Arm, tuned=False)
+_rungs = [cell for cell, _ in LADDER.values()]
+_others = ["".join(chosen) for size in range(5) for chosen in combinations("CIPB", size)]
+_FACTORIAL = [_cell(cell) for cell in dict.fromkeys([*_rungs, *_others])]
+CELLS = {arm.factors: arm.name for arm in _FACTORIAL}
 _ALL = (
-    *(Arm(name, LADDER_WORDS[name], cell, "input" if "C" in cell else "none") for name, cell in LADDER.items()),
-    *_factorial(),
+    *_FACTORIAL,
     _control("answer-only", "beta's answer alone in place of its reasoning", "answer"),
     _control("stripped", "the reasoning alone, beta's answer taken out", "stripped"),
     _control("wrong", "the rationale of another example, in training and test", "wrong"),
     _control("own-rationale", "the rationale that comes with the data", "input", "own"),
-    Arm("distilled", "R1 that also learns to write the rationale (distilled)", "IPB", "target", "rival"),
+    Arm("distilled", "R1 that also learns to write the rationale", "IPB", "target"),
     _untuned("untouched", "tau as it is", "B"),
     _untuned("untouched-instruction", "tau as it is, told what to do", "IB"),
     _untuned("untouched-rationale", "tau as it is, told what to do, given the rationale", "CIB", "input"),
-    *(_untuned(f"shots-{k}", f"tau as it is, shown {k} solved examples", "IB", shots=k) for k in SHOTS),
+    *(_untuned(f"shots-{k}", f"tau as it is, shown {k} solved examples", "IB", shots=k) for k in (1, 2, 4, 8)),
     _untuned("beta", "beta's own answer: chain of thought in context", use="as-answer"),
     _untuned("beta-vote", "the majority of beta's sampled answers (self-consistency)", use="as-vote"),
 )
@@ -104,7 +97,7 @@ class Setting:
 
 def settings(params: Params) -> list[Setting]:
     """Everything that is to be run for each seed: arms by size, what is not tuned once only, then the curve."""
-    names = [name for name in params.arms or () if is_possible(params, ARMS[name])]
+    names = [name for name in params.arms or () if not obstacle(params, ARMS[name])]
     sizes = params.examples or ()
     found = [Setting(name, 0) for name in names if not ARMS[name].tuned]
     found += [Setting(name, size) for size in sizes for name in names if ARMS[name].tuned]
@@ -112,29 +105,26 @@ def settings(params: Params) -> list[Setting]:
     return found + [Setting(name, max(sizes), share) for share in params.curve or () for name in curved]
 
 
-def is_possible(params: Params, arm: Arm) -> bool:
-    """Whether the models and rationales at hand allow an arm; the others are left out, and the page says so."""
+def obstacle(params: Params, arm: Arm) -> str:
+    """Why the models and rationales at hand do not allow an arm; empty where they do."""
     from lowres.data.rationales import OWN
     from lowres.studies.fiat.params import NO_BASE
 
     if arm.use not in ("as-answer", "as-vote") and "B" not in arm.factors and params.base == NO_BASE:
-        return False
+        return "base is none"
     if arm.use == "as-vote" and not params.samples:
-        return False
+        return "samples is 0"
     if params.beta == OWN and arm.use in ("answer", "as-answer", "as-vote"):
-        return False  # what the data's own rationales come to is the target itself
-    return arm.rationales != "own" or _has_own(params)
-
-
-def _has_own(params: Params) -> bool:
-    from lowres.data import load_task
-
-    return load_task(params.task or "", TaskOptions.of(params)).train[0].rationale is not None
+        return "beta is own, whose answers are the targets themselves"
+    if arm.rationales == OWN and load_task(params.task or "", TaskOptions.of(params)).train[0].rationale is None:
+        return f"the data of {params.task} have no rationales"
+    return ""
 
 
 def left_out(params: Params) -> list[str]:
-    """The arms asked for that are not possible here."""
-    return [name for name in params.arms or () if not is_possible(params, ARMS[name])]
+    """The arms asked for that are not possible here, each with its reason."""
+    found = ((name, obstacle(params, ARMS[name])) for name in params.arms or ())
+    return [f"{name} is left out: {why}" for name, why in found if why]
 
 
 # --- trials ----------------------------------------------------------------------------------------------------------
@@ -150,19 +140,14 @@ def tuning(params: Params) -> list[Trial]:
     if len(factors) < 2:
         return []
     needed = {rate_arm(setting.arm) for setting in settings(params) if ARMS[setting.arm].tuned}
-    return [
-        _tuning_trial(params, Setting(name, size), factor * usual_rate(params.tau or "", ARMS[name].tuner))
-        for factor in factors
-        for size in params.examples or ()
-        for name in RATE_OF.values()
-        if name in needed
-    ]
-
-
-def _tuning_trial(params: Params, setting: Setting, rate: float) -> Trial:
-    trial = _trial(params, setting, TUNING_SEED, rate, min(params.seeds or (0,)))
-    evaluation = replace(trial.evaluation, split="validation", items=TUNING_ITEMS)
-    return replace(trial, arm=f"tuning {setting.arm}", evaluation=evaluation)
+    found = []
+    for factor, size, name in itertools.product(factors, params.examples or (), RATE_OF.values()):
+        if name in needed:
+            rate = factor * usual_rate(params.tau or "", ARMS[name].tuner)
+            trial = _trial(params, Setting(name, size), TUNING_SEED, rate, min(params.seeds or (0,)))
+            evaluation = replace(trial.evaluation, split="validation", items=TUNING_ITEMS)
+            found.append(replace(trial, arm=f"tuning {name}", evaluation=evaluation))
+    return found
 
 
 def rate_arm(name: str) -> str:
@@ -180,7 +165,7 @@ def trials(params: Params, tuned: Sequence[Record] = ()) -> list[Trial]:
     Raises:
         InputError: more examples than the data have.
     """
-    from lowres.data import load_task, rationales
+    from lowres.data import rationales
     from lowres.data.mixing import take_examples
 
     task = load_task(params.task or "", TaskOptions.of(params))
@@ -219,9 +204,7 @@ def _trial(params: Params, setting: Setting, seed: int, rate: float, model_seed:
         task=params.task or "",
         recipe=Recipe(
             task_examples=setting.examples,
-            pool=(params.pool or 0)
-            if arm.tuned or arm.use == "input"
-            else 0,  # rationales are there for the pool alone
+            pool=(params.pool or 0) if arm.tuned or arm.use == "input" else 0,  # beta writes for the pool alone
             anchor=arm.anchor,
             shots=arm.shots,
             rationale=arm.use,
@@ -232,6 +215,7 @@ def _trial(params: Params, setting: Setting, seed: int, rate: float, model_seed:
         evaluation=Evaluation(items=params.items),
         seed=seed,
         options=TaskOptions.of(params),
+        chat_format="auto" if params.chat_format == "on" and not instructed else params.chat_format,  # a base has none
     )
 
 
@@ -266,9 +250,5 @@ def learning_rates(params: Params, tuned: Sequence[Record] = ()) -> dict[tuple[s
         tuned = [r for r in read_published("fiat") if r.trial["task"] == params.task]
         alike = {unseeded(name or "") for name in (params.tau, params.base)}
         tuned = [r for r in tuned if unseeded(r.trial["model"]) in alike]
-    return chosen_rates(record for record in tuned if record.trial["arm"].startswith("tuning "))
-
-
-def chosen_rates(tuned: Iterable[Record]) -> dict[tuple[str, int], float]:
-    """The best rate by deciding arm and size of the training set; failed runs never win."""
+    tuned = [record for record in tuned if record.trial["arm"].startswith("tuning ")]
     return best_rates(tuned, lambda record: (tuned_arm(record), record.trial["recipe"]["task_examples"]))

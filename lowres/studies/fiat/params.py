@@ -13,7 +13,7 @@ from lowres.studies import TIERS, by_tier, reserved_seeds, seeds_in_names
 from lowres.studies.fiat.arms import ARMS, LADDER
 
 FEW = (*LADDER, "untouched", "untouched-instruction", "beta", "answer-only", "wrong", "distilled")
-LIVE = ("R0", "R1", "untouched-instruction", "beta")
+LIVE = ("R1", "R0", "R4", "beta")
 FILE, NO_BASE = "file:", "none"
 
 
@@ -31,22 +31,23 @@ class Params:
         None,
         "the model that is tuned, instruction-tuned: a bundled model, a world model (without its seed), a folder, a "
         "Hub id",
-        tiers=by_tier("world-xs~0.30", "smollm2-135m-instruct", "smollm2-135m-instruct", "google/flan-t5-xl"),
+        tiers=by_tier("world-xs~0.30", "world-s-instruct", "smollm2-135m-instruct", "google/flan-t5-xl"),
     )
     base: str | None = parameter(
         None,
         "tau before its instruction tuning; none - there is no such model, and arms with it are left out",
-        tiers=by_tier(NO_BASE, NO_BASE, NO_BASE, "google/t5-v1_1-xl"),
+        tiers=by_tier(NO_BASE, "world-s", NO_BASE, "google/t5-v1_1-xl"),
     )
     beta: str | None = parameter(
         None,
         "who writes the rationales: a model, own (rationales that come with the task) or file:PATH (JSONL with id, "
         "rationale and, where known, answer)",
-        tiers=by_tier("world-xs~0.30", "smollm2-135m-instruct", "smollm2-135m-instruct", "google/flan-t5-xxl"),
+        tiers=by_tier("world-xs~0.30", "world-xs", "smollm2-135m-instruct", "google/flan-t5-xxl"),
     )
-    asked: bool = parameter(
-        False,
-        "beta, a world model, is asked for one step after the other as it is, instead of being taught to think aloud",
+    asked: bool | None = parameter(
+        None,
+        "beta, a world model, is asked for one step after the other as it is, instead of being taught to think aloud; "
+        "none - wherever that is possible",
     )
     beta_url: str | None = parameter(
         None, "address of an OpenAI-compatible endpoint that serves beta; its key is read from LOWRES_BETA_KEY"
@@ -64,7 +65,7 @@ class Params:
     task: str | None = parameter(
         None,
         "a task of the book, jsonl:PATH (your own), hub:ID, xor-attriqa:FOLDER or xtreme-up:FOLDER",
-        tiers=by_tier("world-two-hop", "privacy-qa", "privacy-qa", "privacy-qa"),
+        tiers=by_tier("world-two-hop", "world-correction", "privacy-qa", "privacy-qa"),
     )
     arms: tuple[str, ...] | None = parameter(
         None, "which arms are run", choices=arm_names, tiers=by_tier(FEW, LIVE, arm_names(), arm_names())
@@ -73,19 +74,19 @@ class Params:
         None,
         "sizes of the training set, one after the other",
         low=1,
-        tiers=by_tier((24,), (100,), (100, 1_000, 5_000), (100, 1_000)),
+        tiers=by_tier((24,), (32,), (100, 1_000, 5_000), (100, 1_000)),
     )
     pool: int | None = parameter(
         None,
         "the first so many training examples, from which all training sets are drawn and for which beta writes",
         low=2,
-        tiers=by_tier(48, 100, 6_000, 1_500),
+        tiers=by_tier(48, 32, 6_000, 1_500),
     )
     updates: int | None = parameter(
         None,
         "updates of each tuned arm, whatever the size of its training set",
         low=1,
-        tiers=by_tier(3, 32, 600, 1_000),
+        tiers=by_tier(3, 60, 600, 1_000),
     )
     curve: tuple[float, ...] | None = parameter(
         None,
@@ -112,6 +113,11 @@ class Params:
     )
     batch_size: int = parameter(8, "examples per update", low=1)
     items: int | None = parameter(None, "test examples", low=2, tiers=by_tier(16, 200, 1_000, 2_000))
+    chat_format: str = parameter(
+        "auto",
+        "the chat format of tau and beta; auto - where they have one, off - plain text",
+        choices=models.CHAT_FORMATS,
+    )
     prompt_field: str | None = parameter(None, "your own task - name of the field that holds the input")
     target_field: str | None = parameter(None, "your own task - name of the field that holds the answer")
     choices_field: str | None = parameter(None, "your own task - name of the field that holds the choices")

@@ -13,7 +13,7 @@ here averages in.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 
 from lowres.claims import Rule
 from lowres.outcomes import Cell
@@ -32,64 +32,71 @@ ABOVE, BELOW, NOT_WORSE = Rule("above", MARGIN), Rule("below", -MARGIN), Rule("a
 Terms = tuple[tuple[float, Cell], ...]
 
 
+# --- cells, as means over sizes and writers --------------------------------------------------------------------------
+
+
+def arm(name: str, sizes: tuple[int, ...] = (), weight: float = 1.0, **more: Hashable) -> Terms:
+    """The mean over sizes of an arm that nobody writes for; what is not tuned has no size."""
+    cells: list[Cell] = [{"arm": name, "task_examples": size, **more} for size in sizes] or [{"arm": name, **more}]
+    return tuple((weight / len(cells), cell) for cell in cells)
+
+
+def written(name: str, writers: tuple[str, ...], sizes: tuple[int, ...] = (), **more: Hashable) -> Terms:
+    """The mean over writers, and sizes, of an arm that uses what they wrote."""
+    return tuple(term for writer in writers for term in arm(name, sizes, 1.0 / len(writers), writer=writer, **more))
+
+
+def raw(name: str, sizes: tuple[int, ...]) -> Terms:
+    """The same of an arm that starts from the base model before its instruction tuning."""
+    return arm(name, sizes, model=BASE)
+
+
+def less(terms: Terms) -> Terms:
+    """The terms with their signs turned."""
+    return tuple((-weight, cell) for weight, cell in terms)
+
+
+def over(name: str, more: Terms, fewer: Terms, rule: Rule = ABOVE, at: tuple[Cell, ...] = ()) -> Contrast:
+    """The first terms minus the second."""
+    return Contrast(name, more + less(fewer), rule, at=at)
+
+
 def _places(model: str, tasks: Iterable[str]) -> tuple[Cell, ...]:
     return tuple({"model": model, "task": task} for task in tasks)
 
 
-# --- cells, as means over sizes and writers --------------------------------------------------------------------------
-
-
-def _arm(arm: str, sizes: tuple[int, ...] = (), weight: float = 1.0, **more: str) -> Terms:
-    """The mean over sizes of an arm that nobody writes for; what is not tuned has no size."""
-    cells: list[Cell] = [{"arm": arm, "task_examples": size, **more} for size in sizes] or [{"arm": arm, **more}]
-    return tuple((weight / len(cells), cell) for cell in cells)
-
-
-def _written(arm: str, writers: tuple[str, ...], sizes: tuple[int, ...] = (), weight: float = 1.0) -> Terms:
-    """The mean over writers, and sizes, of an arm that uses what they wrote."""
-    return tuple(term for writer in writers for term in _arm(arm, sizes, weight / len(writers), writer=writer))
-
-
-def _raw(arm: str, sizes: tuple[int, ...], weight: float = 1.0) -> Terms:
-    """The same of an arm that starts from the base model before its instruction tuning."""
-    return _arm(arm, sizes, weight, model=BASE)
-
-
-def _instruction(sizes: tuple[int, ...]) -> Terms:
-    """What an instruction gives while tuning: R1 - R2."""
-    return _arm("R1", sizes) + _arm("R2", sizes, -1.0)
-
-
-def _fewest(sizes: tuple[int, ...], weight: float = 1.0) -> Terms:
-    """What an instruction-tuned base gives: R3 - R4."""
-    return _arm("R3", sizes, weight) + _raw("R4", sizes, -weight)
-
-
 # Standard deviations of a difference between two arms, between seeds, units and the rest: of the first edition's
 # contrasts, in the world of two-hop questions, the rest for 6 instead of 16 items a person.
-WORLD_NOISE, REAL_NOISE, MATTERS = (0.06, 0.07, 0.3), (0.02, 0.15, 0.28), 0.05
+MATTERS, WORLD_NOISE, REAL_NOISE = 0.05, (0.06, 0.07, 0.3), (0.02, 0.15, 0.28)
 WORLD, REAL = _places(TAU, FACTS + RELATIONS), _places(REAL_TAU, REAL_TASKS)
 
 
-def _world(*parts: Contrast) -> Asked:
-    return Asked(parts, WORLD, 10, 72, "all 432 test items of each task, by person (72 or 86)", MATTERS, WORLD_NOISE)
+Columns = dict[ColumnName, Asked | str]
 
 
-def _real(*parts: Contrast) -> Asked:
-    return Asked(parts, REAL, 5, 306, "all 306 test items", MATTERS, REAL_NOISE)
-
-
-def _both(world: Asked | str, real: Asked | str) -> dict[ColumnName, Asked | str]:
-    return {"world": world, "real": real}
+def _both(world: Contrast | tuple[Contrast, ...] | str, real: Contrast | tuple[Contrast, ...] | str) -> Columns:
+    """Both columns with their places; where one cannot be asked, why."""
+    worlds, reals = ((one,) if isinstance(one, Contrast) else one for one in (world, real))
+    items = "all 432 test items of each task, by person (72 or 86)"
+    return {
+        "world": worlds if isinstance(worlds, str) else Asked(worlds, WORLD, 10, 72, items, MATTERS, WORLD_NOISE),
+        "real": reals
+        if isinstance(reals, str)
+        else Asked(reals, REAL, 5, 306, "all 306 test items", MATTERS, REAL_NOISE),
+    }
 
 
 NO_BASE = "SmolLM2-135M before its instruction tuning is in no package: takes a model from the Hub"
-UNTOUCHED = Contrast(
-    "instruction before any update, two-hop questions",
-    _arm("untouched-instruction") + _arm("untouched", (), -1.0),
-    ABOVE,
-    at=_places(TAU, ("world-two-hop",)),
+FIAT, BETA = written("R0", WRITERS, SIZES), written("beta", WRITERS)  # in the world
+R1, R2, R3, R4 = arm("R1", SIZES), arm("R2", SIZES), arm("R3", SIZES), raw("R4", SIZES)
+REAL_FIAT, REAL_BETA, OWN_FIAT = (
+    written("R0", (REAL_TAU,), REAL_SIZES),
+    written("beta", (REAL_TAU,)),
+    written("R0", (OWN,), REAL_SIZES),
 )
+REAL_R1, REAL_R2, REAL_R3 = (arm(name, REAL_SIZES) for name in ("R1", "R2", "R3"))
+INSTRUCTION = R1 + less(R2)  # what it gives while tuning
+BASE_GAIN = {size: arm("R3", (size,)) + less(raw("R4", (size,))) for size in SIZES}  # of an instruction-tuned one
 
 RULES = (
     SecondRule(
@@ -98,25 +105,10 @@ RULES = (
         "learn the task; beta had been tuned on worked questions of it. Now means over sizes, tasks and three betas in "
         "context, with the study's margin for zero: less than .02 of a score is nothing that pays for a second model.",
         _both(
-            _world(
-                Contrast(
-                    "FIAT - beta in context",
-                    _written("R0", WRITERS, SIZES) + _written("beta", WRITERS, (), -1.0),
-                    ABOVE,
-                ),
-                Contrast("FIAT - fine-tuning (R4)", _written("R0", WRITERS, SIZES) + _raw("R4", SIZES, -1.0), ABOVE),
-            ),
-            _real(
-                Contrast(
-                    "FIAT - beta in context",
-                    _written("R0", (REAL_TAU,), REAL_SIZES) + _written("beta", (REAL_TAU,), (), -1.0),
-                    ABOVE,
-                ),
-                Contrast(
-                    "FIAT - fine-tuning (R3)",
-                    _written("R0", (REAL_TAU,), REAL_SIZES) + _arm("R3", REAL_SIZES, -1.0),
-                    ABOVE,
-                ),
+            (over("FIAT - beta in context", FIAT, BETA), over("FIAT - fine-tuning (R4)", FIAT, R4)),
+            (
+                over("FIAT - beta in context", REAL_FIAT, REAL_BETA),
+                over("FIAT - fine-tuning (R3)", REAL_FIAT, REAL_R3),
             ),
         ),
     ),
@@ -125,18 +117,19 @@ RULES = (
         "The one task could not be learnt by tuning, so that in context led at every size. Now what has to be known, "
         "with few examples, and what can be learnt, with many; the margin of zero is .02 as elsewhere.",
         _both(
-            _world(
-                Contrast(
+            (
+                over(
                     "in context - fine-tuning, facts, few examples",
-                    _written("beta", WRITERS) + _raw("R4", (FEW,), -1.0),
-                    ABOVE,
+                    BETA,
+                    raw("R4", (FEW,)),
                     at=_places(TAU, FACTS),
                 ),
-                Contrast(
+                over(
                     "in context - fine-tuning, relations, many examples",
-                    _written("beta", WRITERS) + _raw("R4", (MANY,), -1.0),
+                    BETA,
+                    raw("R4", (MANY,)),
                     BELOW,
-                    at=_places(TAU, RELATIONS),
+                    _places(TAU, RELATIONS),
                 ),
             ),
             "beta is no larger than tau here, so that in context cannot lead: takes a larger model from the Hub",
@@ -146,9 +139,9 @@ RULES = (
         "fiat-3",
         "Eight people and a task that fine-tuning did not learn; margin zero. Now learnable tasks and .02.",
         _both(
-            _world(
-                Contrast("R3 - R4, few examples", _fewest((FEW,)), ABOVE),
-                Contrast("R3 - R4, few - many examples", _fewest((FEW,)) + _fewest((MANY,), -1.0), ABOVE),
+            (
+                over("R3 - R4, few examples", BASE_GAIN[FEW], ()),
+                over("R3 - R4, few - many examples", BASE_GAIN[FEW], BASE_GAIN[MANY]),
             ),
             NO_BASE,
         ),
@@ -157,25 +150,13 @@ RULES = (
         "fiat-4",
         "Each of 14 settings had to be above zero, some of one seed; the world's instruction was in words that no "
         "model knew. Now the mean, in known words, and .02: an instruction that gains less need not be written.",
-        _both(
-            _world(Contrast("R1 - R2", _instruction(SIZES), ABOVE)),
-            _real(Contrast("R1 - R2", _instruction(REAL_SIZES), ABOVE)),
-        ),
+        _both(over("R1 - R2", R1, R2), over("R1 - R2", REAL_R1, REAL_R2)),
     ),
     SecondRule(
         "fiat-5",
         "Each of 13 settings had to be above zero, among them two where beta is at chance and nothing can be gained. "
         "Now the mean where there is something in the rationale, over three betas in the world; .02 for zero.",
-        _both(
-            _world(Contrast("R0 - R1", _written("R0", WRITERS, SIZES) + _arm("R1", SIZES, -1.0), ABOVE)),
-            _real(
-                Contrast(
-                    "R0 - R1, rationales of the data",
-                    _written("R0", (OWN,), REAL_SIZES) + _arm("R1", REAL_SIZES, -1.0),
-                    ABOVE,
-                )
-            ),
-        ),
+        _both(over("R0 - R1", FIAT, R1), over("R0 - R1, rationales of the data", OWN_FIAT, REAL_R1)),
     ),
     SecondRule(
         "fiat-6",
@@ -192,20 +173,8 @@ RULES = (
         "Each of ten settings had to be above zero, among them PrivacyQA, where beta is at chance. Now the mean as in "
         "fiat-5.",
         _both(
-            _world(
-                Contrast(
-                    "R0 - distilled",
-                    _written("R0", WRITERS, SIZES) + _written("distilled", WRITERS, SIZES, -1.0),
-                    ABOVE,
-                )
-            ),
-            _real(
-                Contrast(
-                    "R0 - distilled, rationales of the data",
-                    _written("R0", (OWN,), REAL_SIZES) + _written("distilled", (OWN,), REAL_SIZES, -1.0),
-                    ABOVE,
-                )
-            ),
+            over("R0 - distilled", FIAT, written("distilled", WRITERS, SIZES)),
+            over("R0 - distilled, rationales of the data", OWN_FIAT, written("distilled", (OWN,), REAL_SIZES)),
         ),
     ),
     SecondRule(
@@ -213,7 +182,15 @@ RULES = (
         "Each of 18 settings had to be above zero; the world's instruction was in unknown words. Now means. Before any "
         "update the world's learnable tasks are all at zero, so two-hop questions are asked, which are not.",
         _both(
-            _world(UNTOUCHED, Contrast("instruction at the end: R1 - R2", _instruction(SIZES), ABOVE)),
+            (
+                over(
+                    "instruction before any update, two-hop questions",
+                    arm("untouched-instruction"),
+                    arm("untouched"),
+                    at=_places(TAU, ("world-two-hop",)),
+                ),
+                over("instruction at the end: R1 - R2", R1, R2),
+            ),
             "before any update nothing is drawn at random on a real model, so that there are no seeds to decide by; at "
             "the end it is the question of fiat-4",
         ),
@@ -222,13 +199,7 @@ RULES = (
         "fiat-9",
         "Each of six settings had to be above zero, with eight people, on a task that fine-tuning did not learn.",
         _both(
-            _world(
-                Contrast(
-                    "instruction: tuned base - raw base",
-                    _instruction(SIZES) + _raw("IP", SIZES, -1.0) + _raw("P", SIZES),
-                    ABOVE,
-                )
-            ),
+            over("instruction: tuned base - raw base", INSTRUCTION, raw("IP", SIZES) + less(raw("P", SIZES))),
             NO_BASE,
         ),
     ),
@@ -236,9 +207,6 @@ RULES = (
         "fiat-10",
         "None of nine settings might lie below the margin, one of which had a rate from the edge of three candidates; "
         "where neither arm had learnt anything a tie counted as evidence. Now the mean over tasks that both learn.",
-        _both(
-            _world(Contrast("R2 - R3", _arm("R2", SIZES) + _arm("R3", SIZES, -1.0), NOT_WORSE)),
-            _real(Contrast("R2 - R3", _arm("R2", REAL_SIZES) + _arm("R3", REAL_SIZES, -1.0), NOT_WORSE)),
-        ),
+        _both(over("R2 - R3", R2, R3, NOT_WORSE), over("R2 - R3", REAL_R2, REAL_R3, NOT_WORSE)),
     ),
 )

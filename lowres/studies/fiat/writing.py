@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lowres import hubmodels
 from lowres.data import TaskOptions
 from lowres.data.rationales import OWN
-from lowres.params import InputError
 from lowres.studies import seeded
 from lowres.studies.fiat.params import FILE
 
@@ -18,21 +17,31 @@ if TYPE_CHECKING:
     from lowres.studies.fiat.arms import Arm
     from lowres.studies.fiat.params import Params
 
+UNKNOWN = "unknown"  # the file of a beta that is not on this machine: its name would follow from the content
+
 
 def file_name(params: Params, arm: Arm, seed: int) -> str:
     """What an arm's recipe names: a file in the ledger's folder of rationales, or the data's own rationales."""
+    from lowres.rationales import named_by_content
+
     beta = params.beta or ""
     if OWN in (beta, arm.rationales):
         return OWN
     if beta.startswith(FILE):
-        return _users_file(Path(beta.removeprefix(FILE)).expanduser())[1]
-    return request(params, seed, arm.use == "as-vote").file_name()
+        return named_by_content(Path(beta.removeprefix(FILE)))
+    asked = request(params, seed, arm.use == "as-vote")
+    return UNKNOWN if _is_away(asked) else asked.file_name()
+
+
+def _is_away(asked: Request) -> bool:
+    return not asked.url and hubmodels.is_away(asked.model)
 
 
 def request(params: Params, seed: int, sampled: bool) -> Request:
     """What is asked of beta; the beta of a world's seed is that seed's model."""
-    from lowres.rationales import Request
+    from lowres.rationales import Request, asking
 
+    possible = not asking.problems(params.beta or "", params.task or "", params.samples or 0)
     return Request(
         model=(params.beta or "") if params.beta_url else seeded(params.beta or "", seed),
         task=params.task or "",
@@ -41,21 +50,9 @@ def request(params: Params, seed: int, sampled: bool) -> Request:
         max_new_tokens=params.max_new_tokens,
         url=params.beta_url or "",
         samples=(params.samples or 0) if sampled else 0,
-        asked=params.asked,
+        asked=possible if params.asked is None else params.asked,
+        chat_format=params.chat_format,
     )
-
-
-def _users_file(path: Path) -> tuple[bytes, str]:
-    """A user's file, and its name in the ledger: by its content."""
-    import hashlib
-
-    from lowres.rationales.writing import named_file
-
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"beta is {FILE}{path}, which cannot be read: {error.strerror}") from error
-    return content, named_file("file", path.stem, hashlib.sha256(content).hexdigest()[:16])
 
 
 def needed(params: Params) -> dict[Request, list[Example]]:
@@ -78,19 +75,27 @@ def needed(params: Params) -> dict[Request, list[Example]]:
 
 def missing(params: Params) -> dict[Request, int]:
     """How many rationales are still to be written, by request."""
-    from lowres.data import rationales
-    from lowres.data.examples import digest
+    from lowres import rationales
 
-    found = {}
-    for one, examples in needed(params).items():
-        try:
-            there = rationales.read(rationales.find(one.file_name()))
-        except InputError:
-            there = {}
-        written = {name for name, rationale in there.items()}
-        known = {e.id for e in examples if e.id in written and there[e.id].prompt in ("", digest(e.prompt))}
-        found[one] = len(examples) - len(known)
-    return {one: count for one, count in found.items() if count}
+    asked = needed(params)
+    away = {one: len(examples) for one, examples in asked.items() if _is_away(one)}
+    return away | rationales.missing({one: examples for one, examples in asked.items() if one not in away})
+
+
+def to_prepare(params: Params) -> list[str]:
+    """The rationales that are still to be written, and where beta's size is known what that takes."""
+    from lowres.engine import cost
+
+    lines = []
+    for one, count in missing(params).items():
+        line = f"To be written first: {count:,} rationales by {one.model}, at most {one.max_new_tokens} tokens each"
+        if not one.url:
+            tokens = count * (1 + one.samples) * (cost.EXAMPLE + one.max_new_tokens)
+            card = cost.smallest_card(cost.PROCESS + 2 * cost.size(one.model).weights / 1e9) or cost.CARDS[-1]
+            seconds = tokens * cost.seconds_per_token(cost.size(one.model), card, 1, card.room)
+            line += f" (at least {seconds / 60:,.1f} minutes on one {card.name})"
+        lines.append(f"{line}.")
+    return lines
 
 
 def prepare(params: Params, progress: bool = True) -> None:
@@ -99,21 +104,10 @@ def prepare(params: Params, progress: bool = True) -> None:
     Raises:
         InputError: beta cannot be reached, a worked example is in the data, the user's file cannot be read.
     """
-    from lowres.data import rationales
-    from lowres.ledger import write_atomically
-    from lowres.rationales import write
+    from lowres import rationales
 
-    ledger, published = rationales.folders()
     beta = params.beta or ""
     if beta.startswith(FILE):
-        content, name = _users_file(Path(beta.removeprefix(FILE)).expanduser())
-        ledger.mkdir(parents=True, exist_ok=True)
-        write_atomically(ledger / name, content)
-        return
-    examples = needed(params)
-    for one in missing(params):
-        known = published / one.file_name()
-        if known.is_file() and not (ledger / known.name).exists():
-            ledger.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(known, ledger / known.name)
-        write(one, examples[one], ledger, progress)
+        rationales.take_over(Path(beta.removeprefix(FILE)))
+    else:
+        rationales.complete(needed(params), progress)

@@ -8,17 +8,16 @@ from typing import TYPE_CHECKING
 
 from lowres import world
 from lowres.studies import TUNING_SEED, best_rates, seeded, unseeded
-from lowres.studies.forgetting.params import LANGUAGE, REAL_GROUPS, REAL_MODEL, REAL_STREAM, SHORT_STREAM, Params
+from lowres.studies.forgetting.params import LANGUAGE, REAL_GROUPS, REAL_STREAM, Params
 
 if TYPE_CHECKING:
     from lowres.data import Example
     from lowres.optimisation import Optimisation
-    from lowres.trial import Evaluation, Recipe, Record, Stage, Trial
+    from lowres.trial import Recipe, Record, Trial
 
 USUAL_RATES = {"full": (3e-3, 2e-5), "lora": (1e-2, 3e-4), "loreft": (3e-2, 1e-3)}  # of world models, of others
 OTHER_RATES = (1e-2, 3e-4)
 MAIN = "stream"
-SHORT_RUN, SHORT_RUN_START = "short", "short-untouched"  # of a real model, in the live run alone: no evidence
 
 
 @dataclass(frozen=True)
@@ -39,6 +38,7 @@ class Arm:
 ARMS = {
     arm.name: arm
     for arm in (
+        Arm("untouched", "the model before the stream, measured once"),
         Arm(MAIN, "tuned in full on one task after the other"),
         Arm("reverse", "the same tasks in the opposite order", reverse=True),
         Arm("mixed", "general data shuffled into every task, and as many more updates", share=0.3),
@@ -47,7 +47,6 @@ ARMS = {
         Arm("random-labels", "the targets of every task shuffled among its inputs", labels="random"),
         Arm("no-op", "the stream at a learning rate of zero", frozen=True),
         Arm("general-only", "as many updates on general data and no task at all", task=False),
-        Arm(SHORT_RUN, "a real model on real tasks, a few updates each: live only, decides nothing"),
     )
 }
 
@@ -76,17 +75,12 @@ def tasks_of(params: Params, model: str) -> tuple[str, ...]:
     return tuple(params.tasks or (world.STREAM if world.is_world_model(model) else REAL_STREAM))
 
 
-def groups_of(model: str) -> dict[str, tuple[str, ...]]:
-    """The four groups of probes that go with a model."""
-    return dict(world.GROUPS if world.is_world_model(model) else REAL_GROUPS)
-
-
 def probes_of(params: Params, model: str) -> tuple[str, ...]:
     """What is measured before the stream and after each of its tasks."""
     if params.probes is not None:
         return params.probes
-    names = [name for group in groups_of(model).values() for name in group]
-    return tuple(names if world.is_world_model(model) else (*names, *LANGUAGE))
+    real = [name for group in REAL_GROUPS.values() for name in group]
+    return world.PROBES if world.is_world_model(model) else (*real, *LANGUAGE)
 
 
 def usual_rate(model: str, tuner: str) -> float:
@@ -117,32 +111,21 @@ def _tuning_trial(params: Params, model: str, tuner: str, factor: float) -> Tria
 
 
 def trials(params: Params, tuned: Sequence[Record] = ()) -> list[Trial]:
-    """All trials, the short stream of the real model first: it takes the longest, so the others run beside it.
-
-    Then seed by seed: every model before the stream, so that workers pretrain different ones, then the rest.
+    """All trials, seed by seed: every model before the stream, so that workers pretrain different ones, then the rest.
 
     Args:
-        tuned: records of `tuning`; without any, the published ones decide.
+        tuned: records of `tuning`; without any, the usual rates are taken.
 
     Raises:
         InputError: a budget is larger than the data; says how much there is.
     """
     _insist_on_budgets(params)
     rates = learning_rates(params, tuned)
-    found = short_stream(params)
+    found: list[Trial] = []
     for seed in params.seeds or ():
         found += [_untouched(params, model, seed) for model in params.models or ()]
         found += [trial for model in params.models or () for trial in _trials_of(params, model, seed, rates)]
     return list(dict.fromkeys(found))
-
-
-def short_stream(params: Params) -> list[Trial]:
-    """A real model through a few updates on every real task, and before them: like any other, but for no verdict."""
-    if not params.real_steps:
-        return []
-    own, rate = replace(params, **SHORT_STREAM, steps=params.real_steps), usual_rate(REAL_MODEL, "full")
-    start = replace(_untouched(own, REAL_MODEL, 0), arm=SHORT_RUN_START)
-    return [_trial(own, ARMS[SHORT_RUN], REAL_MODEL, 0, rate), start]
 
 
 def _trials_of(params: Params, model: str, seed: int, rates: dict[tuple[str, str], float]) -> Iterator[Trial]:
@@ -170,9 +153,9 @@ def _untouched(params: Params, model: str, seed: int) -> Trial:
 def _trial(params: Params, arm: Arm, model: str, seed: int, rate: float) -> Trial:
     """A trial over the whole stream; its last task is the trial's own."""
     from lowres import tuners
-    from lowres.trial import Trial
+    from lowres.trial import Evaluation, Stage, Trial
 
-    tasks = tasks_of(params, model)
+    tasks, probes = tasks_of(params, model), probes_of(params, model)
     *before, last = tasks[::-1] if arm.reverse else tasks
     recipe, optimisation = _recipe(params, arm, model), _optimisation(params, arm, rate)
     return Trial(
@@ -183,17 +166,12 @@ def _trial(params: Params, arm: Arm, model: str, seed: int, rate: float) -> Tria
         recipe=recipe,
         tuner=tuners.make(arm.tuner),
         optimisation=optimisation,
-        evaluation=_evaluation(params, model),
+        evaluation=Evaluation(items=params.items, probes=probes, probe_items=params.probe_items or 0),
         seed=seed,
         precision=params.precision,
-        stream=tuple(_stage(task, recipe, optimisation) for task in before),
+        chat_format=params.chat_format,
+        stream=tuple(Stage(task, recipe, optimisation) for task in before),
     )
-
-
-def _stage(task: str, recipe: Recipe, optimisation: Optimisation) -> Stage:
-    from lowres.trial import Stage
-
-    return Stage(task, recipe, optimisation)
 
 
 def _recipe(params: Params, arm: Arm, model: str) -> Recipe:
@@ -212,12 +190,6 @@ def _optimisation(params: Params, arm: Arm, rate: float) -> Optimisation:
 
     steps = round((params.steps or 0) / (1 - arm.share))
     return Optimisation(0.0 if arm.frozen else rate, batch_size=params.batch_size or 1, steps=steps)
-
-
-def _evaluation(params: Params, model: str) -> Evaluation:
-    from lowres.trial import Evaluation
-
-    return Evaluation(items=params.items, probes=probes_of(params, model), probe_items=params.probe_items or 0)
 
 
 # --- budgets ---------------------------------------------------------------------------------------------------------
@@ -258,24 +230,14 @@ def _counter(params: Params, model: str) -> Callable[[Example], int] | None:
 # --- learning rates --------------------------------------------------------------------------------------------------
 
 
-def learning_rates(params: Params, tuned: Sequence[Record] = ()) -> dict[tuple[str, str], float]:
-    """The learning rate of each model (without its seed) and tuner.
+def learning_rates(params: Params, tuned: Iterable[Record] = ()) -> dict[tuple[str, str], float]:
+    """The learning rate of each model (without its seed) and tuner; one that was not tuned has its usual rate.
 
     A single factor is taken as it is. Several were tried on validation data: the rate under which the targets of the
-    tasks are the likeliest, each right after its own stage, wins. With none, the published tuning of the same model
-    and tuner decides, and where nothing is published the usual rate.
+    tasks are the likeliest, each right after its own stage, wins.
     """
     factors = params.rate_factors or ()
-    if len(factors) == 1:
-        pairs = [(model, tuner) for model in params.models or () for tuner in ("full", *(params.tuners or ()))]
-        return {(model, tuner): factors[0] * usual_rate(model, tuner) for model, tuner in pairs}
-    if not tuned and not factors:
-        from lowres.published import read_published
-
-        tuned = [record for record in read_published("forgetting") if record.trial["arm"].startswith("tuning ")]
-    return chosen_rates(tuned)
-
-
-def chosen_rates(tuned: Iterable[Record]) -> dict[tuple[str, str], float]:
-    """The rate of the best tuning record of each model and tuner, by the likelihood of the validation targets."""
-    return best_rates(tuned, lambda r: (unseeded(r.trial["model"]), r.trial["tuner"]["name"]))
+    if len(factors) > 1:
+        return best_rates(tuned, lambda r: (unseeded(r.trial["model"]), r.trial["tuner"]["name"]))
+    pairs = [(model, tuner) for model in params.models or () for tuner in ("full", *(params.tuners or ()))]
+    return {(model, tuner): factors[0] * usual_rate(model, tuner) for model, tuner in pairs if factors}

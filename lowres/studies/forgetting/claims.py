@@ -1,18 +1,14 @@
-"""The claims of the forgetting paper, and the rule that decides each, written down before anything was run.
+"""The claims of the forgetting paper, and where this study departs from it.
 
-Notation: R(0) is the accuracy on a probe before tuning, R(m) the one after m tasks, c that of guessing. FG is the mean
-over probes of a group and over all checkpoints of (R(0) - R(m)) / R(0), the paper's equation 1, here as a share and not
-in percent. The corrected drop divides by R(0) - c instead, over those probes alone that every model compared starts
-with at least `ABOVE` above c. A rule looks at the 95 % interval of an effect (see `lowres.claims`): wholly beyond the
-boundary is a yes, wholly short of it a no, anything else unclear. Everything is tuned in full unless an arm says so.
+R(0) is the accuracy on a probe before tuning, R(m) the one after m tasks. FG is the mean over the probes of a group and
+over all checkpoints of (R(0) - R(m)) / R(0), the paper's equation 1.
 """
 
 from __future__ import annotations
 
 from lowres.claims import Claim, Deviation
 
-MARGIN = 0.02  # of FG or of the corrected drop: two percent of what was there
-ABOVE = 0.10  # of accuracy above chance: less leaves nothing that could be lost
+MARGIN = 0.02  # of the chance-corrected loss: two percent of what was there
 
 CLAIMS = (
     Claim(
@@ -62,25 +58,26 @@ CLAIMS = (
 DEVIATIONS = (
     Deviation(
         "Models of 1.1 to 7.1 billion parameters from a hub",
-        "generated worlds and models of some ten to some hundred thousand parameters pretrained on them; "
-        "SmolLM2-135M-Instruct as the one real point",
+        "a generated world and models of some ten to some hundred thousand parameters pretrained on it; "
+        "SmolLM2-135M-Instruct as the one real model",
         "unknown: a world model has little beside what the probes ask, so that tuning may overwrite it sooner",
     ),
     Deviation(
-        "Five tasks with up to 100,000 examples each",
-        "five generated tasks of the same kinds, some hundred examples each; real tasks of some hundred examples",
-        "less forgetting per task, if it grows with the number of updates",
+        "Five tasks with up to 100,000 examples each, three epochs at a batch of 16 or 32",
+        "five tasks of the same kinds, 4,000 tokens each, 60 updates of 16 examples for every model and arm; more "
+        "where general data are added, so that as much of the task is seen",
+        "less forgetting per task, if it grows with the number of updates; none between arms",
     ),
     Deviation(
         "One learning rate (2e-5) for all models",
-        "a rate per model and tuner, chosen on validation data of the new tasks with the same number of tries",
-        "none for mastery; a model with a larger best rate forgets more than it would at a common one",
+        "one for all sizes of the world (0.003), and a sweep to compare them at the same loss on the new tasks; the "
+        "real model's rate is chosen on validation data",
+        "none at the same loss on the new tasks",
     ),
     Deviation(
-        "Three epochs at a batch of 16 or 32",
-        "a fixed number of updates per task, the same for every model and arm; more only where general data are added, "
-        "so that the task examples seen stay the same",
-        "none between arms",
+        "FG: of the score at the start, mean of ratios over all checkpoints",
+        "the share of the skill above chance that is gone at the end, a ratio of sums over fixed probes; FG beside it",
+        "FG is the larger the higher a model starts, whatever it loses",
     ),
     Deviation(
         "MMLU, six reasoning sets, RACE, CrowS-Pairs; MMLU with five solved examples",
@@ -95,22 +92,17 @@ DEVIATIONS = (
     Deviation(
         "LLaMA-7b against Alpaca-7b: other data and a chat format",
         "the same world model, trained on with a fraction of its steps on the same questions behind instructions",
-        "towards protection: the instruction-tuned model was trained for longer, and its new tasks come in a chat "
-        "format in which the probes are not asked",
+        "towards protection: it was trained for longer, and the probes are not asked in the chat format of its tasks",
     ),
     Deviation(
         "10,000 samples of Alpaca mixed in",
-        "10 to 30 percent of all training tokens from the text on which the model was pretrained, as instructions",
+        "30 percent of all training tokens from the text that the model was pretrained on, without the facts asked",
         "towards mitigation: Alpaca is not what LLaMA was pretrained on",
     ),
     Deviation(
-        "One run in one order",
-        "several seeds, each with its own pretraining and subset; forward and reverse order",
-        "none",
-    ),
-    Deviation(
-        "Optimiser state between tasks, loss on the prompt and schedule are partly unknown",
-        "a fresh AdamW for each task, loss on the answer alone, warm-up and linear decay within each task",
+        "One run in one order; optimiser state between tasks and schedule are partly unknown",
+        "ten seeds, each with a pretraining of its own (four for the real model); a fresh AdamW, warm-up and linear "
+        "decay for each task, loss on the answer alone",
         "unknown",
     ),
 )

@@ -1,36 +1,13 @@
-"""Numbers of Luo et al. (2023, arXiv 2308.08747), read from its Tables 4, 5 and 6, and the models that they are of."""
+"""Numbers of Luo et al. (2023, arXiv 2308.08747), read from its Tables 4 and 6, and the models that they are of."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-GROUPS = ("domain knowledge", "reasoning", "reading comprehension")
-# Means of the chance levels of the sets: MMLU; BoolQ, PIQA, Winogrande, HellaSwag, MathQA, MuTual; RACE.
+Row = tuple[float, float, float]
+# Percent that guessing scores: MMLU; the mean of BoolQ, PIQA, Winogrande, HellaSwag, MathQA and MuTual; RACE.
 CHANCE = {"domain knowledge": 25.0, "reasoning": (50 + 50 + 50 + 25 + 20 + 25) / 6, "reading comprehension": 25.0}
-BIAS_CHANCE = 50.0
 
-
-@dataclass(frozen=True)
-class Reported:
-    """One group of one model in percent: accuracy before the stream and after its five tasks, and FG over all five."""
-
-    start: float
-    end: float
-    fg: float
-
-
-@dataclass(frozen=True)
-class PaperModel:
-    """A model of the paper: its family, billions of parameters, and what Tables 4 and 6 say of it."""
-
-    name: str
-    family: str
-    size: float
-    groups: dict[str, Reported]
-
-
-# Per model and group: start, end, FG.
-_TABLES_4_AND_6 = {
+# Billions of parameters; per group of `CHANCE` percent at the start, at the end, and FG over all five tasks.
+TABLES_4_AND_6: dict[str, tuple[float, Row, Row, Row]] = {
     "mT0-1.2b": (1.2, (26.82, 22.47, 9.18), (45.43, 40.22, 7.75), (35.06, 29.54, 17.45)),
     "mT0-3.7b": (3.7, (30.99, 20.14, 20.15), (48.61, 38.39, 16.73), (41.10, 30.45, 28.42)),
     "BLOOMZ-1.1b": (1.1, (27.19, 23.84, 9.54), (47.37, 41.97, 6.73), (36.77, 27.28, 18.04)),
@@ -41,30 +18,16 @@ _TABLES_4_AND_6 = {
     "LLaMA-7b": (6.7, (37.27, 24.05, 34.57), (58.73, 40.38, 31.33), (41.36, 27.62, 31.72)),
     "Alpaca-7b": (6.7, (39.29, 29.88, 18.14), (60.11, 53.68, 7.56), (44.47, 37.61, 10.31)),
 }
-MODELS = tuple(
-    PaperModel(name, name.partition("-")[0], size, {g: Reported(*row) for g, row in zip(GROUPS, rows, strict=True)})
-    for name, (size, *rows) in _TABLES_4_AND_6.items()
+
+HUB_MODELS = (
+    "bigscience/bloomz-560m",
+    "bigscience/bloomz-1b1",
+    "bigscience/bloomz-1b7",
+    "bigscience/bloomz-3b",
+    "bigscience/bloomz-7b1",
+    "bigscience/bloom-7b1",
+    "bigscience/mt0-large",
+    "bigscience/mt0-xl",
+    "huggyllama/llama-7b",
+    "chavinlo/alpaca-native",
 )
-
-BIAS = {
-    "mT0-1.2b": Reported(56.31, 53.46, 5.62),
-    "mT0-3.7b": Reported(57.16, 50.59, 13.10),
-    "BLOOMZ-1.1b": Reported(61.07, 58.65, 6.27),
-    "BLOOMZ-1.7b": Reported(65.18, 56.48, 7.78),
-    "BLOOMZ-3b": Reported(63.90, 62.14, 2.97),
-    "BLOOMZ-7.1b": Reported(65.82, 60.61, 7.15),
-}
-
-# Hub ids with their parameters in billions: what the plan of the paper tier counts with.
-HUB_MODELS = {
-    "bigscience/bloomz-560m": 0.56,
-    "bigscience/bloomz-1b1": 1.07,
-    "bigscience/bloomz-1b7": 1.72,
-    "bigscience/bloomz-3b": 3.0,
-    "bigscience/bloomz-7b1": 7.07,
-    "bigscience/bloom-7b1": 7.07,
-    "bigscience/mt0-large": 1.23,
-    "bigscience/mt0-xl": 3.74,
-    "huggyllama/llama-7b": 6.74,
-    "chavinlo/alpaca-native": 6.74,
-}

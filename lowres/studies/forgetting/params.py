@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from lowres import data, world
 from lowres import models as language_models
@@ -22,18 +21,8 @@ REAL_GROUPS = {
     "bias": ("stereoset", "crows-pairs"),
 }
 REAL_MODEL = "smollm2-135m-instruct"
-# What the short stream of the real model is run with, whatever else is asked for: it decides nothing.
-SHORT_STREAM: dict[str, Any] = {
-    "tasks": None,
-    "probes": None,
-    "task_tokens": 4_000,
-    "batch_size": 4,
-    "items": 4,
-    "probe_items": 8,
-}
 LANGUAGE = ("stereoset-lms", "wiki-nll")  # is it still a language model?
 
-_MATCHED = ("world-xs~0.55", "world-s~0.55", "world-s-encdec~0.55")
 _GRID = (
     *("world-xs", "world-s", "world-m"),
     *("world-xs~0.55", "world-s~0.55", "world-m~0.55"),
@@ -52,22 +41,22 @@ class Params:
         "models that go through the stream, without a seed - world models, bundled ones, folders or Hub ids",
         tiers=by_tier(
             ("world-xs~0.30",),
-            _MATCHED,
+            ("world-s",),
             (*_GRID, "world-l", "world-l~0.55", "world-xl", REAL_MODEL),
-            tuple(HUB_MODELS),
+            HUB_MODELS,
         ),
     )
     ablated: tuple[str, ...] | None = parameter(
         None,
         "those of the models on which the further arms run - orders, shares, tuners, controls",
         may_be_empty=True,
-        tiers=by_tier(("world-xs~0.30",), (), ("world-s",), ()),
+        tiers=by_tier(("world-xs~0.30",), ("world-s",), ("world-s",), ()),
     )
     seeds: tuple[int, ...] | None = parameter(
         None,
         "seeds of the pretraining of world models and, with it, of subset, shuffle and initialisation",
         low=0,
-        tiers=by_tier((0,), (0, 1), (0, 1, 2, 3, 4), (0,)),
+        tiers=by_tier((0,), (10,), (0, 1, 2, 3, 4), (0,)),
     )
     tasks: tuple[str, ...] | None = parameter(
         None, "the stream in its order; none - the five tasks that go with the model (the world's, or real ones)"
@@ -81,7 +70,7 @@ class Params:
         above=0,
         high=0.9,
         may_be_empty=True,
-        tiers=by_tier((0.3,), (), (0.1, 0.2, 0.3), ()),
+        tiers=by_tier((0.3,), (0.3,), (0.1, 0.2, 0.3), ()),
     )
     general: str = parameter(
         "usual", "form of the general data that worlds mix in; real tasks have the usual one", choices=world.POOLS
@@ -103,15 +92,13 @@ class Params:
         "streams that must not teach anything",
         choices=CONTROLS,
         may_be_empty=True,
-        tiers=by_tier((), (), CONTROLS, ()),
+        tiers=by_tier((), ("general-only",), CONTROLS, ()),
     )
     rate_factors: tuple[float, ...] | None = parameter(
         None,
-        "candidate learning rates as multiples of the usual one of model and tuner, tried on validation data; none - "
-        "the rates chosen in the published records",
+        "learning rates as multiples of the usual one of model and tuner; several are tried on validation data",
         above=0,
-        may_be_empty=True,
-        tiers=by_tier((1.0,), (), (0.3, 1.0, 3.0, 9.0), (1.0,)),
+        tiers=by_tier((1.0,), (1.0,), (0.3, 1.0, 3.0, 9.0), (1.0,)),
     )
     sweep_seeds: tuple[int, ...] | None = parameter(
         None,
@@ -128,30 +115,28 @@ class Params:
         "budget of each task of the stream",
         low=1,
         unit="tokens",
-        tiers=by_tier(400, 10_000, 10_000, 30_000),  # the smallest real task has some 34,000
+        tiers=by_tier(400, 4_000, 10_000, 30_000),  # the smallest real task has some 34,000
     )
     steps: int | None = parameter(None, "updates per task", low=1, tiers=by_tier(4, 60, 60, 300))
-    batch_size: int | None = parameter(None, "examples per update", low=1, tiers=by_tier(8, 32, 32, 32))
-    items: int | None = parameter(None, "test examples of each task", low=1, tiers=by_tier(4, 32, 64, 200))
+    batch_size: int | None = parameter(None, "examples per update", low=1, tiers=by_tier(8, 16, 32, 32))
+    items: int | None = parameter(None, "test examples of each task", low=1, tiers=by_tier(4, 144, 64, 200))
     probes: tuple[str, ...] | None = parameter(
         None, "what is measured after every task; none - the groups of the study that go with the model"
     )
-    probe_items: int | None = parameter(None, "examples per probe", low=2, tiers=by_tier(8, 72, 192, 500))
-    real_steps: int | None = parameter(
-        None,
-        "updates per task of a short stream of SmolLM2 on the real tasks, run beside the models and too short for a "
-        "verdict; 0 - none",
-        low=0,
-        tiers=by_tier(0, 3, 0, 0),
-    )
+    probe_items: int | None = parameter(None, "examples per probe", low=2, tiers=by_tier(8, 1_000, 192, 500))
     precision: str = parameter("auto", "number format of matrix products", choices=language_models.PRECISIONS)
+    chat_format: str = parameter(
+        "auto",
+        "the chat format of the models; auto - where they have one, off - plain text",
+        choices=language_models.CHAT_FORMATS,
+    )
 
     def problems(self) -> list[str]:
         """What contradicts what, and names that are not known."""
         found = [problem for name in self.models or () if (problem := language_models.check_name(name))]
         found += seeds_in_names("models", self.models or ())
         found += [
-            f"ablated holds {name!r}, which models leaves out"
+            f"ablated holds {name!r}, which models leaves out: give both, or ablated=[]"
             for name in self.ablated or ()
             if name not in (self.models or ())
         ]

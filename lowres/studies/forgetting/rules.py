@@ -1,7 +1,7 @@
 """Rules of the second edition for the claims about forgetting, committed before any trial that they judge.
 
 What is lost is the chance-corrected loss at the end of the stream, over probes that were fixed on set-aside items of
-seed 0: all that each base decoder starts at least `ABOVE` above chance in. FG, which mixes levels of chance, is shown
+seed 0: all that each base decoder starts at least .10 above chance in. FG, which mixes levels of chance, is shown
 beside it. The world's stream is in words that all its models know. One rate is used for all sizes, as in the paper: the
 largest of those tried on validation items of seed 0 at which all three still learn. General data alone lose more than 5
 percent of what a model knew at every rate at which the tasks are learnt, so no rate is left out for that; what the
@@ -152,10 +152,7 @@ RULES = (
         "forgetting-2",
         "FG divides by levels that hold chance, which differs between the groups: the order was that of guessing. Now: "
         "the chance-corrected loss.",
-        _columns(
-            _world(_order(GROUPS)),
-            _real(_order(REAL)),
-        ),
+        _columns(_world(_order(GROUPS)), _real(_order(REAL))),
     ),
     SecondRule(
         "forgetting-3",

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from lowres import hubmodels
 from lowres.data import TaskOptions
 from lowres.studies import TUNING_SEED, best_rates, seeded, tuned_arm, unseeded
 
@@ -18,19 +19,10 @@ if TYPE_CHECKING:
 # The middle of the rates tried: of world models, of others.
 USUAL_RATES = {
     "full": (3e-3, 5e-5),
-    "bitfit": (1e-2, 1e-3),
-    "lora": (1e-2, 1e-3),
-    "dora": (1e-2, 1e-3),
-    "ia3": (3e-2, 1e-2),
-    "prefix": (3e-2, 1e-2),
-    "prompt": (3e-2, 1e-2),
-    "vera": (3e-2, 1e-2),
-    "road": (1e-2, 3e-3),
-    "series-adapter": (1e-2, 1e-3),
-    "parallel-adapter": (1e-2, 1e-3),
-    "red": (1e-2, 3e-3),
+    **dict.fromkeys(("ia3", "prefix", "prompt", "vera"), (3e-2, 1e-2)),
+    **dict.fromkeys(("road", "red"), (1e-2, 3e-3)),
 }
-OTHER_RATES = (1e-2, 1e-3)  # of representation tuning in all its forms
+OTHER_RATES = (1e-2, 1e-3)
 MIDDLE = "middle"  # in place of a layer's index
 
 
@@ -42,22 +34,19 @@ class Arm:
     meaning: str
     tuner: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
-    kind: str = "tuner"
     rate_of: str = ""
     labels: str = "true"
     epochs: float = 1.0
 
 
-def _edit(name: str, meaning: str, tuner: str = "loreft", **options: Any) -> Arm:
-    return Arm(name, meaning, tuner, options)
+def _as_loreft(name: str, meaning: str, **more: Any) -> Arm:
+    """LoReFT itself at the rate that was chosen for it, with something else changed."""
+    return Arm(name, meaning, "loreft", rate_of="loreft", **more)
 
 
-def _ablation(tuner: str, meaning: str) -> Arm:
-    return Arm(tuner, meaning, tuner, kind="ablation")
-
-
+_WIDTH, _LIKE_LORA = {"width": 16}, "LoRA beside attention outputs, as many parameters"
 _ALL = (
-    Arm("untouched", "the model as it is", kind="start"),
+    Arm("untouched", "the model as it is"),
     Arm("full", "every parameter", "full"),
     Arm("bitfit", "biases alone", "bitfit"),
     Arm("lora", "rank 8 beside every linear layer", "lora"),
@@ -66,58 +55,37 @@ _ALL = (
     Arm("ia3", "keys, values and the inside of feed-forward layers rescaled", "ia3"),
     Arm("prefix", "8 learned keys and values in every layer", "prefix"),
     Arm("prompt", "8 learned input vectors", "prompt"),
-    Arm("series-adapter", "a bottleneck behind every feed-forward layer", "series-adapter", {"width": 16}),
-    Arm("parallel-adapter", "a bottleneck beside every feed-forward layer", "parallel-adapter", {"width": 16}),
+    Arm("series-adapter", "a bottleneck behind every feed-forward layer", "series-adapter", _WIDTH),
+    Arm("parallel-adapter", "a bottleneck beside every feed-forward layer", "parallel-adapter", _WIDTH),
     Arm("vera", "shared random matrices, learned scales", "vera"),
     Arm("road", "outputs rotated in pairs", "road"),
     Arm("red", "feed-forward outputs scaled and shifted", "red"),
-    _edit("direft", "edits of 14 prompt positions in all layers, not orthogonal", "direft"),
-    _edit("loreft", "edits of 14 prompt positions in all layers, rank 8"),
-    Arm(
-        "lora-at-positions",
-        "LoRA beside attention outputs, as many parameters and the same positions as loreft",
-        "lora-at-positions",
-        kind="control",
-    ),
+    Arm("direft", "edits of 14 prompt positions in all layers, not orthogonal", "direft"),
+    Arm("loreft", "edits of 14 prompt positions in all layers, rank 8", "loreft"),
+    Arm("lora-at-positions", f"{_LIKE_LORA} and the same positions as loreft", "lora-at-positions"),
     Arm(
         "lora-matched",
-        "LoRA beside attention outputs, as many parameters as loreft, at all positions",
+        f"{_LIKE_LORA} as loreft, at all positions",
         "lora",
         {"rank": 8, "alpha": 16, "targets": "o_proj"},
-        kind="control",
     ),
-    Arm("loreft-frozen-rotation", "loreft in a random subspace that stays", "loreft-frozen-rotation", kind="control"),
-    Arm(
-        "loreft-random-direction",
-        "a random edit of which only the size is learned",
-        "loreft-random-direction",
-        kind="control",
-    ),
-    Arm(
-        "loreft-random-labels",
-        "loreft, targets shuffled among the inputs",
-        "loreft",
-        kind="control",
-        rate_of="loreft",
-        labels="random",
-    ),
-    Arm("loreft-pyreft", "loreft computed by the pyreft library", "loreft-pyreft", kind="control", rate_of="loreft"),
-    _ablation("loreft-no-subtraction", "h + R'(W h + b)"),
-    _ablation("loreft-non-orthogonal", "R need not be orthonormal"),
-    _ablation("loreft-constant", "h + R'(b - R h): the same target whatever the input"),
-    _ablation("loreft-bias-only", "h + R' b: the same shift whatever the input"),
-    Arm(
-        "loreft-untied", "rank 4, an edit for each end of the prompt", "loreft", {"rank": 4, "tied": False}, "ablation"
-    ),
-    Arm("loreft-half-rank", "rank 4", "loreft", {"rank": 4}, "ablation"),
+    Arm("loreft-frozen-rotation", "loreft in a random subspace that stays", "loreft-frozen-rotation"),
+    Arm("loreft-random-direction", "a random edit of which only the size is learned", "loreft-random-direction"),
+    _as_loreft("loreft-random-labels", "loreft, targets shuffled among the inputs", labels="random"),
+    Arm("loreft-pyreft", "loreft computed by the pyreft library", "loreft-pyreft", rate_of="loreft"),
+    Arm("loreft-no-subtraction", "h + R'(W h + b)", "loreft-no-subtraction"),
+    Arm("loreft-non-orthogonal", "R need not be orthonormal", "loreft-non-orthogonal"),
+    Arm("loreft-constant", "h + R'(b - R h): the same target whatever the input", "loreft-constant"),
+    Arm("loreft-bias-only", "h + R' b: the same shift whatever the input", "loreft-bias-only"),
+    Arm("loreft-untied", "rank 4, an edit for each end of the prompt", "loreft", {"rank": 4, "tied": False}),
+    Arm("loreft-half-rank", "rank 4", "loreft", {"rank": 4}),
     Arm(
         "recall",
         "one shift of rank 1, at the last position of the middle layer, for a single text (see recitation-*)",
         "loreft-bias-only",
         {"rank": 1, "positions": "s1", "layers": MIDDLE},
-        "ablation",
     ),
-    Arm("loreft-half-epochs", "half as many updates", "loreft", kind="ablation", rate_of="loreft", epochs=0.5),
+    _as_loreft("loreft-half-epochs", "half as many updates", epochs=0.5),
 )
 ARMS = {arm.name: arm for arm in _ALL}
 RANKS = (1, 2, 4, 16, 32)
@@ -190,6 +158,8 @@ def with_whole_texts(params: Params) -> Params:
     from lowres.data import load_task
     from lowres.studies.loreft.checks import counter
 
+    if hubmodels.is_away(params.model or ""):
+        return params
     train = load_task(params.task or "", TaskOptions.of(params)).train
     if len(train) > 1:
         return params
@@ -254,10 +224,11 @@ def _trial(params: Params, setting: Setting, seed: int, rate: float) -> Trial:
         seed=seed,
         options=TaskOptions.of(params),
         precision=params.precision,
+        chat_format=params.chat_format,
     )
     if not arm.tuner:
         return trial
-    optimisation = Optimisation(rate, epochs=params.epochs, batch_size=params.batch_size)
+    optimisation = Optimisation(rate, epochs=params.epochs or 1, batch_size=params.batch_size)
     if arm.epochs != 1.0:
         optimisation = replace(optimisation, steps=_updates(trial, params, arm.epochs))
     return replace(trial, optimisation=optimisation)
@@ -279,13 +250,19 @@ def _updates(trial: Trial, params: Params, share: float) -> int:
     from lowres.data.mixing import derived_seed
     from lowres.studies.loreft.checks import counter
 
+    if hubmodels.is_away(trial.model):  # a plan, which knows no examples
+        from lowres.engine.cost import EXAMPLE
+
+        return max(
+            1, math.ceil(share * trial.recipe.task_tokens * (params.epochs or 1) / (EXAMPLE * params.batch_size))
+        )
     train, tokens, seed = (
         load_task(trial.task, trial.options).train,
         trial.recipe.task_tokens,
         derived_seed(trial.seed, "subset"),
     )
     drawn = take_tokens(train, tokens, counter(params.model or ""), seed, f"task {trial.task!r}")
-    return max(1, math.ceil(share * len(drawn) * params.epochs / params.batch_size))
+    return max(1, math.ceil(share * len(drawn) * (params.epochs or 1) / params.batch_size))
 
 
 # --- learning rates --------------------------------------------------------------------------------------------------
@@ -316,17 +293,22 @@ def learning_rates(params: Params, tuned: Sequence[Record] = ()) -> dict[str, fl
     if len(factors) == 1:
         return {name: factors[0] * usual_rate(model, arm.tuner) for name, arm in ARMS.items() if arm.tuner}
     if not tuned and not factors:
-        from lowres.published import read_published
-
-        tuned = [record for record in read_published("loreft") if is_about(record, model, params.task or "")]
+        tuned = published_tuning(model, params.task or "", params.task_tokens or 0)
     return chosen_rates(record for record in tuned if record.trial["arm"].startswith("tuning "))
+
+
+def published_tuning(model: str, task: str, tokens: int) -> list[Record]:
+    """The newest published tuning of a model (whatever its seed) and a task, of this budget where there is any."""
+    from lowres.published import read_confirmatory, read_first_edition
+
+    for records in (read_confirmatory("loreft"), read_first_edition("loreft")):
+        tried = [one for one in records if one.trial["arm"].startswith("tuning ")]
+        found = [one for one in tried if (unseeded(one.trial["model"]), one.trial["task"]) == (model, task)]
+        if found:
+            return [one for one in found if one.trial["recipe"]["task_tokens"] == tokens] or found
+    return []
 
 
 def chosen_rates(tuned: Iterable[Record]) -> dict[str, float]:
     """The rate of each arm's best tuning record, by the likelihood of the validation targets; failed runs never win."""
     return best_rates(tuned, tuned_arm)
-
-
-def is_about(record: Record, model: str, task: str) -> bool:
-    """Whether a record is of this model (whatever its seed) and task."""
-    return (unseeded(record.trial["model"]), record.trial["task"]) == (model, task)

@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from lowres import hubmodels
 from lowres.data import TaskOptions
 from lowres.params import InputError
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from lowres.trial import Trial
 
 PROMPTS_LOOKED_AT = 200
+FAR = 10**6  # tokens: longer than any prompt
 
 
 def insist_on_possible(params: Params, trials: Sequence[Trial]) -> None:
@@ -27,7 +29,7 @@ def insist_on_possible(params: Params, trials: Sequence[Trial]) -> None:
     from lowres.data import load_task, take_tokens
 
     tuned = [trial for trial in trials if trial.tuner is not None]
-    if not tuned:
+    if not tuned or hubmodels.is_away(params.model or ""):
         return
     task = load_task(params.task or "", TaskOptions.of(params))
     count = counter(params.model or "")
@@ -43,10 +45,20 @@ def counter(model: str) -> Callable[[Example], int]:
     from lowres.trial import token_counter
 
     if world.is_world_model(model):
-        from lowres.world import vocabulary
-
-        return lambda example: len(vocabulary.encode(example.prompt)) + len(vocabulary.encode(example.target))
+        return functools.partial(_words, model)
     return token_counter(models.without_weights(model))
+
+
+def _words(model: str, example: Example) -> int:
+    from lowres.world import vocabulary
+
+    try:
+        return len(vocabulary.encode(example.prompt)) + len(vocabulary.encode(example.target))
+    except KeyError as error:
+        raise InputError(
+            f"model {model!r} does not know the word {error.args[0]!r}: models of the world know the words of their "
+            "world alone; allowed for other tasks: any other model, such as -p model=smollm2-135m-instruct"
+        ) from error
 
 
 @functools.cache
@@ -59,6 +71,10 @@ def layer_count(model: str) -> int:
         parsed = world.parse(model)
         assert not isinstance(parsed, str), parsed
         return parsed.dimensions.encoder_layers or parsed.dimensions.layers
+    if hubmodels.is_away(model):
+        from lowres.engine.cost import size
+
+        return size(model).layers
     return int(configuration(model).num_hidden_layers)
 
 
@@ -94,8 +110,11 @@ def longest_prompt(params: Params) -> int:
     from lowres import models, world
     from lowres.data import load_task
 
-    model, examples = params.model or "", load_task(params.task or "", TaskOptions.of(params)).train[:PROMPTS_LOOKED_AT]
+    model = params.model or ""
+    if hubmodels.is_away(model):  # a plan: every curve is counted
+        return FAR
+    examples = load_task(params.task or "", TaskOptions.of(params)).train[:PROMPTS_LOOKED_AT]
     if world.is_world_model(model):
         return max(len(example.prompt.split()) + 1 for example in examples)
-    loaded = models.load(model, params.precision)
+    loaded = models.load(model, params.precision, chat_format=params.chat_format)
     return max(len(models.prompt_ids(loaded, example.prompt)) for example in examples)

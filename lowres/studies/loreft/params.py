@@ -14,6 +14,7 @@ MAIN = (
     *("untouched", "full", "bitfit", "lora", "lora-small", "dora", "ia3", "prefix", "prompt", "series-adapter"),
     *("parallel-adapter", "vera", "road", "red", "direft", "loreft", "lora-at-positions"),
 )
+WORLD_PROBES = ("world-fact-home", "world-relation", "world-either", "world-reading-new")
 FEW = ("untouched", "full", "lora", "lora-at-positions", "direft", "loreft")
 
 
@@ -30,12 +31,12 @@ class Params:
     model: str | None = parameter(
         None,
         "a bundled model, a world model (without its seed), a local folder or a Hub id",
-        tiers=by_tier("world-xs~0.30", "smollm2-135m-instruct", "smollm2-135m-instruct", "huggyllama/llama-7b"),
+        tiers=by_tier("world-xs~0.30", "world-s", "smollm2-135m-instruct", "huggyllama/llama-7b"),
     )
     task: str | None = parameter(
         None,
         "a task of the book, jsonl:PATH (your own) or hub:ID",
-        tiers=by_tier("world-question", "siqa-csqa", "commonsense", "commonsense170k"),
+        tiers=by_tier("world-question", "world-correction", "commonsense", "commonsense170k"),
     )
     arms: tuple[str, ...] | None = parameter(
         None,
@@ -44,7 +45,7 @@ class Params:
         tiers=by_tier(FEW, ("untouched", "lora", "loreft"), arm_names(), arm_names()),
     )
     task_tokens: int | None = parameter(
-        None, "budget of task data", low=1, unit="tokens", tiers=by_tier(400, 2_000, 700_000, 5_000_000)
+        None, "budget of task data", low=1, unit="tokens", tiers=by_tier(400, 4_000, 700_000, 5_000_000)
     )
     curves: tuple[str, ...] | None = parameter(
         None,
@@ -57,7 +58,7 @@ class Params:
         None,
         "seeds of subset, shuffle and initialisation (of a world model's pretraining too)",
         low=0,
-        tiers=by_tier((0,), (0,), (0, 1, 2), (0, 1, 2)),
+        tiers=by_tier((0,), (10, 11, 12), (0, 1, 2), (0, 1, 2)),
     )
     rate_factors: tuple[float, ...] | None = parameter(
         None,
@@ -67,19 +68,22 @@ class Params:
         may_be_empty=True,
         tiers=by_tier((1.0,), (), (0.25, 1.0, 4.0), (0.25, 1.0, 4.0)),
     )
-    epochs: int = parameter(3, "passes over the training data", low=1)
+    epochs: int | None = parameter(None, "passes over the training data", low=1, tiers=by_tier(3, 5, 3, 3))
     batch_size: int = parameter(8, "examples per update", low=1)
-    items: int | None = parameter(None, "test examples", low=1, tiers=by_tier(8, 200, 1_000, 4_000))
+    items: int | None = parameter(None, "test examples", low=1, tiers=by_tier(8, 432, 1_000, 4_000))
     tuning_items: int = parameter(100, "validation examples that decide on a learning rate", low=1)
     probes: tuple[str, ...] | None = parameter(
         None,
         "what is measured besides the task, to see what is forgotten",
         choices=data.probe_names,
         may_be_empty=True,
-        tiers=by_tier(("world-fact-home",), ("wiki-nll",), ("wiki-know", "wiki-nll"), ("wiki-know", "wiki-nll")),
+        tiers=by_tier(("world-fact-home",), WORLD_PROBES, ("wiki-know", "wiki-nll"), ("wiki-know", "wiki-nll")),
     )
-    probe_items: int | None = parameter(None, "examples per probe", low=1, tiers=by_tier(8, 16, 500, 500))
+    probe_items: int | None = parameter(None, "examples per probe", low=1, tiers=by_tier(8, 72, 500, 500))
     precision: str = parameter("auto", "number format of matrix products", choices=models.PRECISIONS)
+    chat_format: str = parameter(
+        "auto", "the model's chat format; auto - where it has one, off - plain text", choices=models.CHAT_FORMATS
+    )
     prompt_field: str | None = parameter(None, "your own task - name of the field that holds the input")
     target_field: str | None = parameter(None, "your own task - name of the field that holds the answer")
     choices_field: str | None = parameter(None, "your own task - name of the field that holds the choices")

@@ -34,12 +34,14 @@ SIZED = ("world-told-relation", "world-correction", SHORT, LONG)  # world-xs lea
 LONGER = ("world-swap", LONG)
 
 
-def _budget(task: str) -> int:
+def budget(task: str) -> int:
+    """Task tokens of a task of the world."""
     return LONG_TOKENS if task == LONG else FEW_TOKENS
 
 
-def _places(tasks: tuple[str, ...]) -> tuple[Cell, ...]:
-    return tuple({"model": "world-s", "task": task, "task_tokens": _budget(task)} for task in tasks)
+def places(tasks: tuple[str, ...]) -> tuple[Cell, ...]:
+    """World-s at tasks of the world, each with its budget."""
+    return tuple({"model": "world-s", "task": task, "task_tokens": budget(task)} for task in tasks)
 
 
 def _real_place(task: str) -> Cell:
@@ -61,7 +63,7 @@ Parts = tuple[Contrast, ...]
 
 def _world(parts: Parts, tasks: tuple[str, ...], **more: float | tuple[float, float, float]) -> Asked:
     planned = {"matters": MATTERS, "noise": WORLD_NOISE, **more}
-    return Asked(parts, _places(tasks), 10, 72, "all test items, by person", **planned)  # type: ignore[arg-type]
+    return Asked(parts, places(tasks), 10, 72, "all test items, by person", **planned)  # type: ignore[arg-type]
 
 
 def _questions(part: Contrast) -> Asked:
@@ -122,7 +124,7 @@ def _forms() -> Asked:
 def _sizes() -> Asked:
     terms = (*_lead({"model": "world-xs"}), *_lead({"model": "world-m"}, -1.0))
     part = Contrast("LoRA's lead, world-xs - world-m", terms, ABOVE)
-    places = tuple({"task": task, "task_tokens": _budget(task)} for task in SIZED)
+    places = tuple({"task": task, "task_tokens": budget(task)} for task in SIZED)
     return Asked((part,), places, 10, 72, "all test items, by person", 0.1, SIZES_NOISE)
 
 

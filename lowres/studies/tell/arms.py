@@ -208,6 +208,7 @@ def _trial(params: Params, arm: Arm, task_tokens: int, ratio: float, seed: int, 
         seed=seed,
         options=TaskOptions.of(params),
         precision=params.precision,
+        chat_format=params.chat_format,
     )
     return _with_optimisation(trial, params, arm, ratio, rates) if arm.family else trial
 

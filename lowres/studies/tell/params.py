@@ -92,6 +92,9 @@ class Params:
     )
     probe_items: int | None = parameter(None, "examples per probe", low=1, tiers=_tiers(3, 24, 500))
     precision: str = parameter("auto", "number format of matrix products", choices=models.PRECISIONS)
+    chat_format: str = parameter(
+        "auto", "the model's chat format; auto - where it has one, off - plain text", choices=models.CHAT_FORMATS
+    )
     prompt_field: str | None = parameter(None, "your own task - name of the field that holds the input")
     target_field: str | None = parameter(None, "your own task - name of the field that holds the answer")
     choices_field: str | None = parameter(None, "your own task - name of the field that holds the choices")

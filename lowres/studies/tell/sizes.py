@@ -41,7 +41,7 @@ def drawn(params: Params, trial: Trial) -> tuple[Sequence[Example], Sequence[Exa
     if not world.is_world_model(params.model):
         from lowres import models
 
-        return draw(trial, task, models.without_weights(params.model))
+        return draw(trial, task, models.without_weights(params.model, params.chat_format))
     count, recipe = counter(params), trial.recipe
     own: tuple[Example, ...] = ()
     general: tuple[Example, ...] = ()
@@ -98,7 +98,9 @@ def _around(params: Params) -> int:
     if world.is_world_model(params.model):
         parsed = world.parse(params.model)
         assert not isinstance(parsed, str), parsed
-        return 3 if parsed.instruct else 2  # <user> ... <reply> ... </s>, or <s> ... </s>
+        return (
+            3 if parsed.instruct and params.chat_format != "off" else 2
+        )  # <user> ... <reply> ... </s>, or <s> ... </s>
     from lowres import models
 
-    return len(models.prompt_ids(models.without_weights(params.model), "")) + 1
+    return len(models.prompt_ids(models.without_weights(params.model, params.chat_format), "")) + 1

@@ -2,7 +2,7 @@
 
 Half of a rank of edits learns what to answer (the topic of an article), the other half in which form (capital letters,
 on other questions). Neither ever sees the other's examples. `make composition` measures what they do together, into
-results/composition.json.
+results/composition.json; the page on LoReFT tells it.
 """
 
 from __future__ import annotations
@@ -263,15 +263,6 @@ def main() -> None:
     path = places.RESULTS / FILE
     write_atomically(path, json.dumps(measure(Setup()), ensure_ascii=False).encode() + b"\n")
     print(f"written to {path}")
-
-
-# --- what was kept ---------------------------------------------------------------------------------------------------
-
-
-def read() -> dict[str, Any]:
-    """What is on file; empty where nothing was measured."""
-    path = places.RESULTS / FILE
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
 
 
 if __name__ == "__main__":
