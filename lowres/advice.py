@@ -55,7 +55,8 @@ def recommended(asked: Asked, tokens: int, start: float | None, rows: Sequence[R
             f"lowres run crossing -p 'tasks=[\"{asked.task}\"]' {_model(asked)}",
         ]
     tree = guide.fit([row.case(asked.keep) for row in rows], UNWRITTEN)
-    leaf = guide.leaf_of(tree, tokens, start or 0.0)
+    usual = float(np.median([row.start for row in rows]))
+    leaf = guide.leaf_of(tree, tokens, usual if start is None else start)
     every = frozenset.union(*(case.arms for case in leaf.cases))
     arm = leaf.arm(every if asked.rationales else UNWRITTEN & every)
     here = {(case.task, case.tokens) for case in leaf.cases if arm in case.arms}
@@ -116,17 +117,17 @@ def _interval(rows: Sequence[Row], arm: str, loss: bool) -> str:
 
 def _edges(tokens: int, start: float | None, rows: Sequence[Row]) -> list[str]:
     """Where a task lies outside of what the guide was fitted on."""
-    low, high = min(row.tokens for row in rows), max(row.tokens for row in rows)
     found = (
-        [] if low <= tokens <= high else [f"  outside its range: {tokens:,} task tokens, fitted on {low:,} to {high:,}"]
+        []
+        if start is not None
+        else ["  what the model knows beforehand was taken to be as usual: no --model was named"]
     )
-    highest = max(row.start for row in rows)
-    if start is None:
-        found.append("  the nats per target token before was taken to be 0")
-    elif start > highest:
-        found.append(
-            f"  outside its range: a nats per target token before of {start:.2f}, fitted on up to {highest:.2f}"
-        )
+    for name, value, known in (
+        ("task tokens", tokens, [row.tokens for row in rows]),
+        ("nats per target token before", start, [row.start for row in rows]),
+    ):
+        if value is not None and not min(known) <= value <= max(known):
+            found.append(f"  outside its range: {value:,.6g} {name}, fitted on {min(known):,.4g} to {max(known):,.4g}")
     return found
 
 

@@ -203,6 +203,9 @@ def test_nothing_is_decided_without_records():
 # --- advice ----------------------------------------------------------------------------------------------------------
 
 
+NOTHING = {A: {0: 0.0}, B: {0: 0.0}}
+
+
 def rows() -> list[Row]:
     def by_seed(value: float) -> dict[int, float]:
         return {seed: value + seed / 100 for seed in range(3)}
@@ -222,6 +225,14 @@ def test_advice_names_arm_interval_evidence_and_command():
     assert f"Take: {A}" in beyond
     assert "outside its range: 90,000 task tokens" in beyond
     assert "-p model=m" in beyond
+    assert "outside its range: 9 nats" in "\n".join(advice.recommended(advice.Asked("t"), 300, 9.0, rows()))
+
+
+def test_an_unknown_start_is_taken_to_be_the_usual_one():
+    cases = [case(t, FEW, 0.1, 0.3, start=1.0) for t in "pqr"] + [case(t, FEW, 0.9, 0.5, start=9.0) for t in "stuv"]
+    table = [Row(c.task, c.tokens, c.start, {a: {0: u} for a, u in c.utility.items()}, NOTHING) for c in cases]
+    told = [advice.recommended(advice.Asked("t"), FEW, start, table)[0] for start in (None, 1.0, 9.0)]
+    assert [A in each for each in told] == [True, False, True]
 
 
 def test_a_loss_weighs_as_the_user_says():
