@@ -194,6 +194,26 @@ def test_regret_and_its_seeds_come_from_records(monkeypatch: pytest.MonkeyPatch)
         terms_of(outcomes, places, replace(part, terms=(*part.terms, (0.5, {"task_tokens": 9}))))
 
 
+def test_the_page_shows_the_guide_and_its_regret(monkeypatch: pytest.MonkeyPatch):
+    from lowres.studies.crossing import page
+
+    def table(model: str) -> tuple[Row, ...]:
+        best = {FEW: "tell lora", MANY: "sft full"}
+        gains = {
+            at: {a.name: dict.fromkeys(range(3), float(a.name == best[at])) for a in measures.OFFERED} for at in best
+        }
+        lost = {a.name: dict.fromkeys(range(3), 0.0) for a in measures.OFFERED}
+        return tuple(Row(t, at, 5.0, gains[at], lost) for t in "pqrs" for at in best) if model == "world-s" else ()
+
+    monkeypatch.setattr(page, "_rows", table)
+    shown = repr(page.the_guide())
+    assert "task tokens below 2125" in shown
+    assert "tell lora" in shown
+    regret = repr(page.the_regret())
+    assert "| world-s | 0.5 | 0.000 | 0.500 |" in regret  # the guide, the best single arm of the others
+    assert "world-xs" not in regret
+
+
 def test_nothing_is_decided_without_records():
     for rule in rulebook.rules_of("crossing"):
         for column in ("world", "real"):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from functools import lru_cache, partial
 
 from lowres import guide
 from lowres.anova import anova_effect
-from lowres.outcomes import Cell, NotRun
+from lowres.outcomes import Cell
 from lowres.page import drawing, parts, verdicts
 from lowres.page.diagrams import Box, diagram
 from lowres.page.drawing import level, minus
@@ -16,10 +17,10 @@ from lowres.rules import LOSS, UNTOUCHED, Contrast
 from lowres.studies.crossing.arms import WORLD_PROBES
 from lowres.studies.crossing.measures import GAIN, KEEP, OFFERED, SMALL, UNWRITTEN, Row, difference, rows_of
 from lowres.studies.crossing.params import RECIPES
-from lowres.studies.crossing.rules import ASKED_PLACES, BUDGETS, TUNERS, WORLD, cell, mean
+from lowres.studies.crossing.rules import ASKED_PLACES, BUDGETS, MODEL, TUNERS, WORLD, cell, mean
 
 STUDY = "crossing"
-KEEPS = (0.0, KEEP, 1.0)
+KEEPS, MODELS = (0.0, KEEP, 1.0), (MODEL, "world-xs", "world-m")
 MIDDLE = 1_000
 
 strip = partial(verdicts.strip, STUDY)
@@ -98,43 +99,41 @@ def curves() -> Shown:
 # --- the guide -------------------------------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=2)
-def _rows(study: str) -> tuple[Row, ...]:
-    return tuple(rows_of(drawing.evidence(study).judged, WORLD, BUDGETS))
+@lru_cache(maxsize=4)
+def _rows(model: str) -> tuple[Row, ...]:
+    """The table that a guide is fitted on; empty while too few tasks were run."""
+    places = [{**place, "model": model} for place in WORLD]
+    rows = tuple(rows_of(drawing.evidence(STUDY).judged, places, BUDGETS))
+    return rows if len({row.task for row in rows}) > guide.FEWEST else ()
 
 
 def the_guide(keep: float = KEEP) -> Shown:
     """The guide that is fitted on all tasks, a line per leaf."""
-    rows, e = _rows(STUDY), drawing.evidence(STUDY)
-    if len({row.task for row in rows}) < guide.FEWEST:
-        return drawing.not_run(e, "The guide")
-    tree = guide.fit([row.case(keep) for row in rows], UNWRITTEN)
-    every = frozenset(arm.name for arm in OFFERED)
+    rows, every = _rows(MODEL), frozenset(arm.name for arm in OFFERED)
+    if not rows:
+        return drawing.not_run(drawing.evidence(STUDY), "The guide")
     kinds = (UNWRITTEN, every, UNWRITTEN & SMALL, SMALL)
     listed = [
         (when, *(leaf.arm(kind) for kind in kinds), len({case.task for case in leaf.cases}))
-        for when, leaf in guide.leaves(tree)
+        for when, leaf in guide.leaves(guide.fit([row.case(keep) for row in rows], UNWRITTEN))
     ]
     header = ("When", "Take", "With rationales", "Stored small", "Small, with rationales", "Tasks")
     return shown_table(f"The guide, where keeping counts {keep:g} times as much as gaining", header, listed, stack=True)
 
 
 def the_regret() -> Shown:
-    """Mean regret on the left-out task, and the guide's lead over the best single arm with its interval."""
-    rows, e = _rows(STUDY), drawing.evidence(STUDY)
-    if len({row.task for row in rows}) <= guide.FEWEST:
-        return drawing.not_run(e, "The guide's regret on tasks that it has not seen")
-    listed = []
-    for keep in KEEPS:
-        cases = [row.case(keep) for row in rows]
-        choices = guide.left_out(cases, UNWRITTEN)
-        regrets = guide.regrets(cases, choices, ("sft lora", "sft full"))
-        try:
+    """Mean regret on the left-out task by model; the guide's minus that of the best single arm with its interval."""
+    listed, header = [], list[str]()
+    for model, keep in itertools.product(MODELS, KEEPS):
+        if rows := _rows(model):
+            cases = [row.case(keep) for row in rows]
+            choices = guide.left_out(cases, UNWRITTEN)
+            regrets = guide.regrets(cases, choices, ("sft lora", "sft full"))
+            header = ["Model", "Keeping counts", *regrets, "Guide - best single arm"]
             lead = anova_effect(difference(rows, keep, choices)[1]).text()
-        except (NotRun, ValueError):
-            lead = ""
-        listed.append((f"{keep:g}", *(f"{value:.3f}" for value in regrets.values()), lead))
-    header = ("Keeping counts", *regrets, "Guide - best single arm")
+            listed.append((model, f"{keep:g}", *(f"{value:.3f}" for value in regrets.values()), lead))
+    if not listed:
+        return drawing.not_run(drawing.evidence(STUDY), "The guide's regret on tasks that it has not seen")
     return shown_table("Mean regret on the task that was left out (0 is best)", header, listed, stack=True)
 
 
