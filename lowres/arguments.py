@@ -69,6 +69,9 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     ),
     "[--model]": _argument("MODEL", "look at this model: a folder or a Hub id"),
     "[--task]": _argument("TASK", "look at this task: jsonl:PATH or hub:ID"),
+    "--task": _argument("TASK", "jsonl:PATH, another FILE of rows, hub:ID or a task's name", required=True),
+    "--keep": _argument("X", "how much old knowledge counts beside a gain (default 0.5)", default="0.5"),
+    "--rationales": _argument(None, "whether rationales can be had (default no)", default="no", choices=("yes", "no")),
     "models": _argument("MODEL", "names like world-s, world-m-encdec, world-m-instruct~0.60@3", nargs="+"),
     "--parameter": _argument(
         "NAME=VALUE", "set a parameter; may be given again for another one", action="append", default=[]

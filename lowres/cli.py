@@ -14,6 +14,7 @@ import argparse
 import contextlib
 import errno
 import io
+import math
 import os
 import shutil
 import sys
@@ -278,6 +279,18 @@ def _grade(options: argparse.Namespace) -> int:
     return OK
 
 
+@command("--task", "[--model]", "--keep", "--rationales", "--ledger")
+def _advise(options: argparse.Namespace) -> int:
+    """Say which recipe and tuner the guide of the crossing takes on a task, and what that rests on."""
+    task, keep = _checked(options, _own_task, _keep)
+    from lowres import advice
+    from lowres.ledger import Ledger
+
+    asked = advice.Asked(task, options.model or "", keep, options.rationales == "yes")
+    print(advice.advise(asked, Ledger(options.ledger)))
+    return OK
+
+
 @command("[--model]", "[--task]")
 def _doctor(options: argparse.Namespace) -> int:
     """Show versions, devices, data and model files, and how to get what is missing; or look at a model and a task."""
@@ -385,6 +398,19 @@ def _chosen_tuners(options: argparse.Namespace) -> list[Any]:
             f"-p {options.parameter[0]}: options belong to one tuner, so name it: lowres tuners TUNER -p ..."
         )
     return [tuners.make(name) for name in tuners.tuner_names()]
+
+
+def _own_task(options: argparse.Namespace) -> str:
+    """The task, whose file may be named without its prefix."""
+    task: str = options.task
+    return f"jsonl:{task}" if ":" not in task and Path(task).exists() else task
+
+
+def _keep(options: argparse.Namespace) -> float:
+    with contextlib.suppress(ValueError):
+        if 0 <= (keep := float(options.keep)) < math.inf:
+            return keep
+    raise InputError(f'--keep must be a number of at least 0, not "{options.keep}"')
 
 
 def _world_models(options: argparse.Namespace) -> list[str]:

@@ -122,6 +122,13 @@ def _rules(_: Path) -> str:
     return rulebook.text()
 
 
+def _others(root: Path) -> str:
+    from lowres.page import others
+
+    listed = [(Raw(cited), *told) for cited, *told in others.rows(root / "book" / "others.csv")]
+    return table(("Source", "Their result", "Their scale", "Ours", "Agree?"), listed)
+
+
 def _deviations(_: Path) -> str:
     parts = []
     for study in _every_study().values():
@@ -324,6 +331,7 @@ FRAGMENTS: dict[str, Callable[[Path], str]] = {
     "scoreboard": _scoreboard,
     **{f"records-{name}": functools.partial(_records, name) for name in studies.study_names()},
     "rules": _rules,
+    "others": _others,
     "deviations": _deviations,
     "parameters": _parameters,
     "tasks": _tasks,

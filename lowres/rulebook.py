@@ -16,7 +16,7 @@ from lowres.engine.tables import aligned
 from lowres.outcomes import Outcomes
 from lowres.places import RESULTS
 from lowres.published import EXPLORATORY, read_confirmatory
-from lowres.rules import COLUMNS, LOSS, Asked, ColumnName, Contrast, Decision, SecondRule, decisions
+from lowres.rules import COLUMNS, LOSS, Asked, ColumnName, Contrast, Decision, SecondRule, decisions, measured_by
 from lowres.trial import RESULT_VERSION, Record
 
 HEADER = ("claim", "column", "verdict", "adjusted p", "seeds", "estimate and interval", "reason")
@@ -148,11 +148,16 @@ def _asked(asked: Asked) -> str:
 def _measure(part: Contrast) -> str:
     at = "; at " + ", ".join(" x ".join(map(str, place.values())) for place in part.at) if part.at else ""
     own = {"": "the task's own metric", LOSS: "chance-corrected loss"}.get(part.measure, part.measure)
+    own = _lowered(measured_by(own).__doc__ or "") if ":" in own else own
     cells = ({"probes": part.probes, **cell} for _, cell in part.terms)
     probes = sorted({probe for cell in cells for probe in _names(cell["probes"])})
     of = f" of {', '.join(probes)}" if probes else ""
     rates = ", ".join(f"{rate:g}" for rate in part.rates)
     return own + of + (f", at the same task loss between rates {rates}" if rates else "") + at
+
+
+def _lowered(sentence: str) -> str:
+    return sentence[:1].lower() + sentence[1:].rstrip(".")
 
 
 def _names(probes: object) -> tuple[str, ...]:

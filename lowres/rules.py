@@ -7,6 +7,7 @@ the paper's own sentence has them. The columns, the generated world and real mod
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import math
 import re
@@ -33,6 +34,7 @@ LOSS = "loss"  # the measure that is not read off one record: the chance-correct
 RELATIVE = "relative loss"  # the same with chance left in, as the paper's FG has it: a share of the score at the start
 UNTOUCHED: Cell = {"arm": "untouched"}
 Terms = list[NDArray]
+Measure = Callable[["Outcomes", Sequence[Cell], "Contrast"], tuple[list[int], Terms]]
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,8 @@ class Contrast:
     """A part of a claim: weighted cells, what is measured in them, and the rule that the mean over places must meet.
 
     `at` narrows the places of the column where the part is not asked at all of them; `measure` is the task's metric
-    where it is empty, the name of an outcome of the task, or `LOSS` over the probes. With `rates`, every cell stands
+    where it is empty, the name of an outcome of the task, `LOSS` over the probes, or MODULE:FUNCTION where what is
+    asked is no weighted sum of these (see `measured_by`). With `rates`, every cell stands
     for a curve over these learning rates, read at the same loss on the task (see `at_equal_loss`).
     """
 
@@ -128,6 +131,8 @@ def terms_of(outcomes: Outcomes, places: Sequence[Cell], part: Contrast) -> tupl
         NotRun, Ambiguous: a cell has no record, or several of one seed.
     """
     places = part.at or places
+    if ":" in part.measure:
+        return measured_by(part.measure)(outcomes, places, part)
     losses = {LOSS: True, RELATIVE: False}
     reader = _lost(part.probes, losses[part.measure]) if part.measure in losses else _scored(part.measure)
     found = [reader(outcomes, place, at_equal_loss(outcomes, place, part)) for place in places]
@@ -142,6 +147,16 @@ def terms_of(outcomes: Outcomes, places: Sequence[Cell], part: Contrast) -> tupl
             shared = (name, place.get("task") if name == "task" else "", share.shape)
             by_items[shared] = by_items[shared] + share if shared in by_items else share
     return seeds, list(by_items.values())
+
+
+def measured_by(name: str) -> Measure:
+    """The function MODULE:FUNCTION, which makes seeds and terms of the table, the places and a part.
+
+    Its docstring says in words what it measures.
+    """
+    module, _, function = name.partition(":")
+    found: Measure = getattr(importlib.import_module(module), function)
+    return found
 
 
 def at_equal_loss(outcomes: Outcomes, place: Cell, part: Contrast) -> Contrast:

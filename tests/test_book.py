@@ -363,7 +363,7 @@ def told_commands() -> list[list[str]]:
 @pytest.mark.parametrize("command", told_commands(), ids=" ".join)
 def test_the_commands_that_the_pages_tell_of_exist(command):
     name, *rest = command
-    flags = {"-p" if flag == "--parameter" else flag for flag in cli.COMMANDS[name].arguments}
+    flags = {"-p" if flag == "--parameter" else flag.strip("[]") for flag in cli.COMMANDS[name].arguments}
     assert {argument for argument in rest if argument.startswith("-")} <= flags | {"--parameter"}
     given = [value.partition("=")[0] for flag, value in itertools.pairwise(rest) if flag == "-p"]
     known = {row.name for study in studies.study_names() for row in describe(studies.load(study).Params)}

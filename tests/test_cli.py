@@ -276,7 +276,7 @@ def test_an_unknown_study_is_refused_by_every_command(world: World, capsys: Any,
 
 @pytest.mark.parametrize("command", cli.COMMANDS)
 def test_an_unknown_option_is_refused_by_every_command(world: World, capsys: Any, command: str):
-    needed = {"study": "tell", "models": "world-s", "folder": "submissions"}
+    needed = {"study": "tell", "models": "world-s", "folder": "submissions", "--task": "--task=boolq"}
     study = [needed[name] for name in cli.COMMANDS[command].arguments if name in needed]
     assert refused(capsys, command, *study, "--xyz=very") == "unknown option --xyz"
     assert world.calls == []
