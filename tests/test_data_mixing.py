@@ -7,8 +7,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from lowres.data import Example, mix, random_labels, take_tokens
-from lowres.data.mixing import take_examples
+from lowres.data import Example, mix, take_tokens
+from lowres.data.mixing import random_labels, take_examples
 from lowres.params import InputError
 
 settings.register_profile("data", max_examples=60, deadline=None)
