@@ -193,7 +193,7 @@ def _tuning_trial(params: Params, task: str, arm: Arm, tokens: int, rate: float)
 
 
 def trials(params: Params, tuned: Sequence[Record] = ()) -> list[Trial]:
-    """All trials, task by task: the untouched model, then every arm at every budget.
+    """All trials, seed by seed, so that a run that is stopped has whole cells of fewer seeds.
 
     Args:
         tuned: records of `tuning`; without any, the published ones decide.
@@ -214,7 +214,7 @@ def trials(params: Params, tuned: Sequence[Record] = ()) -> list[Trial]:
             for recipe in recipes
             for tuner in params.tuners or ()
         ]
-    return list(dict.fromkeys(found))
+    return sorted(dict.fromkeys(found), key=lambda trial: (params.seeds or ()).index(trial.seed) if trial.tuner else -1)
 
 
 def untouched(params: Params, task: str, seed: int) -> Trial:
