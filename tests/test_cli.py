@@ -85,6 +85,7 @@ class World:
                 "study_names": lambda: tuple(studies),
                 "load": studies.__getitem__,
                 "left_out": lambda study, params: [],
+                "to_prepare": lambda study, params: [],
                 "execute": self.execute,
                 "planned": lambda study, params, ledger: study.trials(params),
             },
