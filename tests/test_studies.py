@@ -47,9 +47,8 @@ def test_every_exhibit_stands_on_the_page(study: ModuleType):
     shown = [
         name
         for name, one in vars(page).items()
-        if name[0] != "_"
-        and callable(one)
-        and (isinstance(one, partial) or getattr(one, "__module__", "") == page.__name__)
+        if name[0] != "_" and (isinstance(one, partial) or getattr(one, "__annotations__", {}).get("return") == "Shown")
+        if isinstance(one, partial) or one.__module__ == page.__name__
     ]
     assert len(shown) > 10
     assert [name for name in shown if f"page.{name}(" not in on_page] == []
