@@ -77,6 +77,7 @@ html[data-theme="dark"] .bd-content div.cell_output .text_html:not(:has(table.da
 @media (max-width: 640px) {
   .lowres-scroll svg { min-width: 34rem; }
   .lowres-intervals :is(tr, th, td) { display: block; max-width: none; }
+  .lowres-intervals :is(.lowres-effect, .lowres-answer) { display: inline; }
   .lowres-card dl { grid-template-columns: 1fr; gap: 0; }
   .lowres-card dd { margin: 0 0 .4rem; }
   .lowres-stack thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }

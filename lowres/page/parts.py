@@ -19,7 +19,7 @@ from lowres.outcomes import Cell, Outcomes, of_task
 from lowres.page.drawing import effect, evidence, found
 from lowres.page.markup import Shown, shown_table, shown_text
 from lowres.params import literal
-from lowres.published import edition, read_confirmatory, read_first_edition, trial_name
+from lowres.published import read_confirmatory, read_first_edition, trial_name
 from lowres.rates import grid_of, group, unseeded
 from lowres.rules import Contrast
 
@@ -217,10 +217,10 @@ def origin(study: str) -> Shown:
     e = evidence(study)
     records = e.judged.records
     dates = sorted(record.provenance["date"][:10] for record in records)
-    judged = f"{len(records)} records that the rules may judge"
+    judged = f"{len(records):,} records that the rules may judge"
     if dates:
         judged += f", made {dates[0]}" + (f" to {dates[-1]}" if dates[-1] != dates[0] else "")
-        judged += f" on {_machines(records)} ({edition(study)})"
+        judged += f" on {_machines(records)}"
     stale = sum(map(is_stale, records))
     older = f" {stale} of them were made by another version of the code than today's." if stale else ""
     return shown_text(
