@@ -39,7 +39,8 @@ def _claim(kind: str, name: str, agree: str) -> tuple[str, str]:
         effects = "; ".join(f"{part} {effect.text()}" for part, effect in decision.effects.items())
         told.append(f"{WHERE[column]}: {effects or NOT_RUN}")
         here = decision.outcome
-        words = "agree" if here == agree else "disagree" if here in ("reproduced", "not reproduced") else "cannot tell"
+        clear = {"reproduced": "disagree", "not reproduced": "disagree", agree: "agree"}
+        words = clear.get(here, here)  # partly, and what cannot be told, are said as they are
         found.append(f"{WHERE[column]}: {words if effects else NOT_RUN}")
     return f"{name}, {'; '.join(told)}", "; ".join(found)
 
