@@ -64,3 +64,10 @@ def test_the_page_is_without_outputs_and_cites_what_is_in_the_bibliography(study
     exercises = re.findall(r"^:::\{exercise\}.*\n:label: (\S+)", text, re.M)
     assert len(exercises) >= 3
     assert re.findall(r"^:::\{solution\} (\S+)", text, re.M) == exercises  # each has its solution, in their order
+
+
+def test_a_page_that_only_reads_lists_no_trials_of_its_own(study: ModuleType):
+    code = "\n".join(tiny.code(study.NOTEBOOK))
+    name = study.__name__.rpartition(".")[2]
+    assert f"studies.live({name}, params)" in code
+    assert f"{name}.trials(" not in code
