@@ -115,12 +115,7 @@ def test_notebooks_are_free_of_output(path):
 @pytest.mark.parametrize("path", [*NOTEBOOKS, *COURSEWORK], ids=lambda path: path.name)
 def test_no_cell_is_long(path):
     code = [cell for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "code"]
-    assert not [
-        cell["id"]
-        for cell in code
-        if len("".join(cell["source"]).splitlines()) > LONGEST_CELL
-        and "parameters" not in cell["metadata"].get("tags", [])
-    ]
+    assert not [cell["id"] for cell in code if len("".join(cell["source"]).splitlines()) > LONGEST_CELL]
 
 
 # --- prose -----------------------------------------------------------------------------------------------------------
