@@ -150,7 +150,13 @@ def request(params: Params, task: str, seed: int) -> Request:
     from lowres.rationales import Request
 
     beta, options = params.beta or "", options_of(params, task)
-    return Request(model=seeded(beta, seed), task=task, options=options, asked=world.is_world_model(beta))
+    return Request(
+        model=seeded(beta, seed),
+        task=task,
+        options=options,
+        asked=world.is_world_model(beta),
+        chat_format=params.chat_format,
+    )
 
 
 def prepare(params: Params, progress: bool = True) -> None:
@@ -234,6 +240,7 @@ def untouched(params: Params, task: str, seed: int) -> Trial:
         seed=seed,
         options=options_of(params, task),
         precision=params.precision,
+        chat_format=params.chat_format,
     )
 
 
@@ -281,6 +288,7 @@ def _steps(params: Params, tell: Trial, equals: str) -> int | None:
     like = TellParams(
         task=tell.task, model=params.model or "", epochs=params.epochs, batch_size=params.batch_size, **own
     )
+    like = replace(like, chat_format=params.chat_format)
     return (equal_steps if equals == "steps" else equal_tokens)(like, tell)
 
 

@@ -81,6 +81,11 @@ class Params:
     )
     probe_items: int | None = parameter(None, "examples per probe", low=1, tiers=by_tier(8, 48, 500, 500))
     precision: str = parameter("auto", "number format of matrix products", choices=models.PRECISIONS)
+    chat_format: str = parameter(
+        "auto",
+        "the models' chat format; auto - where they have one, off - plain text",
+        choices=models.CHAT_FORMATS,
+    )
     prompt_field: str | None = parameter(None, "your own task - name of the field that holds the input")
     target_field: str | None = parameter(None, "your own task - name of the field that holds the answer")
     choices_field: str | None = parameter(None, "your own task - name of the field that holds the choices")

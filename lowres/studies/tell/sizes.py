@@ -35,6 +35,7 @@ def drawn(params: Params, trial: Trial) -> tuple[Sequence[Example], Sequence[Exa
     """
     from lowres.data import TaskOptions, general_pool, load_task, take_tokens
     from lowres.data.mixing import derived_seed
+    from lowres.data.rationales import pool_of
     from lowres.trial import draw
 
     task = load_task(params.task, TaskOptions.of(params))
@@ -47,7 +48,7 @@ def drawn(params: Params, trial: Trial) -> tuple[Sequence[Example], Sequence[Exa
     general: tuple[Example, ...] = ()
     if recipe.task_tokens:
         seed = derived_seed(trial.seed, "subset")
-        own = take_tokens(task.train, recipe.task_tokens, count, seed, f"task {task.name!r}")
+        own = take_tokens(pool_of(task, recipe.pool), recipe.task_tokens, count, seed, f"task {task.name!r}")
     if recipe.general_tokens:
         seed, pool = derived_seed(trial.seed, "general"), general_pool(params.task, recipe.general)
         general = take_tokens(pool, recipe.general_tokens, count, seed, "the general pool")
@@ -98,9 +99,7 @@ def _around(params: Params) -> int:
     if world.is_world_model(params.model):
         parsed = world.parse(params.model)
         assert not isinstance(parsed, str), parsed
-        return (
-            3 if parsed.instruct and params.chat_format != "off" else 2
-        )  # <user> ... <reply> ... </s>, or <s> ... </s>
+        return 3 if parsed.instruct and params.chat_format != "off" else 2  # <user> ... <reply> ... </s>, or <s> ...
     from lowres import models
 
     return len(models.prompt_ids(models.without_weights(params.model, params.chat_format), "")) + 1
