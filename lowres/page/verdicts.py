@@ -131,13 +131,11 @@ def _data(one: Effect, rule: Rule) -> str:
 
 
 def why(decision: Decision, asked: Asked | str) -> str:
-    """Why the verdict is what it is, in whole sentences."""
+    """Why the verdict is what it is, in whole sentences; empty where its trials were not run, as the verdict says."""
     if isinstance(asked, str):
         return f"Not asked here: {asked}."
     if not decision.answers:
-        return (
-            "Its trials have not all been run yet." if decision.reason.startswith("not run") else f"{decision.reason}."
-        )
+        return "" if decision.reason.startswith("not run") else f"{decision.reason}."
     rules = {part.name: part.rule for part in asked.parts}
     told = [_sentence(name, decision.effects[name], rules[name], answer) for name, answer in decision.answers.items()]
     if "(Holm)" in decision.reason:
@@ -231,7 +229,8 @@ def card(entry: Entry) -> Shown:
     kind = best.replace(" ", "-")
     words = [f"**{claim.name}** {claim.statement}"]
     words += [
-        f"{WHERE[c]}: {_told(entry.decisions[c])}. {why(entry.decisions[c], asked)}" for c, asked in entry.asked()
+        f"{WHERE[c]}: {_told(entry.decisions[c])}. {why(entry.decisions[c], asked)}".strip()
+        for c, asked in entry.asked()
     ]
     words.append(f"The paper: {claim.reported} ({claim.source})")
     return Shown(
@@ -242,7 +241,8 @@ def card(entry: Entry) -> Shown:
 def _column(entry: Entry, column: ColumnName, asked: Asked) -> str:
     """The deciding intervals of a column with the sentence why, places folded below."""
     decision = entry.decisions[column]
-    reason = f"<p>{markup(f'{WHERE[column].capitalize()}: {why(decision, asked)}')}</p>"
+    reason = why(decision, asked)
+    reason = f"<p>{markup(f'{WHERE[column].capitalize()}: {reason}')}</p>" if reason else ""
     told = [
         (part.name, decision.effects[part.name], part.rule) for part in asked.parts if part.name in decision.answers
     ]
@@ -356,11 +356,15 @@ def _scored(entry: Entry) -> str:
         rows.append(
             f'<div class="lowres-decided" data-outcome="{decision.outcome}"><p>{WHERE[column].capitalize()}: '
             f'<span class="lowres-verdict">{outcome_badge(decision)}</span></p>{intervals(told) if told else ""}'
-            f"<p>{markup(why(decision, asked))}</p></div>"
+            + (f"<p>{markup(reason)}</p></div>" if (reason := why(decision, asked)) else "</div>")
         )
     rows += [
         f"<p>{where.capitalize()}: not asked, {markup(reason)}.</p>" for where, reason in _not_asked(entry).items()
     ]
+    if entry.lines and any(not entry.decisions[column].answers for column, _ in entry.asked()):
+        rows.append(
+            f"<p>All trials of this claim take some {sum(line.hours for line in entry.lines):.2g} core hours.</p>"
+        )
     return (
         f'<section class="lowres-score"><p><a href="{_address(entry)}">{markup(claim.statement)}</a> '
         f"<em>The paper: {markup(claim.reported)}.</em></p>{''.join(rows)}</section>"
