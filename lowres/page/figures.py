@@ -109,7 +109,7 @@ def forest(data: DataFrame, plot: Plot, marks: Mapping[str, float] | None = None
             _dots(ax, part, places, label, place)
         ax.set_yticks(list(middles.values()), rows)
         ax.set_ylim(sum(rooms) + 0.1, -0.1)
-        ax.set_xlabel(_x_label(plot))
+        ax.set_xlabel(_x_label(plot), loc="right")  # the names of rows leave it room there alone
         _legend(drawing, ax)
         return show(drawing, plot.alt, _listed(data, {"row": plot.y, "estimate": plot.x}), plot.name, plot.caption)
 
@@ -153,7 +153,7 @@ def dots(data: DataFrame, plot: Plot) -> Shown:
         ax.set_yticks(range(len(rows)), rows)
         ax.set_ylim(len(rows) - 0.4, -0.6)
         ax.grid(axis="y", linewidth=0.4, color=INK, alpha=0.3)
-        ax.set_xlabel(plot.x)
+        ax.set_xlabel(plot.x, loc="right")
         _legend(drawing, ax)
         names = {"row": plot.y, "x": plot.x, "series": "Series"}
         return show(drawing, plot.alt, _listed(data, names), plot.name, plot.caption)
