@@ -29,7 +29,7 @@ test: $(INSTALLED)
 	$(BIN)/mypy lowres
 	$(BIN)/coverage run -m pytest tests/test_golden.py
 	$(BIN)/coverage report
-	$(BIN)/pytest --ignore tests/test_golden.py
+	$(BIN)/pytest -n auto --dist loadfile --ignore tests/test_golden.py
 
 # What results are recorded as in tests/golden/, after RESULT_VERSION was raised because they moved.
 golden: $(INSTALLED)
