@@ -6,6 +6,7 @@ Every interval is drawn beside its margin by plain markup, which a script of the
 from __future__ import annotations
 
 import html
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,7 +19,7 @@ from lowres.outcomes import Cell
 from lowres.page.drawing import effect, evidence, spelled
 from lowres.page.markup import Html, Shown, badge, definitions, html_table, markdown_table, markup
 from lowres.places import RESULTS
-from lowres.rules import COLUMNS, LEVEL, Asked, ColumnName, Decision, SecondRule
+from lowres.rules import COLUMNS, LEVEL, Asked, ColumnName, Contrast, Decision, SecondRule
 from lowres.stats import Effect
 
 CONFIDENCES = (0.8, 0.9, 0.95, 0.99, 0.999)  # that a reader may choose from; the third decides
@@ -390,6 +391,40 @@ def answer() -> Html:
                 )
             )
     return Html("\n".join(parts))
+
+
+COLOURS = {"reproduced": "#00805c", "partly": "#b36b00", "not reproduced": "#c04f00"}  # on white
+
+
+def answer_picture() -> str:
+    """The decided claims as an SVG that stands alone: verdict, sentence, and the interval of the rule's first part."""
+    decided = [
+        (entry, column, asked.parts[0])
+        for entry in every()
+        for column, asked in entry.asked()
+        if entry.decisions[column].outcome != "cannot tell"
+    ]
+    limit = limit_of((entry.decisions[column].effects[part.name], part.rule) for entry, column, part in decided)
+    lines = "".join(_line(66 + 46 * at, *each, limit) for at, each in enumerate(decided))
+    told = markup(f"{tally(every())} Solid line: no effect; dashed: the margin.")
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1060 {46 * len(decided) + 46}" font-family="sans-serif" '
+        f'font-size="13" role="img" aria-label="{told}"><rect width="100%" height="100%" fill="#fff"/>'
+        f'<text x="10" y="24" fill="#222" font-weight="700">{told}</text>{lines}</svg>\n'
+    )
+
+
+def _line(top: int, entry: Entry, column: ColumnName, part: Contrast, limit: float) -> str:
+    outcome, one = entry.decisions[column].outcome, entry.decisions[column].effects[part.name]
+    said = enumerate(textwrap.wrap(f"{entry.claim.name}: {entry.claim.statement}", 68))
+    words = "".join(f'<tspan x="170" dy="{17 * bool(line)}">{markup(text)}</tspan>' for line, text in said)
+    return (
+        f'<text x="10" y="{top}" fill="{COLOURS[outcome]}" font-weight="700">{SYMBOLS[outcome]} {outcome}</text>'
+        f'<text x="10" y="{top + 17}" fill="#555">{WHERE[column]}</text>'
+        f'<text x="170" y="{top}" fill="#222">{words}</text>'
+        f'<g transform="translate(640 {top - 8})" stroke="#222">{picture(one, part.rule, limit)}</g>'
+        f'<text x="890" y="{top + 7}" fill="#222">{one.text()}</text>'
+    )
 
 
 def _rows(entry: Entry, column: ColumnName) -> list[tuple[str, Effect, Rule]]:
