@@ -315,8 +315,8 @@ def _overlap(one: Sequence[float], other: Sequence[float]) -> bool:
 
 
 def _scale(ax: Axes, kind: str, values: list[float]) -> None:
-    """The x axis: linear, ticks at the measured budgets (log) or ratios (log of 1 + ratio), or at powers of ten."""
-    from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
+    """The x axis: linear, ticks at the measured budgets (log) or ratios (log of 1 + ratio), or at round numbers."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
     if kind == "linear":
         if all(float(value).is_integer() for value in values):  # no tick at half a task or half an example
@@ -324,6 +324,8 @@ def _scale(ax: Axes, kind: str, values: list[float]) -> None:
         return
     if kind == "log":
         ax.set_xscale("log")
+        if max(values) < 100 * min(values):  # else one power of ten at most stands below the dots
+            ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         ax.xaxis.set_minor_locator(NullLocator())
         ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
         return
