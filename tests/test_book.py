@@ -197,7 +197,7 @@ def alive(process: int) -> bool:
         return subprocess.run(["ps", "-p", str(process)], capture_output=True, check=False).returncode == 0
 
 
-PUBLISHED = ("results/toy/2026-11-30-1.parquet", "results/toy/verified.json", "results/exploratory/toy.parquet")
+PUBLISHED = ("results/toy/2026-11-30-1.parquet", "results/toy/_verified.json", "results/exploratory/toy.parquet")
 
 
 def test_whatever_a_copy_depends_on_changes_its_fingerprint(toy):
