@@ -326,13 +326,29 @@ def _first(entry: Entry) -> str:
 def scoreboard() -> str:
     """Every claim of every study, as Markdown: intervals beside margins, both columns, why, the paper's number."""
     listed = every()
-    parts = [tally(listed), raw('<div class="lowres-explorer" hidden></div>')]
+    parts = [tally(listed), raw(then_and_now(listed)), raw('<div class="lowres-explorer" hidden></div>')]
     for study in dict.fromkeys(entry.study for entry in listed):
         own = [entry for entry in listed if entry.study == study]
         module = studies.load(study)
         parts.append(f"## {module.TITLE}\n\n{tally(own)}")
         parts += [f"### {entry.claim.name}\n\n{raw(_scored(entry))}" for entry in own]
     return "\n\n".join(parts)
+
+
+def then_and_now(listed: Sequence[Entry]) -> str:
+    """A line per claim: what the first edition said, and what is decided today."""
+    rows = [
+        (
+            Html(f'<a href="{_address(one)}">{one.claim.name}</a>'),
+            one.claim.statement,
+            one.first.get("outcome", "-"),
+            *(outcome_badge(one.decisions[column]) for column in COLUMNS),
+        )
+        for one in listed
+    ]
+    header = ("Claim", "What the paper says", "First edition", *(WHERE[column].capitalize() for column in COLUMNS))
+    caption = "Then and now. The first edition had other rules; today's were committed before their trials were run."
+    return html_table(caption, header, rows, stack=True)
 
 
 def raw(text: str) -> str:
