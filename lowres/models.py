@@ -131,7 +131,9 @@ def check_name(name: str) -> str | None:
         return f"model {os.fsencode(name)!r}: the name is not UTF-8, which tokenizers cannot open: rename the folder"
     folder = Path(name).expanduser()
     if folder.is_dir():
-        return None if (folder / "config.json").is_file() else f"model {name!r}: the folder holds no config.json"
+        return f"model {name!r}: {problem}" if (problem := checkpoints.check_folder(folder)) else None
+    if folder.is_file():
+        return f"model {name!r} is a file: name a folder that save_pretrained wrote"
     if world.is_world_model(name):
         parsed = world.parse(name)
         return f"model {name!r}: {parsed}" if isinstance(parsed, str) else None

@@ -137,6 +137,25 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
         ),
         "files that are not there: model-00002-of-00002.safetensors",
     ),
+    "an index that names no file": (
+        lambda folder: (folder / "model.safetensors.index.json").write_text("["),
+        "does not say which file holds which weights",
+    ),
+    "weights of another kind": (
+        lambda folder: (folder / "model.safetensors").rename(folder / "model.onnx"),
+        "holds no weights (*.safetensors or *.bin); model.onnx",
+    ),
+    "an adapter": (
+        lambda folder: (folder / "adapter_config.json").write_text("{}"),
+        "an adapter of peft, not a whole model",
+    ),
+    "a configuration of another type": (
+        lambda folder: (folder / "config.json").write_text(
+            (folder / "config.json").read_text().replace('"num_hidden_layers": 2', '"num_hidden_layers": "2"')
+        ),
+        "num_hidden_layers",
+    ),
+    "a broken tokenizer": (lambda folder: (folder / "tokenizer.json").write_text("{"), "its tokenizer could not be"),
 }
 
 
@@ -146,6 +165,13 @@ def test_files_that_are_not_whole_are_named(chat_folder: Path, tmp_path: Path, n
     shutil.copytree(chat_folder, tmp_path / "model")
     break_it(tmp_path / "model")
     assert words in refused(str(tmp_path / "model"))
+
+
+def test_the_folder_that_holds_the_model_is_named(chat_folder: Path, tmp_path: Path):
+    shutil.copytree(chat_folder, tmp_path / "run" / "checkpoint-100")
+    assert "checkpoint-100 inside of it does" in (models.check_name(str(tmp_path / "run")) or "")
+    (tmp_path / "x.gguf").write_bytes(b"GGUF")
+    assert "is a file" in (models.check_name(str(tmp_path / "x.gguf")) or "")
 
 
 def test_an_end_token_that_is_never_given_is_told(tmp_path: Path):
