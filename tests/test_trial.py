@@ -139,6 +139,7 @@ def test_a_key_depends_on_the_weights(chat_folder: Path, task: str, tmp_path: Pa
 def test_a_key_depends_on_what_counts_of_version_and_machine(
     chat_folder: Path, task: str, monkeypatch: pytest.MonkeyPatch
 ):
+    monkeypatch.setattr(models, "chosen_precision", lambda device: "fp32")  # whatever this processor has
     here, in_world = (tiny.trial(model, task, precision="auto") for model in (chat_folder, "world-s"))
     keys, world_keys = [here.key()], [in_world.key()]
 
