@@ -121,13 +121,13 @@ def _executed(where: Any, execute: Callable[[Any], list[Any]]) -> tuple[list[Any
 @command("study", "--parameter", "--measure", "--cards", "--ledger")
 def _plan(options: argparse.Namespace) -> int:
     """Show the trials, their tokens and the minutes that they would take by records of their models."""
-    (study, params), cards = _checked(options, _study_and_params, _cards)
+    ((study, params),) = _checked(options, _study_and_params)
     from lowres import engine, hubmodels, studies
     from lowres.ledger import Ledger
 
     ledger = Ledger(options.ledger)
     with hubmodels.nothing_fetched(sizes_alone=params.tier == "paper"):
-        planned = engine.plan(studies.planned(study, params, ledger), ledger, options.measure, cards)
+        planned = engine.plan(studies.planned(study, params, ledger), ledger, options.measure, options.cards)
         print("\n".join([planned, *studies.to_prepare(study, params), *studies.left_out(study, params)]))
     return OK
 
@@ -386,12 +386,6 @@ def _opened(where: Any) -> Any:
 def _study_and_params(options: argparse.Namespace) -> tuple[ModuleType, Any]:
     study = _load(options.study)
     return study, resolve(from_strings(study.Params, options.parameter))
-
-
-def _cards(options: argparse.Namespace) -> Any:
-    from lowres.engine import cost
-
-    return cost.read_cards(options.cards) if options.cards else cost.CARDS
 
 
 def _chosen_tuners(options: argparse.Namespace) -> list[Any]:

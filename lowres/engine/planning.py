@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from lowres import hubmodels, models
 from lowres.data import load_task
@@ -59,16 +60,15 @@ class Bill:
         return cost.smallest_card(self.needed, self.cards) or self.cards[-1]
 
 
-def plan(
-    trials: Sequence[Trial], ledger: Ledger, measure: bool = False, cards: Sequence[cost.Machine] = cost.CARDS
-) -> str:
+def plan(trials: Sequence[Trial], ledger: Ledger, measure: bool = False, table: Path | None = None) -> str:
     """The trial table before anything runs: per model and arm the trials, those recorded, tokens, estimated minutes.
 
     Speeds are those of the model's records, in the ledger or published; a model that has none, or every model with
     `measure`, is tried with a few updates. One that would have to be fetched or pretrained is estimated by its size.
-    What there is to tell about data and models stands below, and hours and money on each of the `cards` that is large
-    enough.
+    What there is to tell about data and models stands below, and hours and money on each card that is large enough, of
+    a table of cards or of the usual ones.
     """
+    cards = cost.read_cards(table) if table else cost.CARDS
     told = [BY_SIZE] if hubmodels.SIZES_ALONE.get() else []
     told += told_before([trial for trial in trials if not hubmodels.is_away(trial.model)])
     bill = Bill(cards, hours=[0.0] * len(cards))
