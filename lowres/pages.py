@@ -306,13 +306,20 @@ def _sweep(root: Path) -> str:
     path = root / "results" / "sweep.json"
     if not path.is_file():
         return "Nothing has been simulated yet: `python -m benchmarks.sweep` does it."
-    rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
-    by = {(row["workers"], bool(row["loss"])): row for row in rows}
-    cells = [
-        (f"{workers:,}", *(f"{by[workers, lossy][how]:.2f}" for lossy in (False, True) for how in ("queue", "shards")))
-        for workers in sorted({workers for workers, _ in by})
+    from pandas import DataFrame
+
+    from lowres.page import figures
+
+    panels = {False: "no worker is lost", True: "workers are lost"}
+    points = [
+        {"x": row["workers"], "y": row[how], "series": how, "panel": panels[bool(row["loss"])]}
+        for row in json.loads(path.read_text(encoding="utf-8"))["rows"]
+        for how in ("queue", "shards")
     ]
-    return table(("workers", "queue", "shards", "queue, workers are lost", "shards, workers are lost"), cells)
+    alt = "The time of a sweep over the ideal one, from one worker to a thousand, for a queue and for shards."
+    plot = figures.Plot("sweep", alt, "Time of the sweep, ideal = 1.", "workers", x_scale="log")
+    html = figures.curve(DataFrame(points), plot).html()
+    return "\n".join(line for line in html.splitlines() if line.strip())  # Markdown ends it at an empty one
 
 
 def _pace(root: Path) -> str:
