@@ -176,6 +176,7 @@ def test_the_paper_tier_is_planned_by_sizes_alone(name: str, tmp_path: Path):
     assert text.splitlines()[-1] == "[] 0", done.stderr
     assert "planned by sizes alone" in text
     assert "dollars an hour" in text
+    assert "defaults to replace" in text
     assert "floating-point operations" in text
     smallest = {"fiat": "A100", "forgetting": "H200", "loreft": "H200", "tell": "L4", "crossing": "L40S"}
     assert f"one {smallest[name]}" in text
@@ -206,7 +207,9 @@ def test_cards_and_their_prices_are_the_users(tmp_path: Path, capsys: pytest.Cap
     assert [card.name for card in cost.read_cards(table)] == ["small", "large"]
     asked = ["plan", "loreft", "-p", "tier=paper", "--ledger", str(tmp_path)]
     assert cli.main([*asked, "--cards", str(table)]) == 0
-    found = next(line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("large "))
+    out = capsys.readouterr().out
+    assert "defaults to replace" not in out
+    found = next(line.split() for line in out.splitlines() if line.startswith("large "))
     hours, price, money = (float(number.replace(",", "")) for number in found[2:])
     assert price == 7
     assert money == pytest.approx(hours * price, rel=0.01)

@@ -32,6 +32,10 @@ COLUMNS = (
     *("minutes here", "minutes on a card", "GB on it"),
 )
 BY_SIZE = "This tier is planned by sizes alone: no data were read, and no record of these trials was looked for."
+DEFAULTS = (
+    "Rates and prices of cards are defaults to replace (--cards): data sheets, and price comparisons on the web, from "
+    "December 2025 to May 2026, rounded; see lowres/engine/cards.csv."
+)
 COUNTED = 20_000  # tokens of a budget that are drawn to count what its examples have
 
 
@@ -119,8 +123,7 @@ def _totals(trials: Sequence[Trial], bill: Bill) -> list[str]:
         f"largest takes about {bill.needed:,.1f} GB there; it has {card.gigabytes:g}): {bill.operations:.1e} "
         "floating-point operations.",
         *("", aligned(priced), ""),
-        "Prices and rates of cards are defaults to replace, from the web, not an offer: see lowres/engine/cards.csv "
-        "and --cards.",
+        *([DEFAULTS] if bill.cards is cost.CARDS else []),
     ]
     large = [
         f"{name} ({most:,.0f} GB)"
