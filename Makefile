@@ -29,7 +29,7 @@ test: $(INSTALLED)
 	$(BIN)/mypy lowres
 	$(BIN)/coverage run -m pytest tests/test_golden.py
 	$(BIN)/coverage report
-	$(BIN)/pytest --ignore tests/test_golden.py
+	$(BIN)/pytest -n auto --dist loadfile --ignore tests/test_golden.py
 
 # What results are recorded as in tests/golden/, after RESULT_VERSION was raised because they moved.
 golden: $(INSTALLED)
@@ -72,8 +72,8 @@ $(INSTALLED): requirements.txt requirements-nodeps.txt constraints.txt pyproject
 
 # Some systems ship Python without ensurepip; their own pip then fills the new environment.
 .venv/bin/python:
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
-	  { echo "lowres needs Python 3.11 to 3.13, but $(PYTHON) is $$($(PYTHON) -V 2>/dev/null || echo missing); try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' || \
+	  { echo "lowres needs Python 3.11 to 3.14, but $(PYTHON) is $$($(PYTHON) -V 2>/dev/null || echo missing); try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null && $(PYTHON) -m venv .venv || \
 	  { $(PYTHON) -m venv --without-pip .venv && $(PYTHON) -m pip --python .venv/bin/python install --quiet pip; } || \
 	  { rm -rf .venv; exit 1; }

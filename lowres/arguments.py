@@ -97,6 +97,9 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
         None, "also write their weights to results/weights/, for everybody's use", action="store_true"
     ),
     "--json": _argument(None, "as JSON, with estimates, intervals, seeds and dates", action="store_true"),
+    "--picture": _argument(
+        "FILE", "draw what is decided into an SVG file (that of README: book/static/answer.svg)", type=Path
+    ),
     "folder": _argument("FOLDER", "submissions: notebooks, folders or zip files", type=Path),
     "--out": _argument("FILE", "the marks (default: marks.csv)", type=Path, default=Path("marks.csv")),
     "--roster": _argument("FILE", "CSV of all students; its columns are kept, in its order", type=Path),

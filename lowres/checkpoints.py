@@ -19,10 +19,23 @@ if TYPE_CHECKING:
     from torch import nn
 
 NAMED = 4  # weights in an error
-UNREADABLE = (OSError, ValueError, KeyError, RuntimeError, ImportError)
+OTHER_WEIGHTS = ("*.gguf", "*.h5", "*.msgpack", "*.onnx", "*.pt", "*.pth", "*.ckpt", "*.npz")
 WRAPPERS = ("_orig_mod.", "module.")  # what torch.compile and data-parallel wrappers put before every name
 # Not weights: masks, frequencies and positions that older versions of the library stored beside them.
 _NO_WEIGHTS = re.compile(r"(inv_freq|masked_bias|attn\.bias|attention\.bias|position_ids)$")
+
+
+def check_folder(folder: Path) -> str | None:
+    """What is wrong with the folder of a model at first sight, or None."""
+    if (folder / "adapter_config.json").is_file():
+        return (
+            "the folder holds an adapter of peft, not a whole model: merge it into its model (merge_and_unload) and "
+            "save what comes out"
+        )
+    if not (folder / "config.json").is_file():
+        inside = next((each.parent.name for each in sorted(folder.glob("*/config.json"))), "")
+        return "the folder holds no config.json" + (f", but {inside} inside of it does: name that" if inside else "")
+    return None
 
 
 def read(name: str, folder: Path, dtype: torch.dtype | None = None) -> tuple[Any, Any]:
@@ -37,8 +50,7 @@ def read(name: str, folder: Path, dtype: torch.dtype | None = None) -> tuple[Any
             finite, the model brings code of its own, or it is an encoder-decoder that does not say how it begins.
     """
     import torch
-    from safetensors import SafetensorError
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
     from transformers.utils import logging
 
     logging.disable_progress_bar()
@@ -55,14 +67,13 @@ def read(name: str, folder: Path, dtype: torch.dtype | None = None) -> tuple[Any
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # reported instead
         )
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    except (*UNREADABLE, SafetensorError) as error:
-        raise _not_loaded(name, folder, error) from error
+    except Exception as error:  # two dozen kinds, of the library and of those it rests on: it cannot be read
+        raise _not_loaded(repr(name), folder, error) from error
     finally:
         logging.set_verbosity(level)
     insist_on_weights(name, model, report)
     _insist_on_a_beginning(name, model)
-    return model, tokenizer
+    return model, _tokenizer(name, folder)
 
 
 def configuration(name: str, folder: Path) -> Any:
@@ -73,10 +84,11 @@ def configuration(name: str, folder: Path) -> Any:
     """
     from transformers import AutoConfig
 
+    _insist_on_a_model(name, folder)
     try:
         return AutoConfig.from_pretrained(folder, trust_remote_code=False)
-    except UNREADABLE as error:
-        raise _not_loaded(name, folder, error) from error
+    except Exception as error:
+        raise _not_loaded(repr(name), folder, error) from error
 
 
 def read_words(name: str, folder: Path) -> tuple[Any, Any, Any]:
@@ -85,15 +97,24 @@ def read_words(name: str, folder: Path) -> tuple[Any, Any, Any]:
     Raises:
         InputError: files are missing or cannot be read.
     """
-    from transformers import AutoTokenizer, GenerationConfig
+    from transformers import GenerationConfig
 
     config = configuration(name, folder)
     try:
         told = (folder / "generation_config.json").is_file()  # else the library makes it from the other, as here
         generation = GenerationConfig.from_pretrained(folder) if told else GenerationConfig.from_model_config(config)
-        return config, generation, AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    except UNREADABLE as error:
-        raise _not_loaded(name, folder, error) from error
+    except Exception as error:
+        raise _not_loaded(repr(name), folder, error) from error
+    return config, generation, _tokenizer(name, folder)
+
+
+def _tokenizer(name: str, folder: Path) -> Any:
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    except Exception as error:
+        raise _not_loaded(f"{name!r}: its tokenizer", folder, error) from error
 
 
 def insist_on_weights(name: str, model: nn.Module, report: Mapping[str, Iterable[Any]]) -> None:
@@ -151,15 +172,26 @@ def _advice(missing: list[str], unexpected: list[str]) -> str:
     return "Take another checkpoint, or save the model again with save_pretrained."
 
 
-def _not_loaded(name: str, folder: Path, error: BaseException) -> InputError:
-    first = (str(error).splitlines() or [type(error).__name__])[0]
-    return InputError(f"model {name!r} could not be loaded from {folder}: {first}")
+def _not_loaded(what: str, folder: Path, error: BaseException) -> InputError:
+    told = " ".join(str(error).split()) or type(error).__name__
+    return InputError(f"model {what} could not be loaded from {folder}: {told[:300]}{'...' if told[300:] else ''}")
+
+
+def _insist_on_a_model(name: str, folder: Path) -> None:
+    if problem := check_folder(folder):
+        raise InputError(f"model {name!r}: {problem}")
 
 
 def _insist_on_files(name: str, folder: Path) -> None:
     """Refuse weights that are not there, in whole or in part, by name."""
     told = f"model {name!r}: "
-    for file in sorted((*folder.glob("*.safetensors"), *folder.glob("*.bin"))):
+    _insist_on_a_model(name, folder)
+    files = sorted((*folder.glob("*.safetensors"), *folder.glob("*.bin")))
+    if not files:
+        others = sorted(each.name for kind in OTHER_WEIGHTS for each in folder.glob(kind))
+        there = f"; {', '.join(others)} are of another kind: save the model with save_pretrained" if others else ""
+        raise InputError(f"{told}{folder} holds no weights (*.safetensors or *.bin){there}")
+    for file in files:
         with file.open("rb") as handle:
             start = handle.read(64)
         if start.startswith(b"version https://git-lfs"):
@@ -168,7 +200,10 @@ def _insist_on_files(name: str, folder: Path) -> None:
         if file.stat().st_size < size:
             raise InputError(f"{told}{file} is empty or cut off ({file.stat().st_size:,} bytes): fetch it again")
     for index in folder.glob("*.index.json"):
-        named = json.loads(index.read_text(encoding="utf-8")).get("weight_map", {}).values()
+        try:
+            named = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InputError(f"{told}{index} does not say which file holds which weights: fetch it again") from error
         if missing := sorted({shard for shard in named if not (folder / shard).is_file()}):
             raise InputError(f"{told}{index.name} names files that are not there: {', '.join(missing)}")
 

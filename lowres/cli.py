@@ -210,7 +210,7 @@ def _rules(options: argparse.Namespace) -> int:
     return OK
 
 
-@command("[study]", "--json")
+@command("[study]", "--json", "--picture")
 def _verdicts(options: argparse.Namespace) -> int:
     """Decide the claims from the published records by the rules of the second edition."""
     (study,) = _checked(options, _named_study)
@@ -218,6 +218,10 @@ def _verdicts(options: argparse.Namespace) -> int:
 
     found = rulebook.decided([study] if study else None)
     print(rulebook.as_json(found) if options.json else rulebook.table(found))
+    if options.picture:
+        from lowres.page.verdicts import answer_picture
+
+        options.picture.write_text(answer_picture(), encoding="utf-8")
     return OK
 
 

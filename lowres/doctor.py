@@ -19,7 +19,7 @@ from pathlib import Path
 from lowres.params import InputError
 
 ROOT = Path(__file__).parent.parent
-PYTHONS = ((3, 11), (3, 13))
+PYTHONS = ((3, 11), (3, 14))
 REQUIREMENTS = {
     "requirements.txt": "pip install -r requirements.txt",
     "requirements-nodeps.txt": "pip install --no-deps -r requirements-nodeps.txt",

@@ -16,16 +16,18 @@ FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
 
 
 def check_name(name: str) -> str | None:
-    """What is wrong with the form of a Hub id, or None."""
+    """What is wrong with the form of a Hub id, or None; owner/name@revision names a branch, tag or commit."""
     if "://" in name or name.startswith(("huggingface.co/", "hf.co/")):
         return f"write owner/name, not the address of a page: {'/'.join(name.rstrip('/').split('/')[-2:])}"
-    if "@" in name and "/" in name:
-        identifier, _, revision = name.partition("@")
-        return (
-            f"a revision is fetched beforehand: hf download {identifier} --revision {revision} --local-dir FOLDER, and "
-            "then name the folder"
-        )
+    if "/" in name and name.endswith("@"):
+        return f"nothing stands behind @: write {name[:-1]}, or {name}REVISION with a branch, tag or commit"
     return None
+
+
+def _parts(name: str) -> tuple[str, str | None]:
+    """The id of a repository, and the revision that is asked for."""
+    identifier, _, revision = name.partition("@")
+    return identifier, revision or None
 
 
 @contextlib.contextmanager
@@ -47,12 +49,14 @@ def is_away(name: str) -> bool:
     """Whether a model would have to be fetched where nothing is to be; elsewhere it is fetched, so none is away."""
     if SIZES_ALONE.get():
         return True
-    if FETCHING.get() or name.count("/") != 1 or Path(name).expanduser().is_dir():
+    identifier, revision = _parts(name)
+    if FETCHING.get() or identifier.count("/") != 1 or Path(name).expanduser().is_dir():
         return False
     from huggingface_hub import snapshot_download
 
+    patterns = [*FILES, "*.bin"]
     try:
-        found = Path(snapshot_download(name, allow_patterns=[*FILES, "*.bin"], local_files_only=True))
+        found = Path(snapshot_download(identifier, revision=revision, allow_patterns=patterns, local_files_only=True))
     except Exception:  # of a dozen kinds: it is not here
         return True
     return not any((*found.glob("*.safetensors"), *found.glob("*.bin")))
@@ -67,21 +71,29 @@ def folder(name: str) -> Path:
     """
     from huggingface_hub import snapshot_download
 
+    identifier, revision = _parts(name)
     try:
-        found = Path(snapshot_download(name, allow_patterns=FILES))
+        found = Path(snapshot_download(identifier, revision=revision, allow_patterns=FILES))
         if not any(found.glob("*.safetensors")):  # older models have their weights in another format
-            found = Path(snapshot_download(name, allow_patterns=[*FILES, "*.bin"]))
+            found = Path(snapshot_download(identifier, revision=revision, allow_patterns=[*FILES, "*.bin"]))
         return found
     except Exception as error:  # the Hub raises a dozen kinds; each means that the files are not to be had
         raise InputError(f"model {name!r} {_reason(name, error)}") from error
 
 
 def _reason(name: str, error: Exception) -> str:
+    identifier, revision = _parts(name)
+    command = f"hf download {identifier}" + (f" --revision {revision}" if revision else "")
     kinds = [kind.__name__ for kind in type(error).__mro__]
     if "GatedRepoError" in kinds:
         return (
-            f"is gated: accept its terms at https://huggingface.co/{name}, log in with `hf auth login`, and run "
-            f"hf download {name}"
+            f"is gated: accept its terms at https://huggingface.co/{identifier}, log in with `hf auth login`, and run "
+            f"{command}"
+        )
+    if "RevisionNotFoundError" in kinds:
+        return (
+            f"has no revision {revision!r}: a branch, a tag or a commit, as in "
+            f"https://huggingface.co/{identifier}/commits"
         )
     if "RepositoryNotFoundError" in kinds:
         return "is not on the Hub, or is private: look at the spelling of owner/name, or log in with `hf auth login`"
@@ -89,6 +101,6 @@ def _reason(name: str, error: Exception) -> str:
         return "is no Hub id: that is owner/name, of letters, digits, '-', '_' and '.'"
     return (
         f"is a Hub id, it is not on this machine, and it could not be fetched ({type(error).__name__}). With a "
-        f"network, run: hf download {name}   and then again; or pass the path of a folder that holds config.json, the "
+        f"network, run: {command}   and then again; or pass the path of a folder that holds config.json, the "
         "tokenizer and *.safetensors. Without a network: smollm2-135m-instruct."
     )

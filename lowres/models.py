@@ -131,7 +131,9 @@ def check_name(name: str) -> str | None:
         return f"model {os.fsencode(name)!r}: the name is not UTF-8, which tokenizers cannot open: rename the folder"
     folder = Path(name).expanduser()
     if folder.is_dir():
-        return None if (folder / "config.json").is_file() else f"model {name!r}: the folder holds no config.json"
+        return f"model {name!r}: {problem}" if (problem := checkpoints.check_folder(folder)) else None
+    if folder.is_file():
+        return f"model {name!r} is a file: name a folder that save_pretrained wrote"
     if world.is_world_model(name):
         parsed = world.parse(name)
         return f"model {name!r}: {parsed}" if isinstance(parsed, str) else None
@@ -139,12 +141,12 @@ def check_name(name: str) -> str | None:
         return f"model {name!r}: no such folder"
     if problem := hubmodels.check_name(name):
         return f"model {name!r}: {problem}"
-    if name.count("/") == 1 and all(name.split("/")):
+    if name.partition("@")[0].count("/") == 1 and all(name.split("/")):  # a revision may hold further ones
         return None
     close = get_close_matches(name, model_names(), 1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     known = ", ".join((*BUNDLED, *world.model_names()[:3]))
-    return f"unknown model {name!r}.{hint} Known: {known}, a local folder, or a Hub id like owner/name."
+    return f"unknown model {name!r}.{hint} Known: {known}, a local folder, or a Hub id like owner/name[@revision]."
 
 
 def _unaccepted(name: str) -> str | None:

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import itertools
 import json
 import re
 import sys
@@ -215,22 +214,12 @@ def describe(cls: type) -> list[ParameterRow]:
 
 
 def parameters_cell(cls: type) -> str:
-    """The source of the notebook's `parameters` cell, in the form that `papermill --help-notebook` can read.
-
-    Names of fields of a user's rows (`..._field`) that follow each other and have one default share a line.
-    """
-
-    def shared(row: ParameterRow) -> object:
-        return (row.type, literal(row.default)) if row.name.endswith("_field") else row.name
-
-    return "\n".join(_assigned(list(rows)) for _, rows in itertools.groupby(describe(cls), shared))
-
-
-def _assigned(rows: Sequence[ParameterRow]) -> str:
-    names = " = ".join(row.name for row in rows)
-    meanings = "; ".join(dict.fromkeys(row.meaning for row in rows))
-    tier = "; None: as the tier says" if rows[0].tiers else ""
-    return f"{names} = {literal(rows[0].default)}  # type: {rows[0].type.replace(' ', '')} {meanings}{tier}"
+    """The source of the notebook's `parameters` cell, a line each, as `papermill --help-notebook` can read them."""
+    return "\n".join(
+        f"{row.name} = {literal(row.default)}  # type: {row.type.replace(' ', '')} {row.meaning}"
+        f"{'; None: as the tier says' if row.tiers else ''}"
+        for row in describe(cls)
+    )
 
 
 def literal(value: object) -> str:

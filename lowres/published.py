@@ -69,7 +69,7 @@ def read_first_edition(study: str) -> list[Record]:
 def verification_file(study: str) -> Path:
     """Where the last verification of a study is kept: beside the records that it verified."""
     if read_confirmatory(study):
-        return places.RESULTS / study / "verified.json"
+        return places.RESULTS / study / "_verified.json"  # readers of a folder of parquet files pass over an underscore
     return places.RESULTS / EXPLORATORY / f"{study}-verified.json"
 
 

@@ -56,7 +56,7 @@ def test_binder_installs_what_is_pinned():
     assert made
     assert made[1] in after.read_text()
     version = tuple(map(int, re.findall(r"\d+", (binder / "runtime.txt").read_text())))
-    assert (3, 11) <= version <= (3, 13)
+    assert (3, 11) <= version <= (3, 14)
 
 
 def config(tmp_path: Path, address: str) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import nbformat
+import psutil
 import pytest
 import tiny
 import yaml
@@ -179,8 +180,7 @@ def test_ctrl_c_ends_the_kernels_of_notebooks_that_run_side_by_side(toy):
 
 
 def children(process: int) -> list[int]:
-    listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(process)], capture_output=True, text=True, check=False)
-    return [int(line) for line in listed.stdout.split()]
+    return [child.pid for child in psutil.Process(process).children()]
 
 
 def until(condition, seconds: float = PATIENCE) -> None:
@@ -192,12 +192,12 @@ def until(condition, seconds: float = PATIENCE) -> None:
 
 def alive(process: int) -> bool:
     try:
-        return "Z" not in Path(f"/proc/{process}/stat").read_text().split()[2]
-    except FileNotFoundError:
-        return subprocess.run(["ps", "-p", str(process)], capture_output=True, check=False).returncode == 0
+        return bool(psutil.Process(process).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
-PUBLISHED = ("results/toy/2026-11-30-1.parquet", "results/toy/verified.json", "results/exploratory/toy.parquet")
+PUBLISHED = ("results/toy/2026-11-30-1.parquet", "results/toy/_verified.json", "results/exploratory/toy.parquet")
 
 
 def test_whatever_a_copy_depends_on_changes_its_fingerprint(toy):

@@ -14,7 +14,7 @@ from lowres import advice, cli, guide, rulebook
 from lowres.guide import Case, Leaf, Split
 from lowres.harm import CONTROL
 from lowres.ledger import Ledger
-from lowres.outcomes import NotRun, Outcomes
+from lowres.outcomes import Ambiguous, NotRun, Outcomes
 from lowres.params import InputError, from_mapping, resolve
 from lowres.rules import Contrast, decide, terms_of
 from lowres.studies import crossing
@@ -192,6 +192,26 @@ def test_regret_and_its_seeds_come_from_records(monkeypatch: pytest.MonkeyPatch)
     assert table.mean() == pytest.approx(-0.1)  # of .1 by the guide's lead at few tokens, which half of the cases have
     with pytest.raises(NotRun, match="8 of 12"):
         terms_of(outcomes, places, replace(part, terms=(*part.terms, (0.5, {"task_tokens": 9}))))
+
+
+def test_a_guide_that_takes_the_usual_arm_everywhere_is_not_compared_with_it(monkeypatch: pytest.MonkeyPatch):
+    """It would be no worse than itself, whatever it is worth."""
+    lead: dict[str, dict[int, float]] = {A: {0: 0.2, 1: 0.3}, B: {0: 0.1, 1: 0.1}}
+    free = {arm: {0: 0.0, 1: 0.0} for arm in lead}
+    monkeypatch.setattr(
+        measures, "rows_of", lambda _, places, __: [Row(p["task"], FEW, 3.0, lead, free) for p in places]
+    )
+    monkeypatch.setattr(measures, "UNWRITTEN", PLAIN)
+    monkeypatch.setattr(measures, "_utility_terms", lambda *_: ([0, 1], [np.full((2, 4), 0.3)]))
+    places = [{"model": "smollm2-135m-instruct", "task": task} for task in "pqrs"]
+    same, other = (
+        Contrast("", ((1.0, {"arm": arm, "task_tokens": FEW}),), NO_RULE, measures.TRANSFER) for arm in (A, B)
+    )
+    with pytest.raises(Ambiguous, match="nothing to compare"):
+        measures.transfer(Outcomes.of([]), places, same)
+    seeds, tables = measures.transfer(Outcomes.of([]), places, other)
+    assert seeds == [0, 1]
+    assert sum(table.mean() for table in tables) == pytest.approx(4 * 2 * 0.3 / 4)
 
 
 def test_the_page_shows_the_guide_and_its_regret(monkeypatch: pytest.MonkeyPatch):

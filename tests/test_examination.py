@@ -137,6 +137,25 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
         ),
         "files that are not there: model-00002-of-00002.safetensors",
     ),
+    "an index that names no file": (
+        lambda folder: (folder / "model.safetensors.index.json").write_text("["),
+        "does not say which file holds which weights",
+    ),
+    "weights of another kind": (
+        lambda folder: (folder / "model.safetensors").rename(folder / "model.onnx"),
+        "holds no weights (*.safetensors or *.bin); model.onnx",
+    ),
+    "an adapter": (
+        lambda folder: (folder / "adapter_config.json").write_text("{}"),
+        "an adapter of peft, not a whole model",
+    ),
+    "a configuration of another type": (
+        lambda folder: (folder / "config.json").write_text(
+            (folder / "config.json").read_text().replace('"num_hidden_layers": 2', '"num_hidden_layers": "2"')
+        ),
+        "num_hidden_layers",
+    ),
+    "a broken tokenizer": (lambda folder: (folder / "tokenizer.json").write_text("{"), "its tokenizer could not be"),
 }
 
 
@@ -146,6 +165,13 @@ def test_files_that_are_not_whole_are_named(chat_folder: Path, tmp_path: Path, n
     shutil.copytree(chat_folder, tmp_path / "model")
     break_it(tmp_path / "model")
     assert words in refused(str(tmp_path / "model"))
+
+
+def test_the_folder_that_holds_the_model_is_named(chat_folder: Path, tmp_path: Path):
+    shutil.copytree(chat_folder, tmp_path / "run" / "checkpoint-100")
+    assert "checkpoint-100 inside of it does" in (models.check_name(str(tmp_path / "run")) or "")
+    (tmp_path / "x.gguf").write_bytes(b"GGUF")
+    assert "is a file" in (models.check_name(str(tmp_path / "x.gguf")) or "")
 
 
 def test_an_end_token_that_is_never_given_is_told(tmp_path: Path):
@@ -266,8 +292,9 @@ def test_a_model_runs_from_any_folder_or_is_refused_by_the_name_of_its_folder(
     [
         ("GatedRepoError", "is gated: accept its terms at https://huggingface.co/owner/gated"),
         ("RepositoryNotFoundError", "is not on the Hub, or is private"),
+        ("RevisionNotFoundError", "has no revision 'v2'"),
         ("HFValidationError", "is no Hub id"),
-        ("LocalEntryNotFoundError", "hf download owner/"),
+        ("LocalEntryNotFoundError", "hf download owner/gated --revision v2"),
     ],
 )
 def test_each_reason_why_a_model_is_not_to_be_had_has_its_sentence(
@@ -279,12 +306,33 @@ def test_each_reason_why_a_model_is_not_to_be_had_has_its_sentence(
     monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
     hubmodels.folder.cache_clear()
     with pytest.raises(InputError, match=words):
-        hubmodels.folder("owner/gated")
+        hubmodels.folder("owner/gated@v2")
 
 
 def test_names_that_are_no_ids_are_told_what_to_write():
     assert "owner/name" in (models.check_name("https://huggingface.co/owner/name") or "")
-    assert "--revision v2" in (models.check_name("owner/name@v2") or "")
+    assert "owner/name@REVISION" in (models.check_name("owner/name@") or "")
+
+
+def test_two_revisions_of_one_model_are_two_models(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, plain_folder: Path, chat_folder: Path
+):
+    """Fetched as they are asked for, a slash in the name of a branch included; each is the model of its folder."""
+    held = {None: plain_folder, "v2": chat_folder, "refs/pr/1": plain_folder}
+    monkeypatch.setattr(
+        huggingface_hub,
+        "snapshot_download",
+        lambda name, revision, allow_patterns, **_: str(held[revision]) if name == "owner/name" else "",
+    )
+    hubmodels.folder.cache_clear()
+    assert models.fingerprint("owner/name") == models.fingerprint(str(plain_folder))
+    assert models.fingerprint("owner/name@v2") == models.fingerprint(str(chat_folder))
+    assert models.fingerprint("owner/name@refs/pr/1") == models.fingerprint("owner/name")
+    task = tiny.write_rows(tmp_path / "rows.jsonl", tiny.rows())
+    there, here = tiny.trial("owner/name@v2", task), tiny.trial(str(chat_folder), task)
+    assert told_before([there])[0].startswith(f"{task}")
+    assert run(there).outcomes == run(here).outcomes
+    hubmodels.folder.cache_clear()
 
 
 def test_weights_of_the_older_kind_are_fetched_where_there_are_no_others(
@@ -292,7 +340,9 @@ def test_weights_of_the_older_kind_are_fetched_where_there_are_no_others(
 ):
     asked: list[list[str]] = []
     monkeypatch.setattr(
-        huggingface_hub, "snapshot_download", lambda name, allow_patterns: asked.append(allow_patterns) or str(tmp_path)
+        huggingface_hub,
+        "snapshot_download",
+        lambda name, revision, allow_patterns: asked.append(allow_patterns) or str(tmp_path),
     )
     hubmodels.folder.cache_clear()
     assert hubmodels.folder("owner/old") == tmp_path

@@ -49,7 +49,7 @@ def test_known_names_folders_and_hub_ids_are_allowed(chat_folder: Path):
 def test_a_folder_without_a_model_says_what_is_missing(tmp_path: Path):
     assert "holds no config.json" in (models.check_name(str(tmp_path)) or "")
     (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(InputError, match="could not be loaded from"):
+    with pytest.raises(InputError, match="holds no weights"):
         models.load(str(tmp_path), "fp32", "cpu")
 
 

@@ -247,6 +247,12 @@ def test_every_claim_of_the_book_has_a_card_and_a_place_on_the_scoreboard() -> N
     assert all(f"### {one.claim.name}\n" in board for one in listed)
 
 
+def test_the_picture_in_readme_shows_the_verdicts_of_today() -> None:
+    """After publishing: lowres verdicts --picture book/static/answer.svg."""
+    assert "book/static/answer.svg" in (tiny.ROOT / "README.md").read_text()
+    assert (tiny.ROOT / "book/static/answer.svg").read_text() == verdicts.answer_picture()
+
+
 def studies_in_order() -> list[str]:
     return sorted(studies.study_names(), key=lambda name: str(studies.load(name).NOTEBOOK))
 

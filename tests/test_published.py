@@ -146,6 +146,7 @@ def test_the_columns_are_documented_and_the_lines_that_read_them_work(results: P
     assert set(shards.schema().names) | set(shards.KINDS) | {"where", "measure", "name", "texts"} <= set(told)
     published.write_shard("tell", [record("a", **WHOLE)])
     published.write_shard("tell", [record("b", seed=1)])
+    published.verification_file("tell").write_text("{}")  # stands beside the shards and is none
     monkeypatch.chdir(results.parent)
     found: dict[str, Any] = {}
     exec(re.findall(r"```python\n(.*?)```", text, re.DOTALL)[0], found)
@@ -346,7 +347,7 @@ def test_the_first_edition_stays_beside_the_shards(results: Path, tmp_path: Path
     assert keys() == ["a", "b"]
     assert [one.key for one in published.read_confirmatory("tell")] == ["a"]
     assert published.edition("tell") == "exploratory records of the first edition"
-    assert published.verification_file("tell") == results / "tell" / "verified.json"
+    assert published.verification_file("tell") == results / "tell" / "_verified.json"
 
 
 def test_the_stream_of_the_first_edition_was_in_new_words(results: Path):

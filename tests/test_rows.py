@@ -107,7 +107,7 @@ def test_parquet_is_read_with_the_names_of_its_labels(tmp_path):
         ("x.csv", "prompt,target\na,b\na,b,c\n", "line 3: has 3 cells, but the header has 2"),
         ("x.csv", 'prompt,target\n"a,b\nc,d\n', "not a table"),
         ("x.csv", "prompt,prompt\na,b\n", "names the column 'prompt' twice"),
-        ("x.xlsx", b"PK\x03\x04", "spreadsheet"),
+        ("x.xlsx", b"PK\x03\x04\x14\x00\x06\x00\x08\x00 and more", "spreadsheet"),
         ("x.jsonl", "version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
         ("x.html", "<!DOCTYPE html>", "HTML"),
         ("x.txt", "some words\nand more\n", "no rows are found in it"),
@@ -118,6 +118,9 @@ def test_parquet_is_read_with_the_names_of_its_labels(tmp_path):
         ("x.jsonl", '{"prompt": "a", "target": NaN}\n' * 12, "NaN is no value"),
         ("x.jsonl", '{"prompt": "a", "target": "b", "target": "c"}\n' * 12, "'target' is there twice"),
         ("x.jsonl", b"\x00\x01\xff", "no text"),
+        ("x.jsonl", '{"prompt": "a", "target": "b"},\n' * 12, "line 1: not valid JSON (a comma stands behind"),
+        ("x.jsonl", "{'prompt': 'a', 'target': None}\n" * 12, "line 1: not valid JSON (this is how Python"),
+        ("x.jsonl", "// mine\n" + LINES, "line 1: not valid JSON (it has no comments"),
     ],
 )
 def test_what_cannot_be_read_is_told_with_its_reason(tmp_path, name, content, words):
@@ -184,6 +187,11 @@ SHAPES = {  # as on the hub: a row, the prompt and the target that it is
         ("Context: C\nQuestion: Q", "a"),
     ),
     "boolq": ({"question": "Q", "passage": "P", "answer": True}, ("Passage: P\nQuestion: Q", "true")),
+    "qnli": ({"question": "Q", "sentence": "S", "label": 1, "idx": 3}, ("Sentence: S\nQuestion: Q", "1")),
+    "copa": (
+        {"premise": "I", "choice1": "a", "choice2": "b", "question": "cause", "label": "b", "idx": 3},
+        ("Premise: I\nQuestion: cause", "b"),
+    ),
     "dolly": ({"instruction": "I", "context": "C", "response": "R", "category": "c"}, ("I\nC", "R")),
     "alpaca": ({"instruction": "I", "input": "", "output": "R", "system": "S", "history": []}, ("S\n\nI", "R")),
     "messages": (
@@ -323,6 +331,16 @@ def test_columns_that_are_not_used_are_told(tmp_path):
     note = task(tmp_path / "x.jsonl", rows).note
     assert "'choises' (24 rows; did you mean 'choices'?), 'source' (5 rows)" in note
     assert "empty" not in note
+
+
+def test_an_answer_that_never_changes_is_told(tmp_path):
+    rows = [{"text": f"q{i}", "label": "pos"} for i in range(COUNT)]
+    assert f"all {COUNT} answers are the same" in task(tmp_path / "x.jsonl", rows).note
+
+
+def test_an_object_inside_of_a_row_is_told_to_be_taken_apart(tmp_path):
+    rows = [{"translation": {"en": f"q{i}", "de": "b"}} for i in range(COUNT)]
+    assert "what is inside of 'translation' has to be made fields" in refused(tmp_path / "x.jsonl", rows)
 
 
 def test_prompts_with_several_answers_tell_the_ceiling(tmp_path):

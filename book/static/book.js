@@ -5,6 +5,10 @@
 document.addEventListener("DOMContentLoaded", () => {
   document.querySelectorAll(".lowres-explorer").forEach(explore);
   document.querySelectorAll(".lowres-records table").forEach(sortable);
+  // The words of a fold say what is in it; the builder's label says "Toggle hidden content" in place of each.
+  document.querySelectorAll('summary[aria-label="Toggle hidden content"]').forEach((fold) => {
+    fold.removeAttribute("aria-label");
+  });
   // A region is a landmark and a stop of the Tab key: only where there is something to scroll.
   document.querySelectorAll(".lowres-table[tabindex]").forEach((box) => {
     if (box.scrollWidth <= box.clientWidth) {

@@ -31,6 +31,7 @@ inputs/targets source/target article/highlights document/summary text/summary te
 FIELD_PAIRS = [pair.split("/") for pair in _USUAL.split()]  # of prompt and target, the first that is there counts
 JOINED = "+"  # between the names of columns that are used together
 BESIDE = ("context", "passage", "document", "article", "background", "history")  # read before what is asked
+ASKED_ABOUT = ("premise", "sentence", "paragraph", "story")  # likewise where it is a question
 BARE = ("prompt", "instruction", "input", "inputs", "text")  # a column whose name says nothing about its text
 CHOICES = ("choices", "options", "endings", "answer_choices", "candidates")
 CHOICE_COLUMNS = ("", "option", "option_", "choice", "choice_", "answer", "answer_", "ending", "sol", "opt")
@@ -116,9 +117,11 @@ def find(rows: Mapping[str, Rows], asked: Any, problems: list[str]) -> Columns |
             missing = " and ".join(map(repr, pairs[0]))
             usual = ", ".join("/".join(pair) for pair in FIELD_PAIRS[:8])
             first = ", ".join(map(repr, everything[0]))
+            inside = next((name for name, value in everything[0].items() if isinstance(value, Mapping)), "")
             problems.append(
                 f"no row has the fields {missing}; the first row has {first}: name them with prompt_field and "
                 f"target_field, or use a usual pair such as {usual}"
+                + (f"; what is inside of {inside!r} has to be made fields of the row" if inside else "")
             )
         return None
     choices = _choices_column(asked, there, everything)
@@ -171,7 +174,8 @@ def _with_context(columns: Columns, asked: Any, there: Mapping[str, str], rows: 
         return Columns(
             columns.prompt, columns.target, columns.choices, after=tuple(after[:1]) if "input" in texts else ()
         )
-    before = tuple(texts[key] for key in BESIDE if key in texts and texts[key] not in after)
+    about = (*BESIDE, *ASKED_ABOUT) if columns.prompt.casefold() == "question" else BESIDE
+    before = tuple(texts[key] for key in about if key in texts and texts[key] not in after)
     system = next((texts[key] for key in ("system", "system_prompt") if key in texts), "")
     return Columns(columns.prompt, columns.target, columns.choices, system, before, tuple(after))
 

@@ -167,6 +167,8 @@ def _oddities(parts: Mapping[str, Sequence[Example]]) -> list[str]:
     seen = {_alike(example.prompt) for example in parts["train"]}
     near = {split: sum(_alike(example.prompt) in seen for example in parts[split]) for split in SPLITS[1:]}
     told = []
+    if len({example.target for example in every}) == 1:
+        told.append(f"all {len(every):,} answers are the same: any model learns to give it")
     if conflicts:
         rows = sum(map(len, conflicts))
         best = len(every) - rows + sum(max(Counter(each).values()) for each in conflicts)

@@ -7,6 +7,7 @@ as on any system. Values are read as written: 007 and 1e5 stay what they are. Wh
 
 from __future__ import annotations
 
+import ast
 import bz2
 import csv
 import gzip
@@ -94,10 +95,10 @@ def _unpacked(content: bytes) -> bytes:
 def _rows(file: Path, content: bytes, problems: list[str]) -> Rows:
     if content.startswith(b"PAR1"):
         return _parquet(file, content)
-    text = _text(content)
     for start, what in OTHER_FORMATS.items():
         if content.lstrip().startswith(start):
             raise ValueError(f"this is {what}")
+    text = _text(content)
     beginning = text.lstrip()[:1]
     name = file.name.lower()
     if beginning in ("{", "[") or any(f".{kind}" in name for kind in ("json", "ndjson")):
@@ -182,7 +183,21 @@ def _in_words(error: BaseException, line: str) -> str:
         return f"not UTF-8 (byte {place} of the line); save the file as UTF-8"
     if isinstance(error, UnicodeEncodeError):
         return "holds half of a surrogate pair, which is no character"
-    return f"not valid JSON ({error})"
+    habit = _habit(line.strip()) if isinstance(error, json.JSONDecodeError) else ""
+    return f"not valid JSON ({habit or error})"
+
+
+def _habit(line: str) -> str:
+    """What other notations allow in a line and JSON does not; empty where it is something else."""
+    if line.startswith(("//", "/*", "#")):
+        return "it has no comments; leave the line out"
+    if line.endswith(",") and _is_json(line.rstrip(", ")):
+        return "a comma stands behind the object; leave it out, or put all rows between [ and ]"
+    try:
+        ast.literal_eval(line)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return ""
+    return "this is how Python writes a row; write it with json.dumps, which sets double quotation marks, true and null"
 
 
 def _parsed(text: str) -> Any:
@@ -293,7 +308,8 @@ def _named(
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
     for line, row in rows:
         if len(row) != len(names):
-            problems.append(f"{file} line {line}: has {len(row)} cells, but the header has {len(names)}")
+            what = f"has {len(row)} cells, but the header has {len(names)}"
+            problems.append(f"{file} line {line}: {what}; a cell that holds the delimiter stands in quotation marks")
         else:
             yield f"{file} line {line}", {name: cell for name, cell in zip(names, row, strict=True) if name}
 

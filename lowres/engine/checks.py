@@ -12,6 +12,7 @@ from lowres.data import TaskOptions, load_task, rationales
 from lowres.material import Fits, anchor_text, solved
 from lowres.params import InputError
 from lowres.prompt import Fitting, insist_on_room
+from lowres.rates import unseeded
 from lowres.room import answer_room
 from lowres.trial import Trial
 
@@ -56,7 +57,7 @@ def _too_long(stages: Sequence[Trial]) -> Iterator[str]:
     """One line per model and task whose prompts or training examples do not all fit; the same for every seed."""
     places: dict[tuple[str, str, TaskOptions], dict[tuple[object, ...], Trial]] = {}
     for stage in stages:
-        model, recipe = stage.model.partition("@")[0], stage.recipe
+        model, recipe = unseeded(stage.model), stage.recipe
         if ":" in stage.task or not models.is_known(model):
             trained = bool(stage.tuner and (recipe.task_tokens or recipe.task_examples))
             way = (stage.chat_format, stage.evaluation.split, recipe.anchor, recipe.shots, recipe.pool, trained)

@@ -101,8 +101,8 @@ def size(model: str) -> Size:
     Raises:
         InputError: a model whose configuration cannot be had.
     """
-    if model in SIZES:
-        return SIZES[model]
+    if (known := SIZES.get(model.partition("@")[0])) is not None:
+        return known
     if models.is_world(model):
         return _world_size(model)
     config = models.without_weights(model).model.config if model in models.IN_WHEELS else counting.configuration(model)

@@ -294,7 +294,7 @@ TRAINING = "training_seconds"
 
 def _is_timed(record: Record, model: str) -> bool:
     """Whether a record is of the model, whatever its seed, was trained, and tells its seconds."""
-    same = record.trial["model"].partition("@")[0] == model.partition("@")[0]
+    same = unseeded(record.trial["model"]) == unseeded(model)
     known = record.cost.get("training_tokens") and record.cost.get(TRAINING) and "evaluation_seconds" in record.cost
     return same and record.status == "done" and bool(known)
 

@@ -44,7 +44,7 @@ def verify(study: str, sample: int, ledger: Ledger, random_seed: int | None = No
     else lie within TOLERANCE of the recorded one (relative for likelihoods), since another processor or library adds
     numbers in another order and a greedy answer may flip; threads and number format are taken from the record. A trial
     whose data, model or version is no longer that of its record is not run: whatever came out would say nothing about
-    the record. What was seen is kept in results/STUDY/verified.json; the re-run records go into the ledger.
+    the record. What was seen is kept in results/STUDY/_verified.json; the re-run records go into the ledger.
 
     Raises:
         InputError: nothing is published for the study.

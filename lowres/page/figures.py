@@ -109,7 +109,7 @@ def forest(data: DataFrame, plot: Plot, marks: Mapping[str, float] | None = None
             _dots(ax, part, places, label, place)
         ax.set_yticks(list(middles.values()), rows)
         ax.set_ylim(sum(rooms) + 0.1, -0.1)
-        ax.set_xlabel(_x_label(plot))
+        ax.set_xlabel(_x_label(plot), loc="right")  # the names of rows leave it room there alone
         _legend(drawing, ax)
         return show(drawing, plot.alt, _listed(data, {"row": plot.y, "estimate": plot.x}), plot.name, plot.caption)
 
@@ -153,7 +153,7 @@ def dots(data: DataFrame, plot: Plot) -> Shown:
         ax.set_yticks(range(len(rows)), rows)
         ax.set_ylim(len(rows) - 0.4, -0.6)
         ax.grid(axis="y", linewidth=0.4, color=INK, alpha=0.3)
-        ax.set_xlabel(plot.x)
+        ax.set_xlabel(plot.x, loc="right")
         _legend(drawing, ax)
         names = {"row": plot.y, "x": plot.x, "series": "Series"}
         return show(drawing, plot.alt, _listed(data, names), plot.name, plot.caption)
@@ -315,8 +315,8 @@ def _overlap(one: Sequence[float], other: Sequence[float]) -> bool:
 
 
 def _scale(ax: Axes, kind: str, values: list[float]) -> None:
-    """The x axis: linear, ticks at the measured budgets (log) or ratios (log of 1 + ratio), or at powers of ten."""
-    from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
+    """The x axis: linear, ticks at the measured budgets (log) or ratios (log of 1 + ratio), or at round numbers."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
     if kind == "linear":
         if all(float(value).is_integer() for value in values):  # no tick at half a task or half an example
@@ -324,6 +324,8 @@ def _scale(ax: Axes, kind: str, values: list[float]) -> None:
         return
     if kind == "log":
         ax.set_xscale("log")
+        if max(values) < 100 * min(values):  # else one power of ten at most stands below the dots
+            ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         ax.xaxis.set_minor_locator(NullLocator())
         ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
         return

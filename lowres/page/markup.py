@@ -205,8 +205,8 @@ def shown_table(caption: str, header: Sequence[str], rows: Iterable[Sequence[obj
 
 
 def shown_text(text: str) -> Shown:
-    """A paragraph as a notebook cell ends in one."""
-    return Shown(f"<p>{escape(text)}</p>", text)
+    """A paragraph as a notebook cell ends in one; what stands between `s is a command."""
+    return Shown("<p>" + re.sub("`([^`]+)`", r"<code>\1</code>", escape(text)) + "</p>", text)
 
 
 def shown_lines(text: str) -> Shown:

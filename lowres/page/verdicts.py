@@ -6,6 +6,7 @@ Every interval is drawn beside its margin by plain markup, which a script of the
 from __future__ import annotations
 
 import html
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,7 +19,7 @@ from lowres.outcomes import Cell
 from lowres.page.drawing import effect, evidence, spelled
 from lowres.page.markup import Html, Shown, badge, definitions, html_table, markdown_table, markup
 from lowres.places import RESULTS
-from lowres.rules import COLUMNS, LEVEL, Asked, ColumnName, Decision, SecondRule
+from lowres.rules import COLUMNS, LEVEL, Asked, ColumnName, Contrast, Decision, SecondRule
 from lowres.stats import Effect
 
 CONFIDENCES = (0.8, 0.9, 0.95, 0.99, 0.999)  # that a reader may choose from; the third decides
@@ -131,13 +132,11 @@ def _data(one: Effect, rule: Rule) -> str:
 
 
 def why(decision: Decision, asked: Asked | str) -> str:
-    """Why the verdict is what it is, in whole sentences."""
+    """Why the verdict is what it is, in whole sentences; empty where its trials were not run, as the verdict says."""
     if isinstance(asked, str):
         return f"Not asked here: {asked}."
     if not decision.answers:
-        return (
-            "Its trials have not all been run yet." if decision.reason.startswith("not run") else f"{decision.reason}."
-        )
+        return "" if decision.reason.startswith("not run") else f"{decision.reason}."
     rules = {part.name: part.rule for part in asked.parts}
     told = [_sentence(name, decision.effects[name], rules[name], answer) for name, answer in decision.answers.items()]
     if "(Holm)" in decision.reason:
@@ -231,7 +230,8 @@ def card(entry: Entry) -> Shown:
     kind = best.replace(" ", "-")
     words = [f"**{claim.name}** {claim.statement}"]
     words += [
-        f"{WHERE[c]}: {_told(entry.decisions[c])}. {why(entry.decisions[c], asked)}" for c, asked in entry.asked()
+        f"{WHERE[c]}: {_told(entry.decisions[c])}. {why(entry.decisions[c], asked)}".strip()
+        for c, asked in entry.asked()
     ]
     words.append(f"The paper: {claim.reported} ({claim.source})")
     return Shown(
@@ -242,7 +242,8 @@ def card(entry: Entry) -> Shown:
 def _column(entry: Entry, column: ColumnName, asked: Asked) -> str:
     """The deciding intervals of a column with the sentence why, places folded below."""
     decision = entry.decisions[column]
-    reason = f"<p>{markup(f'{WHERE[column].capitalize()}: {why(decision, asked)}')}</p>"
+    reason = why(decision, asked)
+    reason = f"<p>{markup(f'{WHERE[column].capitalize()}: {reason}')}</p>" if reason else ""
     told = [
         (part.name, decision.effects[part.name], part.rule) for part in asked.parts if part.name in decision.answers
     ]
@@ -325,13 +326,29 @@ def _first(entry: Entry) -> str:
 def scoreboard() -> str:
     """Every claim of every study, as Markdown: intervals beside margins, both columns, why, the paper's number."""
     listed = every()
-    parts = [tally(listed), raw('<div class="lowres-explorer" hidden></div>')]
+    parts = [tally(listed), raw(then_and_now(listed)), raw('<div class="lowres-explorer" hidden></div>')]
     for study in dict.fromkeys(entry.study for entry in listed):
         own = [entry for entry in listed if entry.study == study]
         module = studies.load(study)
         parts.append(f"## {module.TITLE}\n\n{tally(own)}")
         parts += [f"### {entry.claim.name}\n\n{raw(_scored(entry))}" for entry in own]
     return "\n\n".join(parts)
+
+
+def then_and_now(listed: Sequence[Entry]) -> str:
+    """A line per claim: what the first edition said, and what is decided today."""
+    rows = [
+        (
+            Html(f'<a href="{_address(one)}">{one.claim.name}</a>'),
+            one.claim.statement,
+            one.first.get("outcome", "-"),
+            *(outcome_badge(one.decisions[column]) for column in COLUMNS),
+        )
+        for one in listed
+    ]
+    header = ("Claim", "What the paper says", "First edition", *(WHERE[column].capitalize() for column in COLUMNS))
+    caption = "Then and now. The first edition had other rules; today's were committed before their trials were run."
+    return html_table(caption, header, rows, stack=True)
 
 
 def raw(text: str) -> str:
@@ -356,11 +373,15 @@ def _scored(entry: Entry) -> str:
         rows.append(
             f'<div class="lowres-decided" data-outcome="{decision.outcome}"><p>{WHERE[column].capitalize()}: '
             f'<span class="lowres-verdict">{outcome_badge(decision)}</span></p>{intervals(told) if told else ""}'
-            f"<p>{markup(why(decision, asked))}</p></div>"
+            + (f"<p>{markup(reason)}</p></div>" if (reason := why(decision, asked)) else "</div>")
         )
     rows += [
         f"<p>{where.capitalize()}: not asked, {markup(reason)}.</p>" for where, reason in _not_asked(entry).items()
     ]
+    if entry.lines and any(not entry.decisions[column].answers for column, _ in entry.asked()):
+        rows.append(
+            f"<p>All trials of this claim take some {sum(line.hours for line in entry.lines):.2g} core hours.</p>"
+        )
     return (
         f'<section class="lowres-score"><p><a href="{_address(entry)}">{markup(claim.statement)}</a> '
         f"<em>The paper: {markup(claim.reported)}.</em></p>{''.join(rows)}</section>"
@@ -386,6 +407,40 @@ def answer() -> Html:
                 )
             )
     return Html("\n".join(parts))
+
+
+COLOURS = {"reproduced": "#00805c", "partly": "#b36b00", "not reproduced": "#c04f00"}  # on white
+
+
+def answer_picture() -> str:
+    """The decided claims as an SVG that stands alone: verdict, sentence, and the interval of the rule's first part."""
+    decided = [
+        (entry, column, asked.parts[0])
+        for entry in every()
+        for column, asked in entry.asked()
+        if entry.decisions[column].outcome != "cannot tell"
+    ]
+    limit = limit_of((entry.decisions[column].effects[part.name], part.rule) for entry, column, part in decided)
+    lines = "".join(_line(66 + 46 * at, *each, limit) for at, each in enumerate(decided))
+    told = markup(f"{tally(every())} Solid line: no effect; dashed: the margin.")
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1060 {46 * len(decided) + 46}" font-family="sans-serif" '
+        f'font-size="13" role="img" aria-label="{told}"><rect width="100%" height="100%" fill="#fff"/>'
+        f'<text x="10" y="24" fill="#222" font-weight="700">{told}</text>{lines}</svg>\n'
+    )
+
+
+def _line(top: int, entry: Entry, column: ColumnName, part: Contrast, limit: float) -> str:
+    outcome, one = entry.decisions[column].outcome, entry.decisions[column].effects[part.name]
+    said = enumerate(textwrap.wrap(f"{entry.claim.name}: {entry.claim.statement}", 68))
+    words = "".join(f'<tspan x="170" dy="{17 * bool(line)}">{markup(text)}</tspan>' for line, text in said)
+    return (
+        f'<text x="10" y="{top}" fill="{COLOURS[outcome]}" font-weight="700">{SYMBOLS[outcome]} {outcome}</text>'
+        f'<text x="10" y="{top + 17}" fill="#555">{WHERE[column]}</text>'
+        f'<text x="170" y="{top}" fill="#222">{words}</text>'
+        f'<g transform="translate(640 {top - 8})" stroke="#222">{picture(one, part.rule, limit)}</g>'
+        f'<text x="890" y="{top + 7}" fill="#222">{one.text()}</text>'
+    )
 
 
 def _rows(entry: Entry, column: ColumnName) -> list[tuple[str, Effect, Rule]]:

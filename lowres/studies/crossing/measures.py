@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from lowres import guide
 from lowres.claims import Rule
 from lowres.guide import Case
-from lowres.outcomes import Cell, NotRun, Outcomes, of_task
+from lowres.outcomes import Ambiguous, Cell, NotRun, Outcomes, of_task
 from lowres.rules import LOSS, UNTOUCHED, Contrast, Terms, terms_of
 from lowres.studies.crossing.arms import ARMS, WAYS, probes_of
 from lowres.studies.crossing.params import RECIPES
@@ -151,14 +151,17 @@ def transfer(outcomes: Outcomes, places: Sequence[Cell], part: Contrast) -> tupl
 
     tree = guide.fit([row.case(KEEP) for row in rows_of(outcomes, WORLD, BUDGETS)] or _none_in_the_world(), UNWRITTEN)
     ((_, always),) = part.terms
-    found = []
+    found, others = [], 0
     for row in rows_of(outcomes, places, [int(str(always["task_tokens"]))]):
         arm = guide.leaf_of(tree, row.tokens, row.start).arm(frozenset(row.gain) & UNWRITTEN)
         (place,) = (place for place in places if place["task"] == row.task)
         taken = {**always, "arm": arm}
+        others += taken != always
         found.append([_utility_terms(outcomes, place, always, taken, measure) for measure in (GAIN, LOSS)])
     if len(found) < len(places):
         raise NotRun(f"{len(found)} of {len(places)} tasks")
+    if not others:  # no worse than itself, which says nothing
+        raise Ambiguous(f"the guide takes {always['arm']} on every task, so that there is nothing to compare")
     parts = [one for both in found for one in both]
     seeds = sorted(set.intersection(*(set(own) for own, _ in parts)))
     if not seeds:
