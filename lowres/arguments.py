@@ -86,6 +86,9 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     ),
     "--fresh": _argument(None, "run every trial again, also those that are in the ledger", action="store_true"),
     "--measure": _argument(None, "time some updates and items here instead of going by records", action="store_true"),
+    "--cards": _argument(
+        "FILE", "graphics cards and what an hour of them costs, in place of lowres/engine/cards.csv", type=Path
+    ),
     "--ledger": _argument("DIR", "folder of the records (default: $LOWRES_LEDGER, or the usual)", type=Path),
     "lines": _argument("LINE", "names of lines; all when left out", nargs="*"),
     "--file": _argument("FILE", "the campaign (default: results/campaign.toml)", type=Path, default=CAMPAIGN),

@@ -11,6 +11,7 @@ from typing import Any
 
 from docutils import nodes  # type: ignore[import-untyped]
 from sphinx.application import Sphinx
+from sphinx.config import Config
 from sphinx.errors import ExtensionError
 
 from lowres import book, pages, studies
@@ -23,11 +24,21 @@ MATHJAX = "mathjax/tex-svg-full.js"  # the one file that loads nothing further; 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Connect the hooks."""
+    app.connect("config-inited", use_address)
     app.connect("builder-inited", copy_mathjax)
     app.connect("builder-inited", write_files)
     app.connect("source-read", replace_source)
     app.connect("html-page-context", drop_scripts, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def use_address(_app: Sphinx, config: Config) -> None:
+    """Show the buttons that lead to the repository and to Binder if _config.yml tells its address, and none if not."""
+    options = config.html_theme_options
+    known = bool(options.get("repository_url"))
+    options.update(use_repository_button=known, use_issues_button=known)
+    if not known:
+        options["launch_buttons"] = {}
 
 
 def replace_source(app: Sphinx, name: str, source: list[str]) -> None:

@@ -118,7 +118,7 @@ def _executed(where: Any, execute: Callable[[Any], list[Any]]) -> tuple[list[Any
         return waiting.records, False
 
 
-@command("study", "--parameter", "--measure", "--ledger")
+@command("study", "--parameter", "--measure", "--cards", "--ledger")
 def _plan(options: argparse.Namespace) -> int:
     """Show the trials, their tokens and the minutes that they would take by records of their models."""
     ((study, params),) = _checked(options, _study_and_params)
@@ -126,8 +126,8 @@ def _plan(options: argparse.Namespace) -> int:
     from lowres.ledger import Ledger
 
     ledger = Ledger(options.ledger)
-    with hubmodels.nothing_fetched():
-        planned = engine.plan(studies.planned(study, params, ledger), ledger, options.measure)
+    with hubmodels.nothing_fetched(sizes_alone=params.tier == "paper"):
+        planned = engine.plan(studies.planned(study, params, ledger), ledger, options.measure, options.cards)
         print("\n".join([planned, *studies.to_prepare(study, params), *studies.left_out(study, params)]))
     return OK
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from lowres.params import InputError
 
 FETCHING = ContextVar("fetching", default=True)
+SIZES_ALONE = ContextVar("sizes alone", default=False)
 FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
 
 
@@ -30,17 +31,24 @@ def _parts(name: str) -> tuple[str, str | None]:
 
 
 @contextlib.contextmanager
-def nothing_fetched() -> Iterator[None]:
-    """Within: a model of the Hub that is not on this machine is away, for a plan that does without it."""
-    token = FETCHING.set(False)
+def nothing_fetched(sizes_alone: bool = False) -> Iterator[None]:
+    """Within: a model of the Hub that is not on this machine is away, for a plan that does without it.
+
+    Args:
+        sizes_alone: every model is, so that a plan reads neither models nor data.
+    """
+    tokens = FETCHING.set(False), SIZES_ALONE.set(sizes_alone)
     try:
         yield
     finally:
-        FETCHING.reset(token)
+        FETCHING.reset(tokens[0])
+        SIZES_ALONE.reset(tokens[1])
 
 
 def is_away(name: str) -> bool:
     """Whether a model would have to be fetched where nothing is to be; elsewhere it is fetched, so none is away."""
+    if SIZES_ALONE.get():
+        return True
     identifier, revision = _parts(name)
     if FETCHING.get() or identifier.count("/") != 1 or Path(name).expanduser().is_dir():
         return False

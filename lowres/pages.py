@@ -10,6 +10,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
+from urllib.parse import quote
+
+import yaml
 
 from lowres import book, studies
 from lowres.data import METRICS
@@ -303,13 +306,61 @@ def _sweep(root: Path) -> str:
     path = root / "results" / "sweep.json"
     if not path.is_file():
         return "Nothing has been simulated yet: `python -m benchmarks.sweep` does it."
-    rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
-    by = {(row["workers"], bool(row["loss"])): row for row in rows}
-    cells = [
-        (f"{workers:,}", *(f"{by[workers, lossy][how]:.2f}" for lossy in (False, True) for how in ("queue", "shards")))
-        for workers in sorted({workers for workers, _ in by})
+    from pandas import DataFrame
+
+    from lowres.page import figures
+
+    panels = {False: "no worker is lost", True: "workers are lost"}
+    points = [
+        {"x": row["workers"], "y": row[how], "series": how, "panel": panels[bool(row["loss"])]}
+        for row in json.loads(path.read_text(encoding="utf-8"))["rows"]
+        for how in ("queue", "shards")
     ]
-    return table(("workers", "queue", "shards", "queue, workers are lost", "shards, workers are lost"), cells)
+    alt = "The time of a sweep over the ideal one, from one worker to a thousand, for a queue and for shards."
+    plot = figures.Plot("sweep", alt, "Time of the sweep, ideal = 1.", "workers", x_scale="log")
+    html = figures.curve(DataFrame(points), plot).html()
+    return "\n".join(line for line in html.splitlines() if line.strip())  # Markdown ends it at an empty one
+
+
+def _pace(root: Path) -> str:
+    path = root / "results" / "pace.json"
+    if not path.is_file():
+        return "Nothing has been compared yet: `python -m benchmarks.pace` does it."
+    kept = json.loads(path.read_text(encoding="utf-8"))
+    rows = [
+        (
+            _code(row["size"]),
+            f"{row['trials']:,}",
+            f"{row['seconds']:.1f}",
+            f"{row['ratio']:.2f}",
+            f"{row['error']:.0%}",
+            "" if row["unseen"] is None else f"{row['unseen']:.0%}",
+        )
+        for row in kept["rows"]
+    ]
+    header = ("Model", "Trials", "Seconds, recorded", "Predicted over recorded", "Error", "Error, study not seen")
+    return f"{table(header, rows)}\n\nMedians over the trials published until {kept['until'][:10]}."
+
+
+def _elsewhere(root: Path) -> str:
+    """Where the book runs without an installation: a link to Binder, and a cell for Colab."""
+    repository = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))["repository"]
+    address, branch = repository["url"].rstrip("/"), repository["branch"]
+    binder = f"https://mybinder.org/v2/git/{quote(address, safe='')}/{branch}?urlpath=lab/tree/notebooks"
+    launch = f"[Start the notebooks on Binder]({binder}). It needs minutes until it is up, and is small: tier `smoke`."
+    unknown = (
+        "This copy of the book does not know the address of its repository (`repository.url` in `_config.yml`), so "
+    )
+    cell = [
+        f"!git clone --depth 1 --branch {branch} {address or 'ADDRESS'} /content/lowres",
+        "%cd /content/lowres",
+        "%env PYTHONPATH=",
+        "%env MPLBACKEND=agg",
+        "!make .venv/.lowres-installed",
+        "!.venv/bin/lowres run tell -p tier=smoke",
+    ]
+    told = launch if address else f"{unknown}it links to no Binder; put yours for ADDRESS below."
+    return "\n".join([told, "", "```", *cell, "```"])
 
 
 def _families(root: Path) -> str:
@@ -342,6 +393,8 @@ FRAGMENTS: dict[str, Callable[[Path], str]] = {
     "wheels": _wheels,
     "run-times": _run_times,
     "cluster": _cluster,
+    "pace": _pace,
+    "elsewhere": _elsewhere,
     "sweep": _sweep,
     "families": _families,
 }

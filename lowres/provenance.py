@@ -95,9 +95,9 @@ def commit() -> str:
 @functools.cache
 def hardware() -> str:
     """The GPU's name, or the processor's with its number of cores."""
-    import torch
+    if machine.has_gpu():
+        import torch
 
-    if torch.cuda.is_available():
         return str(torch.cuda.get_device_name())
     name = platform.processor() or platform.machine()
     if machine.CPUINFO.is_file():

@@ -92,7 +92,7 @@ class World:
             "engine": {
                 "finished": SimpleNamespace(recall=lambda *_: self.before, remember=self.remember),
                 "table": lambda records: f"table of {len(records)}",
-                "plan": lambda trials, ledger, measure: f"plan of {trials} {ledger}{', measured' * measure}",
+                "plan": lambda trials, ledger, measure, cards: f"plan of {trials} {ledger}{', measured' * measure}",
                 "verify": lambda study, sample, ledger: (f"verify {study} {sample} {ledger}", self.agree),
             },
             "ledger": {

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from lowres import hubmodels, models
 from lowres.data import load_task
@@ -27,8 +28,13 @@ from lowres.trial import run as run_trial
 from lowres.tuners import LoRA
 
 COLUMNS = (
-    *("model", "arm", "task data", "general tokens", "trials", "recorded", "tokens per trial"),
+    *("model", "arm", "task data", "general tokens", "trials", "recorded", "tokens per trial", "TFLOP per trial"),
     *("minutes here", "minutes on a card", "GB on it"),
+)
+BY_SIZE = "This tier is planned by sizes alone: no data were read, and no record of these trials was looked for."
+DEFAULTS = (
+    "Rates and prices of cards are defaults to replace (--cards): data sheets, and price comparisons on the web, from "
+    "December 2025 to May 2026, rounded; see lowres/engine/cards.csv."
 )
 COUNTED = 20_000  # tokens of a budget that are drawn to count what its examples have
 
@@ -42,46 +48,82 @@ class Speed:
     source: str = "measured here just now"
 
 
-def plan(trials: Sequence[Trial], ledger: Ledger, measure: bool = False) -> str:
+@dataclass
+class Bill:
+    """What trials that are not recorded yet take in all: minutes here, hours on each card, operations; most memory."""
+
+    cards: Sequence[cost.Machine]
+    minutes: float = 0.0
+    hours: list[float] = field(default_factory=list)
+    operations: float = 0.0
+    needed: float = 0.0
+
+    @property
+    def card(self) -> cost.Machine:
+        """The smallest card that holds every trial; the largest where none does."""
+        return cost.smallest_card(self.needed, self.cards) or self.cards[-1]
+
+
+def plan(trials: Sequence[Trial], ledger: Ledger, measure: bool = False, table: Path | None = None) -> str:
     """The trial table before anything runs: per model and arm the trials, those recorded, tokens, estimated minutes.
 
     Speeds are those of the model's records, in the ledger or published; a model that has none, or every model with
     `measure`, is tried with a few updates. One that would have to be fetched or pretrained is estimated by its size.
-    What there is to tell about data and models stands below.
+    What there is to tell about data and models stands below, and hours and money on each card that is large enough, of
+    a table of cards or of the usual ones.
     """
-    told = told_before([trial for trial in trials if not hubmodels.is_away(trial.model)])
-    needed = max((cost.gigabytes(trial, cost.CARDS[-1]) for trial in trials), default=0.0)
-    card = cost.smallest_card(needed) or cost.CARDS[-1]
+    cards = cost.read_cards(table) if table else cost.CARDS
+    told = [BY_SIZE] if hubmodels.SIZES_ALONE.get() else []
+    told += told_before([trial for trial in trials if not hubmodels.is_away(trial.model)])
+    bill = Bill(cards, hours=[0.0] * len(cards))
+    bill.needed = max((cost.gigabytes(trial, cards[-1]) for trial in trials), default=0.0)
     known: dict[str, Speed | None] = {}
     rows: list[tuple[str, ...]] = [COLUMNS]
-    total = on_card = 0.0
     for (model, arm, data, general_tokens), group in _groups(trials).items():
         one = group[0]
         if model not in known:
             known[model] = _known_speed(one, ledger, measure)
         missing = sum(not is_recorded(trial, ledger) for trial in group)
-        tokens = training_tokens(one) if _is_counted(one) else cost.rough_tokens(one)
-        times = [
-            missing * (tokens / speed.training + evaluation_tokens(one) / speed.evaluation) / 60
-            for speed in (known[model] or by_size(one, cost.here(one.model, one.precision)), by_size(one, card))
+        work = work_of(one) if _is_counted(one) else cost.rough_work(one)
+        here, there = _seconds_here(one, work, known[model]), cost.seconds(one, work, bill.card)
+        bill.minutes += missing * here / 60
+        bill.operations += missing * cost.operations(one, work)
+        bill.hours = [
+            hours + missing * cost.seconds(one, work, card) / 3600
+            for hours, card in zip(bill.hours, cards, strict=True)
         ]
-        total, on_card = total + times[0], on_card + times[1]
-        numbers = (general_tokens, len(group), len(group) - missing, tokens)
-        minutes = (f"{each:,.1f}" for each in (*times, cost.gigabytes(one, card)))
-        rows.append((model, arm, data, *(f"{number:,}" for number in numbers), *minutes))
-    parts = [aligned(rows), "", *_totals(trials, total, on_card, needed), *_speeds(known)]
+        numbers = (general_tokens, len(group), len(group) - missing, round(work.tokens))
+        minutes = (f"{missing * each / 60:,.1f}" for each in (here, there))
+        flop = f"{cost.operations(one, work) / 1e12:,.1f}"
+        memory = f"{cost.gigabytes(one, bill.card):,.1f}"
+        rows.append((model, arm, data, *(f"{number:,}" for number in numbers), flop, *minutes, memory))
+    parts = [aligned(rows), "", *_totals(trials, bill), *_speeds(known)]
     return "\n".join([*parts, *_pretraining(trials, ledger), *told])
 
 
-def _totals(trials: Sequence[Trial], minutes: float, on_card: float, needed: float) -> list[str]:
-    """The sums, with the smallest card that holds every trial, and what this machine holds."""
-    card, last = cost.smallest_card(needed), cost.CARDS[-1]
-    where = (
-        f"one {card.name}, the smallest card that holds every trial" if card else f"one {last.name}, if it held more"
-    )
+def _seconds_here(trial: Trial, work: cost.Work, speed: Speed | None) -> float:
+    """Seconds of a trial on this machine, by records of its model or by its size."""
+    if speed is None:
+        return cost.seconds(trial, work, cost.here(trial.model, trial.precision))
+    return work.tokens / speed.training + evaluation_tokens(trial) / speed.evaluation
+
+
+def _totals(trials: Sequence[Trial], bill: Bill) -> list[str]:
+    """The sums, with the smallest card that holds every trial, the price of each that does, what this machine holds."""
+    card, holding = bill.card, [one for one in bill.cards if one.gigabytes >= bill.needed]
+    where = f"one {card.name}, {'the smallest card that holds every trial' if holding else 'if it held more'}"
+    hours = dict(zip([one.name for one in bill.cards], bill.hours, strict=True))
+    priced = [("card", "GB", "hours", "dollars an hour", "dollars")]
+    priced += [
+        (one.name, f"{one.gigabytes:g}", f"{hours[one.name]:,.1f}", f"{one.price:.2f}", _money(hours[one.name], one))
+        for one in holding or [card]
+    ]
     lines = [
-        f"About {_duration(minutes)} with one worker here, {_duration(on_card)} on {where} (the largest takes about "
-        f"{needed:,.1f} GB there; it has {(card or last).gigabytes:g})."
+        f"About {_duration(bill.minutes)} with one worker here, {_duration(60 * hours[card.name])} on {where} (the "
+        f"largest takes about {bill.needed:,.1f} GB there; it has {card.gigabytes:g}): {bill.operations:.1e} "
+        "floating-point operations.",
+        *("", aligned(priced), ""),
+        *([DEFAULTS] if bill.cards is cost.CARDS else []),
     ]
     large = [
         f"{name} ({most:,.0f} GB)"
@@ -90,6 +132,10 @@ def _totals(trials: Sequence[Trial], minutes: float, on_card: float, needed: flo
         > cost.here(name, group[0].precision).gigabytes
     ]
     return [*lines, f"Too large for this machine: {', '.join(large)}."] if large else lines
+
+
+def _money(hours: float, card: cost.Machine) -> str:
+    return f"{hours * card.price:,.2f}"
 
 
 def _by_model(trials: Sequence[Trial]) -> dict[str, list[Trial]]:
@@ -146,15 +192,6 @@ def is_recorded(trial: Trial, ledger: Ledger) -> bool:
     return key is not None and is_settled(ledger.get(key), "")
 
 
-def by_size(trial: Trial, machine: cost.Machine) -> Speed:
-    """The speed that follows from a model's size, its tuner and a machine."""
-    own = cost.size(trial.model)
-    passes = 3 if cost.is_full(trial) else 2
-    at_once = cost.together(trial, machine)
-    training, evaluation = (1 / cost.seconds_per_token(own, machine, each, at_once) for each in (passes, 1))
-    return Speed(training, evaluation, "by its size")
-
-
 def _is_counted(trial: Trial) -> bool:
     """Whether the model is here, so that its tokens can be counted."""
     return not hubmodels.is_away(trial.model) and not models.needs_pretraining(trial.model)
@@ -162,6 +199,8 @@ def _is_counted(trial: Trial) -> bool:
 
 def _known_speed(trial: Trial, ledger: Ledger, measure: bool) -> Speed | None:
     """That of records, else one measured here; None where the model would have to be fetched or pretrained for it."""
+    if hubmodels.SIZES_ALONE.get():
+        return None
     found = None if measure else recorded_speed(trial, ledger)
     return found or (calibrate(trial) if _is_counted(trial) else None)
 
@@ -177,12 +216,20 @@ def _groups(trials: Sequence[Trial]) -> dict[tuple[str, str, str, int], list[Tri
 
 def training_tokens(trial: Trial) -> int:
     """Tokens that pass through training over all stages and epochs, chat format and anchor included."""
-    return sum(map(_stage_tokens, trial.stages()))
+    return sum(_stage(stage)[0] for stage in trial.stages())
 
 
-def _stage_tokens(trial: Trial) -> int:
+def work_of(trial: Trial) -> cost.Work:
+    """The work of a trial, its tokens and updates counted in the data."""
+    numbers = [_stage(stage) for stage in trial.stages()]
+    tokens, updates = (sum(number[at] for number in numbers) for at in range(2))
+    return cost.Work(tokens, updates, *cost.measured(trial, _items(trial)))
+
+
+def _stage(trial: Trial) -> tuple[int, int]:
+    """Tokens and updates."""
     if trial.tuner is None or trial.optimisation is None:
-        return 0
+        return 0, 0
     language_model = models.without_weights(trial.model, trial.chat_format)
     task = load_task(trial.task, trial.options)
     budgets = trial.recipe.task_tokens + trial.recipe.general_tokens
@@ -196,7 +243,7 @@ def _stage_tokens(trial: Trial) -> int:
     examples = round(drawn / share)
     updates = update_count(examples * trial.optimisation.epochs, trial.optimisation)
     seen = updates * trial.optimisation.batch_size if trial.optimisation.steps else examples * trial.optimisation.epochs
-    return round(once / drawn * seen)
+    return round(once / drawn * seen), updates
 
 
 def _of_less(trial: Trial, share: float) -> Trial:
@@ -208,12 +255,16 @@ def _of_less(trial: Trial, share: float) -> Trial:
 
 def evaluation_tokens(trial: Trial) -> int:
     """A rough count: about 150 tokens for an item of the task (prompt and answer), about 60 for an item of a probe."""
+    items, probes = cost.measured(trial, _items(trial))
+    return round(items * 150 + probes * 60)
+
+
+def _items(trial: Trial) -> int:
+    """Items of the task that are measured after a stage."""
     evaluation = trial.evaluation
-    items = evaluation.items
-    if items is None:
-        items = len(getattr(load_task(trial.task, trial.options), evaluation.split))
-    once = items * 150 + len(evaluation.probes) * evaluation.probe_items * 60
-    return once * len(trial.stages())
+    if evaluation.items is not None:
+        return evaluation.items
+    return len(getattr(load_task(trial.task, trial.options), evaluation.split))
 
 
 def recorded_speed(trial: Trial, ledger: Ledger) -> Speed | None:

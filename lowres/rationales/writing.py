@@ -15,7 +15,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from lowres import machine, models, world
+from lowres import hubmodels, machine, models, world
 from lowres.data import Example, TaskOptions, load_task
 from lowres.data.examples import digest
 from lowres.params import InputError
@@ -28,6 +28,8 @@ from lowres.rationales.teaching import Teaching
 from lowres.rationales.writers import Draft, EndpointWriter, LocalWriter, Sampling, Writer
 
 WORLD_TASK = "world-two-hop"
+
+UNKNOWN = "unknown"  # the file of a model that is not on this machine: its name would follow from the content
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,8 @@ class Request:
 
     def file_name(self) -> str:
         """Task, model and key: what a recipe names to use these rationales."""
+        if not self.url and hubmodels.is_away(self.model):
+            return UNKNOWN
         names = (Path(name).name[:40] for name in (self.task, self.model))
         return named_file(*names, self.key())
 

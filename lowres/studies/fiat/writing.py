@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from lowres.studies.fiat.arms import Arm
     from lowres.studies.fiat.params import Params
 
-UNKNOWN = "unknown"  # the file of a beta that is not on this machine: its name would follow from the content
-
 
 def file_name(params: Params, arm: Arm, seed: int) -> str:
     """What an arm's recipe names: a file in the ledger's folder of rationales, or the data's own rationales."""
@@ -30,7 +28,7 @@ def file_name(params: Params, arm: Arm, seed: int) -> str:
     if beta.startswith(FILE):
         return named_by_content(Path(beta.removeprefix(FILE)))
     asked = request(params, seed, arm.use == "as-vote")
-    return UNKNOWN if _is_away(asked) else asked.file_name()
+    return asked.file_name()
 
 
 def _is_away(asked: Request) -> bool:
@@ -92,7 +90,7 @@ def to_prepare(params: Params) -> list[str]:
         if not one.url:
             tokens = count * (1 + one.samples) * (cost.EXAMPLE + one.max_new_tokens)
             card = cost.smallest_card(cost.PROCESS + 2 * cost.size(one.model).weights / 1e9) or cost.CARDS[-1]
-            seconds = tokens * cost.seconds_per_token(cost.size(one.model), card, 1, card.room)
+            seconds = cost.reading_seconds(one.model, tokens, card)
             line += f" (at least {seconds / 60:,.1f} minutes on one {card.name})"
         lines.append(f"{line}.")
     return lines

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from lowres import world
+from lowres import hubmodels, world
 from lowres.data import TaskOptions
 from lowres.studies import TUNING_SEED, best_rates, seeded, tuned_arm, unseeded
 from lowres.studies.tell.params import Params
@@ -182,6 +182,8 @@ def _possible(params: Params, points: Points) -> tuple[Points, dict[tuple[int, f
 
 def _insist_on_budgets(params: Params, trials: Sequence[Trial]) -> None:
     """Draw the largest budgets once, so that one that is larger than the data is refused before anything runs."""
+    if hubmodels.is_away(params.model):
+        return
     for part in ("task_tokens", "general_tokens"):
         drawn(params, max(trials, key=lambda trial: getattr(trial.recipe, part)))
 

@@ -7,13 +7,14 @@ import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from lowres import world
+from lowres import hubmodels, world
 from lowres.studies.tell.params import Params
 
 if TYPE_CHECKING:
     from lowres.data import Example
     from lowres.trial import Trial
 
+POOL, WORLD_POOL = 3_400_000, 1_050_000  # tokens of the general pools, about: for a plan that reads neither of them
 WORDS = re.compile(r"\w+|[^\w\s]+")  # each a token of a world model, also one that it does not know
 
 
@@ -61,6 +62,8 @@ def pool_size(params: Params, wanted: int) -> int:
 
     if not wanted:
         return 0
+    if hubmodels.is_away(params.model):
+        return WORLD_POOL if world.is_world_model(params.model) else POOL
     totals = itertools.accumulate(map(counter(params), general_pool(params.task, params.general)))
     total = 0
     for total in totals:
@@ -73,6 +76,11 @@ def equal_steps(params: Params, tell: Trial) -> int:
     """Updates that a trial of tell makes."""
     from lowres.optimisation import Optimisation, update_count
 
+    if hubmodels.is_away(params.model):
+        from lowres.engine.cost import example_tokens
+
+        tokens = tell.recipe.task_tokens + tell.recipe.general_tokens
+        return max(1, round(params.epochs * tokens / (example_tokens(params.model) * params.batch_size)))
     own, general = drawn(params, tell)
     plain = Optimisation(1e-3, batch_size=params.batch_size)
     return update_count((len(own) + len(general)) * params.epochs, plain)
@@ -85,6 +93,8 @@ def equal_tokens(params: Params, tell: Trial) -> int:
     """
     from lowres.data import Example, TaskOptions, load_task
 
+    if hubmodels.is_away(params.model):
+        return equal_steps(params, tell)  # of equal length, as far as is known
     count, around = counter(params), _around(params)
     own, general = drawn(params, tell)
     anchor = count(Example("", load_task(params.task, TaskOptions.of(params)).instruction, ""))
