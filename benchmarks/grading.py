@@ -24,22 +24,22 @@ from lowres.course import MASTERS, Assignment, assignments, grading, making
 from lowres.places import RESULTS
 
 KEPT, SOLVED = RESULTS / "grading.json", making.MADE / "solved"
-WORKERS, SEED, STUDENTS = 2, 20_261, 30
+WORKERS, SEED = 2, 20_261
 SPOILT = {  # what is put in the place of an assignment's first function
     "hanging": "while True: pass",
     "sleeping": "import time; time.sleep(10**9)",
-    "memory": "return [0] * (20 * 2**27)",
-    "outside": "open('/tmp/of-another', 'w')",
+    "eating memory": "return [0] * (20 * 2**27)",
+    "writing elsewhere": "open('/tmp/of-another', 'w')",
 }
 KINDS = (
     *("solved",) * 14,
-    *("half",) * 6,
+    *("half done",) * 6,
     *("empty",) * 4,
-    "broken",
+    "with a broken cell",
     *("hanging",) * 2,
     "sleeping",
-    "memory",
-    "outside",
+    "eating memory",
+    "writing elsewhere",
 )
 
 
@@ -82,11 +82,11 @@ def made(solved: Path, folder: Path) -> dict[str, tuple[str, str]]:
             name = names[0]  # which has functions to spoil
         student = f"student{number:02d}"
         place = folder / f"{student}_{number}_assignsubmission_file"
-        shutil.copytree(solved / name, place)
-        if kind != "solved":
+        if kind == "solved":
+            shutil.copytree(solved / name, place)
+        else:
+            place.mkdir(parents=True)
             (place / f"{name}.ipynb").write_text(spoilt(assignments()[name], kind), encoding="utf-8")
-        if kind != "solved" and (place / "ledger").is_dir():
-            shutil.rmtree(place / "ledger")
         kinds[student] = (kind, name)
     return kinds
 
@@ -97,9 +97,9 @@ def spoilt(assignment: Assignment, kind: str) -> str:
     answers = assignment.code("answer")
     if kind in SPOILT:
         answers[0] = making.blanked(answers[0]).replace(making.TO_WRITE, SPOILT[kind])
-    if kind == "half":
+    if kind == "half done":
         answers = answers[: len(answers) // 2]
-    if kind == "broken":
+    if kind == "with a broken cell":
         answers = [*answers, "def broken(:"]
     written = [{"cell_type": "code", "metadata": {}, "source": one} for one in answers if kind != "empty"]
     return json.dumps({**copy, "cells": [*copy["cells"], *written]})

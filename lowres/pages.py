@@ -312,6 +312,18 @@ def _sweep(root: Path) -> str:
     return table(("workers", "queue", "shards", "queue, workers are lost", "shards, workers are lost"), cells)
 
 
+def _marking(root: Path) -> str:
+    path = root / "results" / "grading.json"
+    if not path.is_file():
+        return "How long that takes has not been measured yet: `python -m benchmarks.grading` does it."
+    seen = json.loads(path.read_text(encoding="utf-8"))
+    kinds = ", ".join(f"{number} {kind}" for kind, number in seen["kinds"].items())
+    return (
+        f"{seen['submissions']} submissions ({kinds}) took {seen['seconds'] / 60:.1f} minutes with {seen['workers']} "
+        f"workers on {seen['date']} ({seen['machine']}); `python -m benchmarks.grading` measures it anew."
+    )
+
+
 def _families(root: Path) -> str:
     path = root / "results" / "families.json"
     if not path.is_file():
@@ -344,4 +356,5 @@ FRAGMENTS: dict[str, Callable[[Path], str]] = {
     "cluster": _cluster,
     "sweep": _sweep,
     "families": _families,
+    "marking": _marking,
 }

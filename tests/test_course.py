@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 import tiny
 
-from lowres.course import STUDENT_SEED, assignments, capstone, cells, check, grading, making, same
+from lowres.course import MASTERS, STUDENT_SEED, assignments, capstone, cells, check, grading, making, same
 from lowres.course.contained import Limits, contained, landlock_version
 from lowres.ledger import Ledger, serialise
 from lowres.optimisation import Optimisation
@@ -363,6 +363,18 @@ def test_students_get_neither_solutions_nor_hidden_tests(tmp_path: Path) -> None
                     assert json.dumps(line)[1:-1] not in handed, line
 
 
+def test_every_assignment_says_what_it_asks() -> None:
+    measured = json.loads((MASTERS / making.MEASURED).read_text())
+    for name, assignment in assignments().items():
+        prose = [cell.source for cell in assignment.notebook.cells if cell.kind == "markdown"]
+        for promised in ("**Goals.**", "**Before you start.**", "**Reading.**", "**Difficulty.**", "{measured}"):
+            assert promised in prose[0], (name, promised)
+        assert 0 < float(measured[name].split()[0]) <= 10
+        assert sum("Signature result" in text for text in prose) == 1, name
+        assert any("<details><summary>Hint" in text for text in prose), name
+        assert all(test.says != test.name for test in assignment.tests), name
+
+
 def test_every_function_asked_for_is_in_the_students_copy() -> None:
     for assignment in assignments().values():
         copy = json.loads(making.student_copy(assignment))
@@ -373,8 +385,6 @@ def test_every_function_asked_for_is_in_the_students_copy() -> None:
 
 @pytest.mark.parametrize("name", list(assignments()))
 def test_a_solution_scores_in_full_and_an_empty_copy_nothing(name: str, tmp_path: Path) -> None:
-    from lowres.course import MASTERS
-
     assignment = assignments()[name]
     empty = tmp_path / f"{name}.ipynb"
     empty.write_text(making.student_copy(assignment))
