@@ -103,7 +103,8 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "folder": _argument("FOLDER", "submissions: notebooks, folders or zip files", type=Path),
     "--out": _argument("FILE", "the marks (default: marks.csv)", type=Path, default=Path("marks.csv")),
     "--roster": _argument("FILE", "CSV of all students; its columns are kept, in its order", type=Path),
-    "--seed": _argument("N", "seed of the tests, another than the students' (default 20261)", default="20261"),
+    "--seed": _argument("N", "seed of the tests; the same one gives the same marks (default: drawn, and told)"),
+    "--predictions": _argument("DIR", "predictions that were handed in before the capstones", type=Path),
     "--masters": _argument("DIR", "folder of the assignments, if they are not the book's", type=Path),
     "--sample": _argument("N", "how many trials to run again (default 3)", default="3"),
 }

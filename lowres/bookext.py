@@ -12,6 +12,7 @@ from typing import Any
 from docutils import nodes  # type: ignore[import-untyped]
 from sphinx.application import Sphinx
 from sphinx.config import Config
+from sphinx.environment import BuildEnvironment
 from sphinx.errors import ExtensionError
 
 from lowres import book, pages, studies
@@ -28,6 +29,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("builder-inited", copy_mathjax)
     app.connect("builder-inited", write_files)
     app.connect("source-read", replace_source)
+    app.connect("env-get-updated", number_exercises_by_page, priority=900)  # after Sphinx has numbered them
     app.connect("html-page-context", drop_scripts, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
@@ -88,6 +90,14 @@ def without_styles(text: str) -> str:
             if shown:
                 output["data"]["text/html"] = "".join(shown).replace(markup.STYLE, "")
     return json.dumps(notebook)
+
+
+def number_exercises_by_page(_app: Sphinx, env: BuildEnvironment) -> list[str]:
+    """Let the exercises of every page begin with 1; Sphinx would count them through the whole book."""
+    for page in env.toc_fignumbers.values():
+        if "exercise" in page:
+            page["exercise"] = {name: (number,) for number, name in enumerate(page["exercise"], start=1)}
+    return []
 
 
 def drop_scripts(_app: Sphinx, _page: str, _template: str, context: dict[str, Any], doctree: nodes.document) -> None:

@@ -16,6 +16,7 @@ import errno
 import io
 import math
 import os
+import secrets
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -270,14 +271,16 @@ def _pretrain(options: argparse.Namespace) -> int:
     return OK
 
 
-@command("folder", "--out", "--roster", "--seed", "--masters", "--workers")
+@command("folder", "--out", "--roster", "--predictions", "--seed", "--masters", "--workers")
 def _grade(options: argparse.Namespace) -> int:
     """Mark a folder of coursework, each submission contained; points per test, one row per student."""
+    options.seed = options.seed or str(1 + secrets.randbelow(10**6))  # one that no student can know
     workers, seed = _checked(options, _count("workers"), _count("seed"))
     from lowres.course import MASTERS, grading
     from lowres.ledger import write_atomically
 
-    marks, summary = grading.grade(options.folder, options.masters or MASTERS, seed, workers, options.roster)
+    how = grading.How(options.masters or MASTERS, seed, workers, options.roster, options.predictions)
+    marks, summary = grading.grade(options.folder, how)
     write_atomically(options.out.resolve(), marks.encode())
     print(f"{summary}: {options.out}")
     return OK

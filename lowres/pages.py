@@ -363,6 +363,18 @@ def _elsewhere(root: Path) -> str:
     return "\n".join([told, "", "```", *cell, "```"])
 
 
+def _marking(root: Path) -> str:
+    path = root / "results" / "grading.json"
+    if not path.is_file():
+        return "How long that takes has not been measured yet: `python -m benchmarks.grading` does it."
+    seen = json.loads(path.read_text(encoding="utf-8"))
+    kinds = ", ".join(f"{number} {kind}" for kind, number in seen["kinds"].items())
+    return (
+        f"{seen['submissions']} submissions ({kinds}) took {seen['seconds'] / 60:.1f} minutes with {seen['workers']} "
+        f"workers on {seen['date']} ({seen['machine']}); `python -m benchmarks.grading` measures it anew."
+    )
+
+
 def _families(root: Path) -> str:
     path = root / "results" / "families.json"
     if not path.is_file():
@@ -397,4 +409,5 @@ FRAGMENTS: dict[str, Callable[[Path], str]] = {
     "elsewhere": _elsewhere,
     "sweep": _sweep,
     "families": _families,
+    "marking": _marking,
 }

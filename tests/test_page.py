@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from test_rules import PLACES, PROBES, asked, gain, record, table
 from lowres import rulebook, studies
 from lowres.claims import Claim, Rule
 from lowres.engine.campaign import Line
-from lowres.page import drawing, parts, records, verdicts
+from lowres.page import drawing, parts, records, unpublished, verdicts
 from lowres.page.diagrams import Box, diagram
 from lowres.page.drawing import Evidence, level, minus
 from lowres.page.markup import html_table
@@ -326,3 +327,29 @@ def test_plain_papermill_refuses_a_misspelt_parameter(tmp_path) -> None:
     )
     assert ran.returncode
     assert "taks" in ran.stderr
+
+
+# --- an exercise made of what is not published -----------------------------------------------------------------------
+
+
+def test_an_exercise_asks_for_the_seeds_that_are_missing_and_says_their_price(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = {"arm": "tell", "model": "smollm2-135m-instruct@1", "task": "toys", "recipe": {"task_tokens": 9}}
+    planned = [{**spec, "seed": seed} for seed in range(10, 14)]
+    study = SimpleNamespace(trials=lambda params: [SimpleNamespace(spec=lambda one=one: one) for one in planned])
+    line = SimpleNamespace(name="some-line", hours=2.0, resolved=lambda: None, module=lambda: study)
+    open_one = replace(entry(EMPTY), lines=(line,))  # type: ignore[arg-type]
+    monkeypatch.setattr(unpublished, "entries", lambda study: (open_one,))
+
+    def published(*seeds: int) -> str:
+        records = [
+            SimpleNamespace(trial={**one, "model": "smollm2-135m-instruct"}) for one in planned if one["seed"] in seeds
+        ]
+        monkeypatch.setattr(rulebook, "judged", lambda study: records)
+        return repr(unpublished.still_open("loreft"))
+
+    assert "seeds 10 to 13" in published()
+    assert "about 2 core hours" in published()
+    assert "seeds 12, 13" in published(10, 11)
+    assert "about 1 core hours" in published(10, 11)
+    assert "lowres campaign some-line" in published(10)
+    assert "Every trial is published" in published(10, 11, 12, 13)

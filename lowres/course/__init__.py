@@ -3,7 +3,8 @@
 A master in notebooks/coursework/ holds everything of one assignment. Its code cells are tagged `setup` (imports and
 helpers), `answer` (functions that the student writes), `test` (what stands beneath them) and `hidden-test`. A test is a
 function that asks by name for what it needs: functions of the notebook, `seed`, `folder` (where what was handed in
-lies). Its docstring says the property, its default `points` what that is worth.
+lies), `before` (the prediction handed in before, or None). Its docstring says the property, its default `points` what
+that is worth.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from lowres.params import InputError, did_you_mean
 from lowres.places import ROOT
 
 MASTERS = ROOT / "notebooks" / "coursework"
-STUDENT_SEED, GRADER_SEED = 0, 20_261
-GIVEN = ("seed", "folder", "points")
+STUDENT_SEED = 0  # graders have others
+GIVEN = ("seed", "folder", "before", "points")
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ def check(*tests: Callable[..., None], seed: int = STUDENT_SEED) -> None:
     for test in tests:
         says = (test.__doc__ or test.__name__).strip().split("\n")[0]
         try:
-            test(**asked(test, test.__globals__, {"seed": seed, "folder": Path.cwd()}))
+            test(**asked(test, test.__globals__, {"seed": seed, "folder": Path.cwd(), "before": None}))
         except NotImplementedError:
             print(f"… {says} Not written yet.")
         except Exception as error:

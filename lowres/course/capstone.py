@@ -77,14 +77,15 @@ def predict(prediction: Prediction, folder: Path) -> Prediction:
     return now
 
 
-def read_prediction(folder: Path) -> Prediction:
-    """The prediction in a folder.
+def read_prediction(place: Path) -> Prediction:
+    """The prediction in a folder, or in a file.
 
     Raises:
         AssertionError: there is none that can be read.
     """
+    path = place / PREDICTION if place.is_dir() else place
     try:
-        values = json.loads((folder / PREDICTION).read_text(encoding="utf-8"))
+        values = json.loads(path.read_text(encoding="utf-8"))
         return Prediction(**{**values, "seeds": tuple(map(int, values["seeds"])), "margin": float(values["margin"])})
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise AssertionError(f"{PREDICTION} cannot be read: {type(error).__name__}: {error}") from error
@@ -166,21 +167,25 @@ def planned(folder: Path) -> list[Record]:
     return genuine(folder / "ledger", trials(prediction))
 
 
-def older(folder: Path) -> None:
-    """Insist that the prediction was written before its records were made."""
-    written, records = read_prediction(folder).written, planned(folder)
+def older(folder: Path, before: Path | None = None) -> None:
+    """Insist that the prediction is older than its records; and is the one handed in before, if given."""
+    prediction, records = read_prediction(folder), planned(folder)
+    assert before is None or before.is_file(), "no prediction was handed in before"
+    assert before is None or read_prediction(before) == prediction, "another prediction was handed in before"
+    written = prediction.written
     earliest = min(record.provenance["date"] for record in records)
     assert written, "the prediction has no date"
     assert written <= earliest, f"the prediction is of {written}, its first record of {earliest}"
 
 
-def again(folder: Path, seed: int, sample: int = 1) -> None:
-    """Run some of the trials again, drawn by the grader's seed, and insist that they come out as recorded."""
+def again(folder: Path, seed: int) -> None:
+    """Run a trial of either arm again, drawn by the grader's seed, and insist that both come out as recorded."""
     from lowres.engine.verification import AGREEING, compare
     from lowres.trial import run
 
     records, wanted = planned(folder), trials(read_prediction(folder))
-    for index in np.random.default_rng(seed).permutation(len(records))[:sample]:
+    seeds = len(records) // 2  # the trials of one arm stand before those of the other
+    for index in seeds * np.arange(2) + np.random.default_rng(seed).integers(seeds, size=2):
         record = records[int(index)]
         rows = compare(record, run(wanted[int(index)], device="cpu"))
         wrong = [row.outcome for row in rows if row.agreement not in AGREEING]

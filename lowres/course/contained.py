@@ -26,11 +26,12 @@ from lowres import models, places
 
 GIB = 2**30
 WAITING = 12  # seconds by the clock for each second of computing: a busy machine is no reason to fail
+LOOKING = 0.02  # seconds between two looks at the process
 _REFUSED = (
     *("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "os.forkpty", "pty.spawn"),
     *("os.kill", "os.killpg", "signal.pthread_kill", "resource.setrlimit", "resource.prlimit"),
     *("socket.connect", "socket.bind", "socket.sendto", "socket.getaddrinfo", "socket.gethostbyname"),
-    *("ctypes.dlopen", "gc.get_objects", "gc.get_referrers"),
+    *("ctypes.dlopen", "ctypes.dlsym", "gc.get_objects", "gc.get_referrers"),
 )
 _READING = ("os.listdir", "os.scandir", "os.chdir")
 _CHANGING = (
@@ -71,31 +72,46 @@ def contained(work: Callable[[], str], folder: Path, limits: Limits = Limits()) 
     seconds = used.ru_utime + used.ru_stime
     if said[:1] == b"=":
         return Outcome(said[1:].decode(errors="replace"), "", seconds)
-    return Outcome(None, said[1:].decode(errors="replace") or _reason(status, limits), seconds)
+    return Outcome(None, said[1:].decode(errors="replace") or _reason(status, seconds, limits), seconds)
 
 
 def _awaited(child: int, reading: int, limits: Limits) -> tuple[bytes, int, Any]:
-    """What the child wrote until it ended, or was made to."""
+    """What the child wrote until it ended, or was made to: for its time by the clock, or for doing nothing."""
     said, latest = b"", time.monotonic() + WAITING * limits.seconds + 5
-    done, status, used = 0, 0, None
-    while not done and time.monotonic() < latest:
-        if select.select([reading], [], [], 0.02)[0]:
+    done, status, used, idle = 0, 0, None, 0.0
+    while not done and time.monotonic() < latest and idle < limits.seconds + 1:
+        before = time.monotonic()
+        if select.select([reading], [], [], LOOKING)[0]:
             said += os.read(reading, 65536)
+        idle += time.monotonic() - before if _sleeps(child) else 0.0
         done, status, used = os.wait4(child, os.WNOHANG)
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(child, signal.SIGKILL)
     if not done:
         os.kill(child, signal.SIGKILL)  # also if it had no time to make a group of its own
         _, status, used = os.wait4(child, 0)
+        status = signal.SIGXCPU
     while select.select([reading], [], [], 0)[0] and (more := os.read(reading, 65536)):
         said += more
     return said, status, used
 
 
-def _reason(status: int, limits: Limits) -> str:
-    if os.WIFSIGNALED(status) and os.WTERMSIG(status) in (signal.SIGXCPU, signal.SIGKILL):
+def _sleeps(process: int) -> bool:
+    """Whether a process waits for something else than its turn to compute; where that cannot be seen, no."""
+    with contextlib.suppress(OSError, IndexError):
+        return Path(f"/proc/{process}/stat").read_text(errors="replace").rpartition(")")[2].split()[0] == "S"
+    return False
+
+
+def _reason(status: int, used: float, limits: Limits) -> str:
+    ended = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+    if ended == signal.SIGXCPU or (ended == signal.SIGKILL and used >= limits.seconds):
         return f"stopped: more than {limits.seconds:g} seconds"
-    return "the process ended before it had answered"
+    return (
+        "stopped by the system, perhaps for memory"
+        if ended == signal.SIGKILL
+        else "the process ended before it had answered"
+    )
 
 
 # --- inside ----------------------------------------------------------------------------------------------------------

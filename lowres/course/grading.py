@@ -17,21 +17,25 @@ import secrets
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from lowres.course import Assignment, Test, asked, assignments, cells, explained
+from lowres.course.capstone import PREDICTION
 from lowres.course.contained import Limits, Outcome, contained
 from lowres.params import InputError
 
 TESTS = 12  # how many times the limit of one test all tests together may take; one that is stopped counts as four
 LARGEST = 100_000_000  # bytes of a submission, unpacked
 MOST_FILES = 2000
-_PLATFORM = re.compile(r"(_LATE)?(_\d+_\d+|_\d+(?=_assignsubmission))?(_assignsubmission_file_?)?$")
+# What Canvas (_LATE_123_456_) and Moodle (_123_assignsubmission_file_) put between a name and that of the file.
+_PLATFORM = re.compile(r"(_LATE)?(_\d+_\d+|_\d+_assignsubmission_file)(_.*)?$")
 _AGAIN = re.compile(r"-\d+$")
 
 
@@ -44,6 +48,7 @@ class Submission:
     notebook: Path | None
     folder: Path | None = None
     problem: str = ""
+    before: Path | None = None  # the prediction that was handed in before, where those are given
 
     @property
     def called(self) -> str:
@@ -65,27 +70,62 @@ class Marks:
         return sum(self.points.values())
 
 
-def grade(folder: Path, masters: Path, seed: int, workers: int, roster: Path | None = None) -> tuple[str, str]:
+@dataclass(frozen=True)
+class How:
+    """How a folder is marked: by which masters, with which seed, held against which predictions."""
+
+    masters: Path
+    seed: int
+    workers: int = 1
+    roster: Path | None = None
+    predictions: Path | None = None
+
+
+def grade(folder: Path, how: How) -> tuple[str, str]:
     """Marks as CSV, and a summary in words.
 
     Raises:
         InputError: no such folder, nothing in it, or a roster that cannot be read.
     """
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder of submissions")
-    known, listed = assignments(masters), read_roster(roster) if roster else []
+    for place in filter(None, (folder, how.predictions)):
+        if not place.is_dir():
+            raise InputError(f"{place}: no such folder of submissions")
+    known, listed = assignments(how.masters), read_roster(how.roster) if how.roster else []
     with tempfile.TemporaryDirectory() as unpacked:
-        found = list(submissions(folder, known, Path(unpacked)))
+        found = list(submissions(folder, known, Path(unpacked, "now")))
         if not found:
             raise InputError(f"{folder}: no submissions in it (notebooks, folders or zip files)")
+        if how.predictions:
+            earlier = predictions(how.predictions, known, Path(unpacked, "before"))
+            found = [replace(one, before=earlier.get(one.student, Path(unpacked, "none"))) for one in found]
         named = sorted({one.assignment for one in found if one.assignment})
-        os.environ["OMP_NUM_THREADS"] = "1"
-        fresh = multiprocessing.get_context("spawn")  # so that each process may fork
-        with ProcessPoolExecutor(min(workers, len(found)), fresh) as pool:
-            marked = list(pool.map(partial(mark, masters=masters, seed=seed), found))
-    rows = by_student(marked)
+        rows = by_student(_marked(found, how))
     text = as_csv(rows, [known[name] for name in named], listed)
-    return text, f"{len(rows)} students, {len(found)} submissions of {', '.join(named) or 'nothing known'}, seed {seed}"
+    return (
+        text,
+        f"{len(rows)} students, {len(found)} submissions of {', '.join(named) or 'nothing known'}, seed {how.seed}",
+    )
+
+
+def _marked(found: Sequence[Submission], how: How) -> list[Marks]:
+    """All marks; a submission that ends the process that marks it is tried once more, alone."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    work = partial(mark, masters=how.masters, seed=how.seed)
+    with _processes(min(how.workers, len(found))) as pool:
+        jobs = [pool.submit(work, one) for one in found]
+    return [_alone(one, work) if job.exception() else job.result() for one, job in zip(found, jobs, strict=True)]
+
+
+def _alone(submission: Submission, work: Callable[[Submission], Marks]) -> Marks:
+    with _processes(1) as pool:
+        try:
+            return pool.submit(work, submission).result()
+        except BrokenProcessPool:
+            return Marks(submission, comments=["not marked: it ended the process that was marking it"])
+
+
+def _processes(number: int) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(number, multiprocessing.get_context("spawn"))  # so that each process may fork
 
 
 # --- who handed in what ----------------------------------------------------------------------------------------------
@@ -97,33 +137,55 @@ def submissions(folder: Path, known: Mapping[str, Assignment], unpacked: Path) -
         if path.name.startswith((".", "__MACOSX")) or path.is_symlink():
             continue
         if path.is_dir():
-            yield from _of_folder(student_of(path.name, known), path, known)
-        elif path.suffix == ".zip":
-            place = unpacked / path.stem
-            student = student_of(path.stem, known)
-            problem = _unpack(path, place)
-            yield from (
-                [Submission(student, "", None, problem=problem)] if problem else _of_folder(student, place, known)
-            )
+            yield from _of_folder(student_of(path.name, known), path, known, unpacked / path.name)
+        elif path.suffix.lower() == ".zip":
+            yield from _of_zip(student_of(path.stem, known), path, known, unpacked / path.stem)
         elif path.suffix == ".ipynb":
             yield _of_notebook(student_of(path.stem, known), path, known)
 
 
+def predictions(folder: Path, known: Iterable[str], unpacked: Path) -> dict[str, Path]:
+    """By student, the file of the prediction that was handed in alone: as it is, in a folder, or zipped."""
+    found = {}
+    for path in sorted(folder.iterdir()):
+        place = path
+        if path.suffix.lower() == ".zip" and not _unpack(path, unpacked / path.stem):
+            place = unpacked / path.stem
+        files = sorted(place.rglob("*prediction*.json")) if place.is_dir() else [path]
+        if files and files[-1].suffix == ".json":
+            found[student_of(path.name if path.is_dir() else path.stem, [*known, Path(PREDICTION).stem])] = files[-1]
+    return found
+
+
 def student_of(name: str, known: Iterable[str]) -> str:
     """The student in the name of a file or folder: what is left without assignment, platform's numbers and attempt."""
-    left = whole = _AGAIN.sub("", name)
+    left = whole = _PLATFORM.sub("", _AGAIN.sub("", name))
     for assignment in known:
         left = left.replace(assignment, "")
-    return _PLATFORM.sub("", left.strip("_- ")).strip("_- ") or whole
+    return left.strip("_- ") or whole
 
 
-def _of_folder(student: str, folder: Path, known: Mapping[str, Assignment]) -> Iterator[Submission]:
+def _of_zip(student: str, path: Path, known: Mapping[str, Assignment], place: Path) -> Iterator[Submission]:
+    if problem := _unpack(path, place):
+        yield Submission(student, "", None, problem=problem)
+    else:
+        yield from _of_folder(student, place, known)
+
+
+def _of_folder(
+    student: str, folder: Path, known: Mapping[str, Assignment], unpacked: Path | None = None
+) -> Iterator[Submission]:
+    """What is in a folder; the zip files in it too, where there is room to unpack them."""
+    zipped = sorted(folder.glob("*.zip")) if unpacked else []
+    for path in zipped:
+        assert unpacked is not None
+        yield from _of_zip(student, path, known, unpacked / path.stem)
     notebooks = [path for path in sorted(folder.rglob("*.ipynb")) if ".ipynb_checkpoints" not in path.parts]
     notebooks = [path for path in notebooks if not path.is_symlink()]
     for path in notebooks:
         found = _of_notebook(student, path, known)
         yield Submission(student, found.assignment, path, path.parent, found.problem)
-    if notebooks:
+    if notebooks or zipped:
         return
     named = [name for name in known if (folder / f"{name}.json").is_file() or name in folder.name]
     for name in named:
@@ -154,7 +216,7 @@ def _unpack(path: Path, place: Path) -> str:
             if sum(entry.file_size for entry in entries) > LARGEST or len(entries) > MOST_FILES:
                 return f"{path.name}: more than {LARGEST // 1_000_000} MB or {MOST_FILES} files when unpacked"
             archive.extractall(place)  # which keeps within the folder, whatever the names say
-    except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError, ValueError) as error:
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error, RuntimeError, ValueError) as error:
         return f"{path.name}: not a zip file that can be read ({error})"
     return ""
 
@@ -181,16 +243,23 @@ def _mark(marks: Marks, masters: Path, seed: int) -> None:
     sources = cells.read(submission.notebook).code() if submission.notebook else []
     if not sources:
         marks.comments.append("no code in it" if submission.notebook else "no notebook: only result files are marked")
+    ours = _tests_of(assignment)
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch, "handed-in")
         marks.comments += _copied(submission, place)
-        _tests_of(assignment)
+        given = {"seed": seed, "folder": place, "before": submission.before}
+        for test in assignment.tests:  # those of files first: nothing of the student's has run yet
+            if not test.needs:
+                passed = secrets.token_hex(8)
+                _note(marks, test, Outcome(_tested((), ours, (), given, test, passed), "", 0.0), passed)
+        if not sources:
+            return
         read = contained(lambda: "; ".join(cells.define(sources, {})), place, Limits(assignment.seconds))
         if read.value is None:
             marks.comments.append(f"the notebook's definitions: {read.why}")
             return
         marks.comments += [read.value] if read.value else []
-        _run_tests(marks, assignment, sources, {"seed": seed, "folder": place})
+        _run_tests(marks, assignment, sources, given)
 
 
 @functools.cache
@@ -207,30 +276,26 @@ def _tests_of(assignment: Assignment) -> dict[str, Any]:
 
 
 def _run_tests(marks: Marks, assignment: Assignment, sources: Sequence[str], given: Mapping[str, Any]) -> None:
-    """Each test in a process of its own, until the submission has used up its time.
-
-    A test that needs nothing of the notebook looks at files: nothing of the student's is executed, so it runs here.
-    """
+    """Each test of functions in a process of its own, until the submission has used up its time."""
     ours, forbidden = _tests_of(assignment), assignment.notebook.facts.get("not_allowed", ())
     left = TESTS * assignment.seconds
-    for test in assignment.tests:
-        if test.needs and not sources:
-            continue
+    for test in (test for test in assignment.tests if test.needs):
         if left <= 0:
             marks.comments.append(f"{test.name}: not run, the tests before took all the time there is")
             continue
         passed = secrets.token_hex(8)  # which code under test cannot know
-        if test.needs:
-            work = partial(_tested, forbidden, ours, sources, given, test, passed)
-            done = contained(work, given["folder"], Limits(min(left, assignment.seconds)))
-        else:
-            done = Outcome(_tested((), ours, (), given, test, passed), "", 0.0)
+        work = partial(_tested, forbidden, ours, sources, given, test, passed)
+        done = contained(work, given["folder"], Limits(min(left, assignment.seconds)))
         left -= 4 * assignment.seconds if done.why.startswith("stopped") else done.seconds
-        if done.value == passed:
-            marks.points[assignment.name, test.name] = test.points
-        else:
-            why = done.why if done.value is None else done.value
-            marks.comments.append(" ".join(part for part in (f"{test.name}: {test.says}", why) if part))
+        _note(marks, test, done, passed)
+
+
+def _note(marks: Marks, test: Test, done: Outcome, passed: str) -> None:
+    if done.value == passed:
+        marks.points[marks.submission.assignment, test.name] = test.points
+    else:
+        why = done.why if done.value is None else done.value
+        marks.comments.append(" ".join(part for part in (f"{test.name}: {test.says}", why) if part))
 
 
 def _copied(submission: Submission, place: Path) -> list[str]:
@@ -315,6 +380,10 @@ def as_csv(
     header += [f"{assignment.name}: {test.name} (of {test.points})" for assignment, test in tests] + ["comments"]
     lines, left = [], dict(rows)
     for entry in roster:
+        if "Points Possible" in map(str.strip, entry.values()):  # the line of maxima in an export of Canvas
+            most = {(assignment.name, test.name): test.points for assignment, test in tests}
+            lines.append([*entry.values(), "", *_cells([Marks(Submission("", "", None), most)], graded, "")])
+            continue
         name = next((student for student in left if _is_of(student, entry.values())), "")
         lines.append([*entry.values(), name, *_cells(left.pop(name, []), graded, "no submission")])
     for student, several in left.items():

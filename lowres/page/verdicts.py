@@ -298,14 +298,15 @@ def command(entry: Entry) -> str:
 
 
 def _again(entry: Entry) -> str:
-    typed = command(entry)
-    if not typed:
+    if not (whole := command(entry)):
         return ""
     hours = sum(line.hours for line in entry.lines)
-    return (
-        f"<details><summary>Make these trials again ({hours:.2g} core hours)</summary>"
-        f'<pre class="lowres-command">{markup(typed)}</pre></details>'
-    )
+    return f"<details><summary>Make these trials again ({hours:.2g} core hours)</summary>{typed(whole)}</details>"
+
+
+def typed(line: str) -> Html:
+    """A command, looking like the others of the book, with their button to copy it."""
+    return Html(f'<div class="highlight"><pre class="lowres-command">{markup(line)}</pre></div>')
 
 
 def _first(entry: Entry) -> str:

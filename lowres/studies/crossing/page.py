@@ -8,7 +8,7 @@ from functools import lru_cache, partial
 from lowres import guide
 from lowres.anova import anova_effect
 from lowres.outcomes import Cell
-from lowres.page import drawing, parts, verdicts
+from lowres.page import drawing, parts, unpublished, verdicts
 from lowres.page.diagrams import Box, diagram
 from lowres.page.drawing import level, minus
 from lowres.page.markup import Shown, shown_table
@@ -25,6 +25,7 @@ MIDDLE = 1_000
 
 strip = partial(verdicts.strip, STUDY)
 cards = partial(verdicts.cards, STUDY)
+still_open = partial(unpublished.still_open, STUDY)
 origin = partial(parts.origin, STUDY)
 cost = partial(parts.cost_table, STUDY)
 drift = partial(parts.drift, STUDY)

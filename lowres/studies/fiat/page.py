@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from lowres.anova import anova_effect
 from lowres.data import TaskOptions, load_task
 from lowres.outcomes import Cell, by_unit, units
-from lowres.page import drawing, parts, verdicts
+from lowres.page import drawing, parts, unpublished, verdicts
 from lowres.page.diagrams import Box, diagram
 from lowres.page.markup import Shown, shown_table
 from lowres.page.parts import Control
@@ -28,6 +28,7 @@ STUDY = "fiat"
 
 strip = partial(verdicts.strip, STUDY)
 cards = partial(verdicts.cards, STUDY)
+still_open = partial(unpublished.still_open, STUDY)
 origin = partial(parts.origin, STUDY)
 cost = partial(parts.cost_table, STUDY)
 drift = partial(parts.drift, STUDY)

@@ -12,7 +12,7 @@ from typing import Any
 from lowres import world
 from lowres.data import load_probe, load_task
 from lowres.outcomes import Cell, Outcomes
-from lowres.page import drawing, parts, verdicts
+from lowres.page import drawing, parts, unpublished, verdicts
 from lowres.page.diagrams import Box, diagram
 from lowres.page.drawing import Rows, level, minus
 from lowres.page.markup import Shown, shown_lines, shown_table, shown_text
@@ -47,6 +47,7 @@ ARMS: dict[str, Cell] = {
 
 strip = partial(verdicts.strip, STUDY)
 cards = partial(verdicts.cards, STUDY)
+still_open = partial(unpublished.still_open, STUDY)
 origin = partial(parts.origin, STUDY)
 cost = partial(parts.cost_table, STUDY)
 drift = partial(parts.drift, STUDY)

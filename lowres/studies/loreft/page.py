@@ -7,7 +7,7 @@ from functools import partial
 from statistics import fmean
 
 from lowres.outcomes import Cell
-from lowres.page import drawing, parts, verdicts
+from lowres.page import drawing, parts, unpublished, verdicts
 from lowres.page.diagrams import Box, diagram
 from lowres.page.drawing import level, minus
 from lowres.page.markup import Shown, folded, joined, shown_table, shown_text
@@ -36,6 +36,7 @@ FIRST_PROBES = ("world-fact-home", "world-two-hop-new", "world-either")
 
 strip = partial(verdicts.strip, STUDY)
 cards = partial(verdicts.cards, STUDY)
+still_open = partial(unpublished.still_open, STUDY)
 origin = partial(parts.origin, STUDY)
 drift = partial(parts.drift, STUDY)
 verification = partial(parts.verification, STUDY)

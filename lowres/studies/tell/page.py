@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from lowres.outcomes import Cell
-from lowres.page import drawing, parts, verdicts
+from lowres.page import drawing, parts, unpublished, verdicts
 from lowres.page.diagrams import Box, diagram
 from lowres.page.drawing import level, minus
 from lowres.page.markup import Shown
@@ -21,6 +21,7 @@ AGAINST = ("sft", "sft+anchor", "sft-equal-steps", "sft-equal-tokens")
 
 strip = partial(verdicts.strip, STUDY)
 cards = partial(verdicts.cards, STUDY)
+still_open = partial(unpublished.still_open, STUDY)
 origin = partial(parts.origin, STUDY)
 cost = partial(parts.cost_table, STUDY)
 drift = partial(parts.drift, STUDY)
