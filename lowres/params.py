@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import inspect
 import json
 import re
 import sys
@@ -245,10 +246,10 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def _fields(cls: type) -> dict[str, _Field]:
-    hints = typing.get_type_hints(cls)
+    hints, own = typing.get_type_hints(cls), inspect.get_annotations(cls)
     fields = {
         field.name: _Field(field.name, *_shape(hints[field.name]), field.default, field.metadata["rule"])
-        for field in dataclasses.fields(cls)
+        for field in sorted(dataclasses.fields(cls), key=lambda field: field.name not in own)  # inherited ones last
     }
     for name, field in fields.items():
         tiers = field.rule.tiers

@@ -19,7 +19,6 @@ from lowres.page.figures import (
     Plot,
     curve,
     dots,
-    effects_table,
     figure,
     forest,
     scatter,
@@ -171,7 +170,9 @@ def test_forest_shows_the_rows_and_the_marks() -> None:
     plot = Plot(
         "arms", "Differences to SFT of two arms with intervals.", x="Difference", y="Arm", error="95 % interval"
     )
-    html = forest(effects_table(effects), plot, {"no effect": 0.0, "margin": 0.5})._repr_html_()
+    rows = [(name, one.estimate, *one.interval) for name, one in effects.items()]
+    data = pd.DataFrame(rows, columns=["row", "estimate", "low", "high"])
+    html = forest(data, plot, {"no effect": 0.0, "margin": 0.5})._repr_html_()
     assert {"TELL", "one seed", "no effect", "margin", "bars: 95 % interval"} <= set(texts(html))
     assert "nan" not in html
 

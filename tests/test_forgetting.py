@@ -279,8 +279,9 @@ def test_every_exhibit_draws_from_records(shown: Callable[[list[Record]], None])
     assert "+0.231" in repr(page.replay())  # general data alone: .15 of .65
     outcomes = [line.split("|")[3].strip() for line in repr(page.controls()).splitlines()[2:]]
     assert outcomes[:3] == ["behaves", "behaves", "cannot tell"]  # the stand-ins learn true targets and shuffled alike
-    for name in ("idea", "met", "reread", "strip", "cards", "origin", "cost", "deviations", "verification"):
-        assert len(tiny.html(getattr(page, name)())) > 100
+    shared = (verdicts.overview, verdicts.cards, parts.origin, parts.cost_table, parts.deviations, parts.verification)
+    for one in (page.idea(), page.met(), page.reread(), *(show("forgetting") for show in shared)):
+        assert len(tiny.html(one)) > 100
     assert "world-s" in repr(page.live(records))
     assert "mixed, world-s" in repr(page.live(run("world-s", "untouched") + run("world-s", "mixed", 0.05, share=0.3)))
 
@@ -372,4 +373,4 @@ def test_the_smoke_tier_runs_from_pretraining_to_the_page(monkeypatch: pytest.Mo
     assert [record.trial["arm"] for record in records] == ["untouched", "stream", "mixed", "no-op"]
     assert page.live(records)._repr_html_()
     assert "no-op" in repr(parts.live_table(records))
-    assert "nothing to compare" in repr(page.drift(records))
+    assert "nothing to compare" in repr(parts.drift("forgetting", records))

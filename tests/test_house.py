@@ -81,7 +81,7 @@ def test_a_fifth_study_is_run_and_judged_and_shown(
     page = importlib.import_module("lowres.studies.fifth.page")
     verdicts.entries.cache_clear()
     drawing.evidence.cache_clear()
-    assert "not run yet" in repr(page.strip())
+    assert "not run yet" in repr(verdicts.overview("fifth"))
     assert "not run yet" in repr(page.scores())
 
     params = resolve(from_mapping(fifth.Params, {"model": str(chat_folder), "task": task, "seeds": [0, 1, 2]}))
@@ -92,8 +92,8 @@ def test_a_fifth_study_is_run_and_judged_and_shown(
     drawing.evidence.cache_clear()
     (entry,) = verdicts.entries("fifth")
     assert entry.decisions["real"].seeds == 3
-    assert "fifth-1" in repr(page.cards())
+    assert "fifth-1" in repr(verdicts.cards("fifth"))
     tiny.check_figures([page.scores()])
-    assert "a tiny one" in repr(page.deviations())
+    assert "a tiny one" in repr(parts.deviations("fifth"))
     verdicts.entries.cache_clear()
     drawing.evidence.cache_clear()

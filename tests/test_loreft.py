@@ -247,7 +247,7 @@ def test_the_smoke_tier_runs_from_pretraining_to_the_live_table(monkeypatch: pyt
 # --- the page --------------------------------------------------------------------------------------------------------
 
 DRAWN = ("budgets", "budgets_real", "against_lora", "forms", "settings", "data", "lengths", "price")
-EXHIBITS = (*DRAWN, "idea", "arms_table", "composition", "controls", "in_use", "cost", "origin", "deviations")
+EXHIBITS = (*DRAWN, "idea", "arms_table", "composition", "controls", "in_use", "cost")
 
 
 def record(arm: str, place: Cell, score: float, seed: int, **options: Any) -> Record:

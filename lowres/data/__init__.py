@@ -6,7 +6,7 @@ from lowres.data.examples import METRICS, SPLITS, Example, Probe, Task
 from lowres.data.load import catalogue, check_name, load_probe, load_task, probe_names, task_names
 from lowres.data.mixing import ORDERS, mix, take_tokens
 from lowres.data.overlap import touches_probe
-from lowres.data.own import TaskOptions, misplaced_options
+from lowres.data.own import OwnTask, TaskOptions, misplaced_options
 from lowres.data.pool import general_pool, pool_sources
 from lowres.data.stream_tasks import STREAM
 
@@ -16,6 +16,7 @@ __all__ = [
     "SPLITS",
     "STREAM",
     "Example",
+    "OwnTask",
     "Probe",
     "Task",
     "TaskOptions",

@@ -4,7 +4,7 @@ import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,7 +13,7 @@ from lowres.data.examples import METRICS, SPLITS, Example, Task, digest, in_hash
 from lowres.data.overlap import touches_probe
 from lowres.data.reading import Rows
 from lowres.data.text import one_line
-from lowres.params import InputError
+from lowres.params import InputError, parameter
 
 SPLIT_WORDS = {
     "train": ("train", "training"),
@@ -52,8 +52,21 @@ class TaskOptions:
         return cls(**{name: getattr(params, name) for name in OF_STUDIES})
 
 
-# The options as parameters of a study.
-OF_STUDIES = ("prompt_field", "target_field", "choices_field", "instruction", "metric", "answer_tokens")
+@dataclass(frozen=True)
+class OwnTask:
+    """The options as parameters of a study, which come behind its own."""
+
+    prompt_field: str | None = parameter(None, "your own task - name of the field that holds the input")
+    target_field: str | None = parameter(None, "your own task - name of the field that holds the answer")
+    choices_field: str | None = parameter(None, "your own task - name of the field that holds the choices")
+    instruction: str | None = parameter(None, "your own task - the hand-written text before every input")
+    metric: str | None = parameter(None, "your own task - its main metric", choices=tuple(METRICS))
+    answer_tokens: int | None = parameter(
+        None, "your own task - room for an answer; none - counted from its targets", low=1, unit="tokens"
+    )
+
+
+OF_STUDIES = tuple(field.name for field in fields(OwnTask))
 
 
 def misplaced_options(params: Any) -> list[str]:

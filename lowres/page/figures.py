@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pandas import DataFrame
 
-    from lowres.stats import Effect
-
 # Okabe and Ito's palette in the order of its contrast with white and with near-black; the last is the page's text.
 INK = "#010203"
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", INK, "#2f8fc4", "#b8860b")
@@ -157,14 +155,6 @@ def dots(data: DataFrame, plot: Plot) -> Shown:
         _legend(drawing, ax)
         names = {"row": plot.y, "x": plot.x, "series": "Series"}
         return show(drawing, plot.alt, _listed(data, names), plot.name, plot.caption)
-
-
-def effects_table(effects: Mapping[str, Effect]) -> DataFrame:
-    """Rows for `forest` from effects by name: estimate and interval; what is zero but for rounding is zero."""
-    from pandas import DataFrame
-
-    rows = [(name, *(round(each, 12) + 0.0 for each in (one.estimate, *one.interval))) for name, one in effects.items()]
-    return DataFrame(rows, columns=["row", "estimate", "low", "high"])
 
 
 # --- pieces for plots of another kind ---------------------------------------------------------------------------------

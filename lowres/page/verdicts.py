@@ -170,7 +170,7 @@ def _boundary(rule: Rule) -> str:
 # --- the strip and the cards of a study -------------------------------------------------------------------------------
 
 
-def strip(study: str) -> Shown:
+def overview(study: str) -> Shown:
     """One line per claim: the sentence and its verdict in both columns."""
     listed = entries(study)
     header = (

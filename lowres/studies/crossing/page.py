@@ -8,7 +8,7 @@ from functools import lru_cache, partial
 from lowres import guide
 from lowres.anova import anova_effect
 from lowres.outcomes import Cell
-from lowres.page import drawing, parts, unpublished, verdicts
+from lowres.page import drawing, parts
 from lowres.page.diagrams import Box, diagram
 from lowres.page.drawing import level, minus
 from lowres.page.markup import Shown, shown_table
@@ -22,15 +22,6 @@ from lowres.studies.crossing.rules import ASKED_PLACES, BUDGETS, MODEL, TUNERS, 
 STUDY = "crossing"
 KEEPS, MODELS = (0.0, KEEP, 1.0), (MODEL, "world-xs", "world-m")
 MIDDLE = 1_000
-
-strip = partial(verdicts.strip, STUDY)
-cards = partial(verdicts.cards, STUDY)
-still_open = partial(unpublished.still_open, STUDY)
-origin = partial(parts.origin, STUDY)
-cost = partial(parts.cost_table, STUDY)
-drift = partial(parts.drift, STUDY)
-verification = partial(parts.verification, STUDY)
-deviations = partial(parts.deviations, STUDY)
 
 
 def idea() -> Shown:

@@ -16,7 +16,7 @@ WRITTEN_FOR_NOBODY = ("sft", "sft-equal-steps", "tell")  # recipes that need no 
 
 
 @dataclass(frozen=True)
-class Params:
+class Params(data.OwnTask):
     """One run of the study with one model. None means: as the tier says."""
 
     tier: str = parameter("laptop", "how much is run", choices=TIERS)
@@ -85,14 +85,6 @@ class Params:
         "auto",
         "the models' chat format; auto - where they have one, off - plain text",
         choices=models.CHAT_FORMATS,
-    )
-    prompt_field: str | None = parameter(None, "your own task - name of the field that holds the input")
-    target_field: str | None = parameter(None, "your own task - name of the field that holds the answer")
-    choices_field: str | None = parameter(None, "your own task - name of the field that holds the choices")
-    instruction: str | None = parameter(None, "your own task - the hand-written instruction")
-    metric: str | None = parameter(None, "your own task - its main metric", choices=tuple(data.METRICS))
-    answer_tokens: int | None = parameter(
-        None, "your own task - room for an answer; none - counted from its targets", low=1, unit="tokens"
     )
 
     @property

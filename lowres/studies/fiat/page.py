@@ -5,14 +5,13 @@ from __future__ import annotations
 import csv
 import itertools
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lowres.anova import anova_effect
 from lowres.data import TaskOptions, load_task
 from lowres.outcomes import Cell, by_unit, units
-from lowres.page import drawing, parts, unpublished, verdicts
+from lowres.page import drawing, parts
 from lowres.page.diagrams import Box, diagram
 from lowres.page.markup import Shown, shown_table
 from lowres.page.parts import Control
@@ -25,15 +24,6 @@ if TYPE_CHECKING:
     from lowres.stats import Effect
 
 STUDY = "fiat"
-
-strip = partial(verdicts.strip, STUDY)
-cards = partial(verdicts.cards, STUDY)
-still_open = partial(unpublished.still_open, STUDY)
-origin = partial(parts.origin, STUDY)
-cost = partial(parts.cost_table, STUDY)
-drift = partial(parts.drift, STUDY)
-verification = partial(parts.verification, STUDY)
-deviations = partial(parts.deviations, STUDY)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Any
 from lowres import world
 from lowres.data import load_probe, load_task
 from lowres.outcomes import Cell, Outcomes
-from lowres.page import drawing, parts, unpublished, verdicts
+from lowres.page import drawing, parts
 from lowres.page.diagrams import Box, diagram
 from lowres.page.drawing import Rows, level, minus
 from lowres.page.markup import Shown, shown_lines, shown_table, shown_text
@@ -44,15 +44,6 @@ ARMS: dict[str, Cell] = {
     "shuffled targets": {"arm": "random-labels"},
     "no update": {"arm": "no-op", "learning_rate": 0.0},
 }
-
-strip = partial(verdicts.strip, STUDY)
-cards = partial(verdicts.cards, STUDY)
-still_open = partial(unpublished.still_open, STUDY)
-origin = partial(parts.origin, STUDY)
-cost = partial(parts.cost_table, STUDY)
-drift = partial(parts.drift, STUDY)
-verification = partial(parts.verification, STUDY)
-deviations = partial(parts.deviations, STUDY)
 
 
 def idea() -> Shown:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from functools import partial
 from statistics import fmean
 
 from lowres.outcomes import Cell
-from lowres.page import drawing, parts, unpublished, verdicts
+from lowres.page import drawing, parts
 from lowres.page.diagrams import Box, diagram
 from lowres.page.drawing import level, minus
 from lowres.page.markup import Shown, folded, joined, shown_table, shown_text
@@ -33,14 +32,6 @@ FIRST_TASK: Cell = {"model": "world-s", "task": "world-question-new-words"}
 FIRST: Cell = {**FIRST_TASK, "task_tokens": 6_000}
 FIRST_TOPICS: Cell = {**rules.TOPICS, "probes": ()}
 FIRST_PROBES = ("world-fact-home", "world-two-hop-new", "world-either")
-
-strip = partial(verdicts.strip, STUDY)
-cards = partial(verdicts.cards, STUDY)
-still_open = partial(unpublished.still_open, STUDY)
-origin = partial(parts.origin, STUDY)
-drift = partial(parts.drift, STUDY)
-verification = partial(parts.verification, STUDY)
-deviations = partial(parts.deviations, STUDY)
 
 
 def _arm(name: str) -> Cell:

@@ -24,7 +24,7 @@ def arm_names() -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
-class Params:
+class Params(data.OwnTask):
     """One run of the study on one model and one task. None means: as the tier says."""
 
     tier: str = parameter("laptop", "how much is run", choices=TIERS)
@@ -83,14 +83,6 @@ class Params:
     precision: str = parameter("auto", "number format of matrix products", choices=models.PRECISIONS)
     chat_format: str = parameter(
         "auto", "the model's chat format; auto - where it has one, off - plain text", choices=models.CHAT_FORMATS
-    )
-    prompt_field: str | None = parameter(None, "your own task - name of the field that holds the input")
-    target_field: str | None = parameter(None, "your own task - name of the field that holds the answer")
-    choices_field: str | None = parameter(None, "your own task - name of the field that holds the choices")
-    instruction: str | None = parameter(None, "your own task - the hand-written anchor prompt")
-    metric: str | None = parameter(None, "your own task - its main metric", choices=tuple(data.METRICS))
-    answer_tokens: int | None = parameter(
-        None, "your own task - room for an answer; none - counted from its targets", low=1, unit="tokens"
     )
 
     def problems(self) -> list[str]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from lowres.claims import Claim, Deviation
 
 MARGIN = 0.02
-SAVING = 5.0
 
 CLAIMS = (
     Claim(

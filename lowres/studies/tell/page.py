@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from lowres.outcomes import Cell
-from lowres.page import drawing, parts, unpublished, verdicts
+from lowres.page import drawing, parts
 from lowres.page.diagrams import Box, diagram
 from lowres.page.drawing import level, minus
 from lowres.page.markup import Shown
@@ -18,15 +16,6 @@ STUDY = "tell"
 FIRST: tuple[Cell, ...] = ({"model": "smollm2-135m-instruct", "task": "wiki-description"},)  # of the first edition
 PROBES = ("world-fact-home", "world-relation", "world-either", "world-reading-new")
 AGAINST = ("sft", "sft+anchor", "sft-equal-steps", "sft-equal-tokens")
-
-strip = partial(verdicts.strip, STUDY)
-cards = partial(verdicts.cards, STUDY)
-still_open = partial(unpublished.still_open, STUDY)
-origin = partial(parts.origin, STUDY)
-cost = partial(parts.cost_table, STUDY)
-drift = partial(parts.drift, STUDY)
-verification = partial(parts.verification, STUDY)
-deviations = partial(parts.deviations, STUDY)
 
 
 def idea() -> Shown:

@@ -1,17 +1,11 @@
 """What the notebook of the fifth study shows."""
 
-from functools import partial
-
 from lowres.studies.fifth.rules import PLACES  # type: ignore[import-not-found]
 
-from lowres.page import drawing, parts, verdicts
+from lowres.page import drawing
 from lowres.page.drawing import level
 from lowres.page.markup import Shown
 from lowres.rules import UNTOUCHED
-
-strip = partial(verdicts.strip, "fifth")
-cards = partial(verdicts.cards, "fifth")
-deviations = partial(parts.deviations, "fifth")
 
 
 def scores() -> Shown:
