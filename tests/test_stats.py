@@ -12,8 +12,6 @@ from hypothesis import strategies as st
 from lowres.stats import (
     Components,
     Effect,
-    drop,
-    forgetting,
     holm,
     mean_interval,
     paired_effect,
@@ -214,78 +212,3 @@ def test_holm_keeps_the_order_and_lies_between_raw_and_bonferroni(p_values: dict
 def test_holm_refuses_what_is_no_probability(value: float) -> None:
     with pytest.raises(ValueError, match="p-value of 'second'"):
         holm({"first": 0.5, "second": value})
-
-
-# --- curves -----------------------------------------------------------------------------------------------------------
-
-
-RATIOS = [0, 1, 2, 4, 8, 16, 32]
-
-
-def test_a_drop_is_counted_in_three_ways():
-    # 0.60 -> 0.45 with chance 0.25: 0.15 lost, a quarter of 0.60, and 0.15 of the 0.35 above chance
-    lost = drop(0.60, 0.45, 0.25)
-    assert (lost.absolute, lost.relative, lost.corrected) == pytest.approx((0.15, 0.25, 0.15 / 0.35))
-
-
-def test_a_probe_that_starts_at_chance_has_no_corrected_drop():
-    assert math.isnan(drop(0.25, 0.20, 0.25).corrected)
-    assert math.isnan(drop(0.0, 0.0, 0.0).relative)
-
-
-# --- FG ---------------------------------------------------------------------------------------------------------------
-
-
-def test_forgetting_by_hand():
-    # Element 1 loses 10, 20 and 30 %; element 2 gains 50 %, loses 0 and 25 %.
-    found = forgetting([50, 40], [[45, 40, 35], [60, 40, 30]], chance=[25, 20])
-    assert found.fg == pytest.approx((20 + -25 / 3) / 2)
-    assert found.absolute == pytest.approx((10 + -10 / 3) / 2)
-    assert found.corrected == pytest.approx((40 + -50 / 3) / 2)
-    assert found.final == pytest.approx((30 + 25) / 2)
-    assert found.final_corrected == pytest.approx((60 + 50) / 2)
-
-
-def test_fg_is_a_mean_of_ratios_over_all_checkpoints():
-    """Not the ratio of means, and not the final drop, whichever way round the scores stand."""
-    assert forgetting([80, 20], [[40], [20]]).fg == pytest.approx(25)  # the ratio of means would say 40
-    assert forgetting([40], [[20, 40]]).fg == pytest.approx(25)
-    assert forgetting([40], [[20, 40]]).final == 0
-
-
-# Luo et al. (2023), tables 4 and 6, domain knowledge: score before, score after the last task, FG; then the final drop
-# and the share of the above-chance skill lost (chance is 25) that follow from them.
-PUBLISHED = {
-    "BLOOMZ-1.1b": (27.19, 23.84, 9.54, 12.3, 153),
-    "BLOOMZ-1.7b": (28.72, 24.52, 10.72, 14.6, 113),
-    "BLOOMZ-3b": (30.04, 24.29, 14.63, 19.1, 114),
-    "BLOOMZ-7.1b": (33.08, 25.61, 18.37, 22.6, 92),
-    "LLaMA-7b": (37.27, 24.05, 34.57, 35.5, 108),
-    "Alpaca-7b": (39.29, 29.88, 18.14, 24.0, 66),
-}
-
-
-@pytest.mark.parametrize(("start", "end", "fg", "final", "share"), PUBLISHED.values(), ids=PUBLISHED)
-def test_published_scores_give_the_published_drops(start: float, end: float, fg: float, final: float, share: float):
-    only = forgetting([start], [[end]], chance=25)
-    assert only.final == only.fg == pytest.approx(final, abs=0.06)
-    assert only.final_corrected == pytest.approx(share, abs=0.6)
-    assert fg < only.final  # the earlier checkpoints had lost less
-    # Four earlier checkpoints that make the published FG out of the published end.
-    earlier = (5 * start * (1 - fg / 100) - end) / 4
-    assert end < earlier < start
-    whole = forgetting([start], [[earlier] * 4 + [end]], chance=25)
-    assert (whole.fg, whole.final) == (pytest.approx(fg), only.final)
-
-
-def test_forgetting_refuses_what_means_nothing():
-    with pytest.raises(ValueError, match="2 elements"):
-        forgetting([50], [[40], [30]])
-    with pytest.raises(ValueError, match="above 0"):
-        forgetting([0.0], [[0.0]])
-    with pytest.raises(ValueError, match=r"seed 0, item 0|after"):
-        forgetting([1.0], [[math.nan]])
-    assert math.isnan(forgetting([0.25], [[0.2]], chance=0.25).corrected)
-
-
-# --- average precision -----------------------------------------------------------------------------------------------
