@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime
 import functools
+import gzip
 import json
 from collections.abc import Sequence
 from dataclasses import replace
@@ -260,9 +261,9 @@ def _today() -> str:
 
 
 def _publish_rationales(records: Sequence[Record], ledger: Path) -> None:
-    """Copy the files of rationales that records name to the published records, so that their trials can be rerun."""
+    """Pack the files of rationales that records name beside what is published, so that their trials can be rerun."""
     for name in sorted({record.trial["recipe"].get("rationales", "") for record in records} - {"", OWN}):
-        mine, place = ledger / places.RATIONALES / name, places.RESULTS / places.RATIONALES / name
+        mine, place = ledger / places.RATIONALES / name, places.RESULTS / places.RATIONALES / f"{name}.gz"
         if mine.is_file():
             place.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(place, mine.read_bytes())
+            write_atomically(place, gzip.compress(mine.read_bytes(), mtime=0))

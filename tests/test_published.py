@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from test_ledger import names, record
 
 from lowres import models, places, published, shards
+from lowres.data import rationales
 from lowres.ledger import Ledger
 from lowres.params import InputError
 from lowres.trial import Record
@@ -198,6 +199,22 @@ def test_publishing_adds_a_shard_and_touches_no_other(results: Path, tmp_path: P
     assert keys() == ["a", "b", "c"]
     assert first.read_bytes() == before
     assert names(results) == ["tell/2026-11-30-1.parquet", "tell/2026-11-30-2.parquet"]
+
+
+def test_rationales_travel_packed_and_come_back_as_they_were(
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    kept, line = ledger_of(tmp_path / "ledger", named := record("a")), '{"id": "é", "rationale": "so ."}\n'
+    named.trial["recipe"]["rationales"] = "task_beta_0123.jsonl"
+    (kept.folder / "rationales").mkdir(parents=True)
+    (kept.folder / "rationales" / "task_beta_0123.jsonl").write_bytes(line.encode())
+    published.publish(kept, "tell")
+    assert [path.name for path in (results / "rationales").iterdir()] == ["task_beta_0123.jsonl.gz"]
+    monkeypatch.setattr(rationales, "RESULTS", results)
+    monkeypatch.setenv("LOWRES_LEDGER", str(tmp_path / "another"))
+    assert rationales.find("task_beta_0123.jsonl").read_bytes() == line.encode()
+    with pytest.raises(InputError, match=r"no file of rationales 'other\.jsonl'"):
+        rationales.find("other.jsonl")
 
 
 def test_the_newest_record_of_a_trial_wins(results: Path, tmp_path: Path):

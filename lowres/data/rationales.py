@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gzip
 import json
 import re
 from collections import Counter
@@ -50,20 +51,25 @@ class Written:
 
 
 def folders() -> tuple[Path, Path]:
-    """Where files of rationales are looked for: beside the ledger's records, then among the published results."""
+    """Where files of rationales are: beside the ledger's records, and packed among the published results."""
     return ledger_folder() / "rationales", RESULTS / "rationales"
 
 
 def find(name: str) -> Path:
-    """The file of this name.
+    """The file of this name, unpacked beside the ledger's records if it is among the published ones.
 
     Raises:
         InputError: there is none in either folder.
     """
-    for folder in folders():
-        if (folder / name).is_file():
-            return folder / name
-    raise InputError(f"no file of rationales {name!r} in {' or '.join(map(str, folders()))}")
+    from lowres.ledger import write_atomically
+
+    mine, packed = (folder / file for folder, file in zip(folders(), (name, f"{name}.gz"), strict=True))
+    if not mine.is_file():
+        if not packed.is_file():
+            raise InputError(f"no file of rationales {name!r} in {' or '.join(map(str, folders()))}")
+        mine.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(mine, gzip.decompress(packed.read_bytes()))
+    return mine
 
 
 def read(path: Path) -> Mapping[str, Written]:

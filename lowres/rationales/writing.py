@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -170,16 +169,9 @@ def missing(needed: Mapping[Request, Sequence[Example]]) -> dict[Request, int]:
 
 
 def complete(needed: Mapping[Request, Sequence[Example]], progress: bool = True) -> None:
-    """Write what is missing; what is published is copied, not written again."""
-    from lowres.data import rationales
-
-    ledger, published = rationales.folders()
+    """Write what is missing; what is published is unpacked, not written again."""
     for request in missing(needed):
-        known = published / request.file_name()
-        if known.is_file() and not (ledger / known.name).exists():
-            ledger.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(known, ledger / known.name)
-        write(request, needed[request], ledger, progress)
+        write(request, needed[request], progress=progress)
 
 
 def place(request: Request, folder: Path | None = None) -> Path:
