@@ -353,11 +353,15 @@ def test_every_marker_names_a_table():
 
 
 def told_commands() -> list[list[str]]:
-    """Every `lowres` command in a console block of the documentation."""
+    """Every `lowres` command in a block of the documentation, or in a text of a notebook."""
     documents = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "book").glob("*.md")]
-    blocks = [block for path in documents for block in re.findall(r"```console\n(.*?)```", path.read_text(), re.DOTALL)]
-    lines = textwrap.dedent("\n".join(blocks)).splitlines()
-    return [shlex.split(line[2:], comments=True)[1:] for line in lines if line.startswith("$ lowres ")]
+    texts = [path.read_text() for path in documents]
+    for path in (ROOT / "notebooks").glob("*.ipynb"):
+        texts += ["".join(cell["source"]) for cell in json.loads(path.read_text())["cells"]]
+    blocks = [block for text in texts for block in re.findall(r"```(?:console|bash)\n(.*?)```", text, re.DOTALL)]
+    lines = textwrap.dedent("\n".join(blocks)).replace("\\\n", " ").splitlines()
+    commands = [shlex.split(line.removeprefix("$ "), comments=True) for line in lines if "lowres " in line]
+    return [words[1:] for words in commands if words[:1] == ["lowres"]]
 
 
 @pytest.mark.parametrize("command", told_commands(), ids=" ".join)

@@ -130,9 +130,11 @@ def check(*tests: Callable[..., None], seed: int = STUDENT_SEED) -> None:
 def explained(error: BaseException) -> str:
     """What went wrong, in a line."""
     text = str(error).strip().split("\n")[0]
+    if isinstance(error, AssertionError) and not text:
+        return "It does not hold."
     if isinstance(error, (AssertionError, LookupError)) and not isinstance(error, KeyError) and text:
         return text[:300]
-    return f"{type(error).__name__}: {text}"[:300]
+    return f"{type(error).__name__}: {text}"[:300] if text else f"{type(error).__name__}."
 
 
 def same(found: Any, expected: Any, what: str = "", tolerance: float = 1e-9) -> None:

@@ -398,7 +398,8 @@ def as_csv(
 
 def _cells(several: Sequence[Marks], graded: Sequence[Assignment], none: str, note: str = "") -> list[object]:
     points = {name: earned for marks in several for name, earned in marks.points.items()}
-    said = [note, *(said for marks in several for said in marks.comments), "" if several else none]
+    told = (f"{marks.submission.assignment}: {'; '.join(marks.comments)}" for marks in several if marks.comments)
+    said = [note, *(one.removeprefix(": ") for one in told), "" if several else none]
     sums = [sum(points.get((one.name, test.name), 0) for test in one.tests) for one in graded]
     single = [points.get((one.name, test.name), 0) for one in graded for test in one.tests]
     return [sum(sums), *sums, *single, "; ".join(part for part in said if part)]

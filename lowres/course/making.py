@@ -24,6 +24,7 @@ MADE = ROOT / "_build" / "course"
 MEASURED = "measured.json"
 TO_WRITE = 'raise NotImplementedError("write this")'
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
+_NARROW = "<style>.jp-InputArea-editor, .highlight pre { overflow-x: auto !important; }</style>\n"  # for phones
 _NO_TIME_STAMP = (2026, 1, 1, 0, 0, 0)
 
 
@@ -82,7 +83,10 @@ def write_pages(masters: Path = MASTERS, made: Path = MADE) -> list[Path]:
 
     exporter, measured, paths = HTMLExporter(mathjax_url="", require_js_url=""), _measured(masters), []
     for name, assignment in assignments(masters).items():
-        page, _ = exporter.from_notebook_node(nbformat.reads(student_copy(assignment, measured.get(name, "")), 4))
+        copy = nbformat.reads(student_copy(assignment, measured.get(name, "")), 4)
+        title = assignment.notebook.cells[0].source.split("\n")[0].lstrip("# ")
+        page, _ = exporter.from_notebook_node(copy, {"metadata": {"name": title}})
+        page = page.replace("</head>", f"{_NARROW}</head>", 1)
         paths.append(made / "pages" / f"{name}.html")
         paths[-1].parent.mkdir(parents=True, exist_ok=True)
         paths[-1].write_text(page, encoding="utf-8")

@@ -42,7 +42,7 @@ STYLE = """<style>
 .lowres-interval circle, .lowres-diagram marker path, .lowres-diagram text { fill: currentColor; }
 .lowres-diagram rect { fill: none; stroke: currentColor; }
 .lowres-diagram text { font-size: 13px; }
-.lowres-command { white-space: pre-wrap; overflow-wrap: anywhere; margin: .3rem 0; }
+.lowres-command { white-space: pre-wrap; overflow-wrap: anywhere; margin: .3rem 0 1rem; }
 .lowres-scroll { overflow-x: auto; }
 .lowres-table { overflow-x: auto; margin: 0 0 1rem; container-type: inline-size; }
 .lowres-table table { width: 100%; table-layout: auto; border-collapse: collapse; font-size: .9em; margin: 0; }

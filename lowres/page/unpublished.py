@@ -81,8 +81,8 @@ def _shown(lines: Sequence[str], several: Sequence[Missing]) -> Shown:
     """The claims that the same lines decide."""
     left = several[0].left
     told = (
-        f"{WHERE[left.column].capitalize()}; missing: seeds {seeds_of(left.seeds)} of {left.trials} trials; "
-        f"price: about {left.hours:.2g} core hours."
+        f"{WHERE[left.column].capitalize()}; missing: {left.trials} trials, seeds {seeds_of(left.seeds)}; price: about "
+        f"{left.hours:.2g} core hours."
     )
     claims = [(one.entry.claim.name, one.entry.claim.statement) for one in several]
     listed = "".join(f'<li><a href="#claim-{name}">{name}</a> {markup(says)}</li>' for name, says in claims)
