@@ -1,9 +1,10 @@
-"""How long a sweep takes on many workers that may be taken away: one queue against shards, simulated.
+"""How long the paper tier takes on many workers that may be taken away: one queue against shards, simulated.
 
     python -m benchmarks.sweep
 
-Trials last as the published ones of real models did, relative to their mean; a trial whose worker is lost begins anew,
-since a record is written whole or not at all. The result goes to results/sweep.json, for the page on clusters.
+The trials are those of all studies at the paper tier, each as long as the plan by sizes says for one card; a trial
+whose worker is lost begins anew, since a record is written whole or not at all. The result goes to results/sweep.json,
+for the page on clusters.
 """
 
 from __future__ import annotations
@@ -14,19 +15,20 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lowres import places, published, studies
-from lowres.world import is_world_model
+from lowres import hubmodels, places, studies
+from lowres.engine import cost
+from lowres.params import from_mapping, resolve
 
-TRIALS = 2000
+CARD = max(cost.CARDS, key=lambda card: card.gigabytes)
 WORKERS = (1, 10, 30, 100, 300, 1000)
-LOSSES = (0.0, 0.1)  # workers lost per mean trial: a trial of half an hour on machines that last five hours on average
-WAIT = 0.2  # mean trials until a lost worker is replaced
+LOSSES = (0.0, 0.5)  # losses of a worker per hour: cards that are taken away after two hours on average
+WAIT = 0.1  # hours until a lost worker is replaced
 REPEATS = 20
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """When the last trial ended, and what was computed in vain, in the unit of the durations."""
+    """When the last trial ended, and what was computed in vain, in hours."""
 
     makespan: float
     lost: float
@@ -36,7 +38,8 @@ def simulate(durations: Sequence[float], workers: int, loss: float, dealt: bool,
     """One sweep.
 
     Args:
-        loss: expected losses of a worker per unit of time; a lost one comes back after `WAIT`.
+        durations: of the trials, in hours, in the order in which they are begun.
+        loss: expected losses of a worker per hour; a lost one comes back after `WAIT`.
         dealt: trials belong to workers beforehand, by chance, as keys deal them to shards; else whoever is free takes
             the next one.
     """
@@ -70,30 +73,38 @@ def _end(start: float, duration: float, loss: float, chance: random.Random) -> t
 
 
 def table(durations: Sequence[float], repeats: int = REPEATS) -> list[dict[str, float]]:
-    """Mean makespan over the ideal (all work, evenly spread, nothing lost) and lost share, for queue and shards."""
-    mean = sum(durations) / len(durations)
+    """Hours until the last trial ends, and the share of work that was lost, for queue and shards; means over orders."""
     rows = []
     for loss in LOSSES:
         for workers in WORKERS:
             row: dict[str, float] = {"loss": loss, "workers": workers}
             for name, dealt in (("queue", False), ("shards", True)):
                 chance = random.Random(0)
-                drawn = [[one / mean for one in chance.choices(durations, k=TRIALS)] for _ in range(repeats)]
-                runs = [(sum(each), simulate(each, workers, loss, dealt, chance)) for each in drawn]
-                row[name] = round(sum(run.makespan * workers / work for work, run in runs) / repeats, 2)
-                row[f"{name} lost"] = round(sum(run.lost / work for work, run in runs) / repeats, 3)
+                orders = [chance.sample(durations, len(durations)) for _ in range(repeats)]
+                runs = [simulate(each, workers, loss, dealt, chance) for each in orders]
+                row[name] = round(sum(run.makespan for run in runs) / repeats, 3)
+                row[f"{name} lost"] = round(sum(run.lost for run in runs) / repeats / sum(durations), 3)
             rows.append(row)
     return rows
 
 
+def paper_tier() -> list[float]:
+    """Hours of every trial of the paper tier on the card with the most memory, by sizes alone."""
+    with hubmodels.nothing_fetched(sizes_alone=True):
+        modules = [studies.load(name) for name in studies.study_names()]
+        trials = [
+            one for study in modules for one in study.trials(resolve(from_mapping(study.Params, {"tier": "paper"})))
+        ]
+        return [cost.seconds(trial, cost.rough_work(trial), CARD) / 3600 for trial in trials]
+
+
 def main() -> None:
-    """Simulate with the seconds of the published trials of real models that were trained."""
-    records = [record for study in studies.study_names() for record in published.read_published(study)]
-    real = [record for record in records if not is_world_model(record.trial["model"])]
-    seconds = [record.cost["seconds"] for record in real if record.cost.get("training_seconds")]
-    found = {"trials": TRIALS, "from": len(seconds), "wait": WAIT, "rows": table(seconds)}
-    (places.RESULTS / "sweep.json").write_text(json.dumps(found, indent=1) + "\n")
-    print(json.dumps(found, indent=1))
+    """Simulate, and write what came out."""
+    hours = paper_tier()
+    found = {"card": CARD.name, "trials": len(hours), "hours": round(sum(hours), 1), "longest": round(max(hours), 2)}
+    written = {**found, "wait": WAIT, "rows": table(hours)}
+    (places.RESULTS / "sweep.json").write_text(json.dumps(written, indent=1) + "\n")
+    print(json.dumps(written, indent=1))
 
 
 if __name__ == "__main__":

@@ -310,16 +310,31 @@ def _sweep(root: Path) -> str:
 
     from lowres.page import figures
 
-    panels = {False: "no worker is lost", True: "workers are lost"}
+    kept = json.loads(path.read_text(encoding="utf-8"))
+    panels = {False: "no card is lost", True: "cards are lost"}
     points = [
-        {"x": row["workers"], "y": row[how], "series": how, "panel": panels[bool(row["loss"])]}
-        for row in json.loads(path.read_text(encoding="utf-8"))["rows"]
+        {
+            "x": row["workers"],
+            "y": row[how] * row["workers"] / kept["hours"],
+            "series": how,
+            "panel": panels[row["loss"] > 0],
+        }
+        for row in kept["rows"]
         for how in ("queue", "shards")
     ]
-    alt = "The time of a sweep over the ideal one, from one worker to a thousand, for a queue and for shards."
-    plot = figures.Plot("sweep", alt, "Time of the sweep, ideal = 1.", "workers", x_scale="log")
+    alt = (
+        "The time of the paper tier over an even share of it, from one card to a thousand, for a queue and for shards."
+    )
+    plot = figures.Plot("sweep", alt, "Time over an even share of all work.", "cards", x_scale="log")
     html = figures.curve(DataFrame(points), plot).html()
-    return "\n".join(line for line in html.splitlines() if line.strip())  # Markdown ends it at an empty one
+    hours = ", ".join(f"{row['queue']:.2g} on {row['workers']:,}" for row in kept["rows"] if not row["loss"])
+    told = (
+        f"All {kept['trials']:,} trials of the paper tier are {kept['hours']:.0f} hours of one {kept['card']} by the "
+        f"plan, the longest {60 * kept['longest']:.0f} minutes. From a queue they take, in hours: {hours}."
+    )
+    return (
+        told + "\n\n" + "\n".join(line for line in html.splitlines() if line.strip())
+    )  # an empty line would end the HTML
 
 
 def _pace(root: Path) -> str:

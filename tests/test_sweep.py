@@ -41,8 +41,14 @@ def test_a_lost_worker_begins_its_trial_anew(dealt: bool):
     assert found == sweep.Sweep(1 + 0.5 + 2 * sweep.WAIT + 2 + 1, 1.5)
 
 
-def test_nothing_is_faster_than_the_ideal_and_one_worker_without_losses_is_the_ideal():
+def test_nothing_is_faster_than_an_even_share_and_one_worker_without_losses_takes_just_that():
     rows = sweep.table([1.0, 2.0, 5.0], repeats=2)
-    assert [(row["queue"], row["shards"]) for row in rows if row["workers"] == 1 and not row["loss"]] == [(1, 1)]
-    assert all(row["shards"] >= row["queue"] >= 1 for row in rows)
+    assert [(row["queue"], row["shards"]) for row in rows if row["workers"] == 1 and not row["loss"]] == [(8, 8)]
+    assert all(row["shards"] >= row["queue"] >= max(5, 8 / row["workers"]) for row in rows)
     assert all(row["queue lost"] > 0 for row in rows if row["loss"])
+
+
+def test_the_paper_tier_is_planned_without_data():
+    hours = sweep.paper_tier()
+    assert len(hours) > 500
+    assert all(0 < one < 24 for one in hours)
