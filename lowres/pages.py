@@ -303,8 +303,7 @@ def _cluster(root: Path) -> str:
 
 
 def _sweep(root: Path) -> str:
-    path = root / "results" / "sweep.json"
-    if not path.is_file():
+    if not (path := root / "results" / "sweep.json").is_file():
         return "Nothing has been simulated yet: `python -m benchmarks.sweep` does it."
     from pandas import DataFrame
 
@@ -326,7 +325,7 @@ def _sweep(root: Path) -> str:
         "The time of the paper tier over an even share of it, from one card to a thousand, for a queue and for shards."
     )
     plot = figures.Plot("sweep", alt, "Time over an even share of all work.", "cards", x_scale="log")
-    html = figures.curve(DataFrame(points), plot).html()
+    lines = figures.curve(DataFrame(points), plot).html().splitlines()
     hours = ", ".join(f"{row['queue']:.2g} on {row['workers']:,}" for row in kept["rows"] if not row["loss"])
     told = (
         f"All {kept['trials']:,} trials of the paper tier are {kept['hours']:.0f} hours of one {kept['card']} by the "
