@@ -321,9 +321,7 @@ def _sweep(root: Path) -> str:
         for row in kept["rows"]
         for how in ("queue", "shards")
     ]
-    alt = (
-        "The time of the paper tier over an even share of it, from one card to a thousand, for a queue and for shards."
-    )
+    alt = "The time of the paper tier over an even share of it, on one card to a thousand, for a queue and for shards."
     plot = figures.Plot("sweep", alt, "Time over an even share of all work.", "cards", x_scale="log")
     lines = figures.curve(DataFrame(points), plot).html().splitlines()
     hours = ", ".join(f"{row['queue']:.2g} on {row['workers']:,}" for row in kept["rows"] if not row["loss"])
@@ -331,9 +329,7 @@ def _sweep(root: Path) -> str:
         f"All {kept['trials']:,} trials of the paper tier are {kept['hours']:.0f} hours of one {kept['card']} by the "
         f"plan, the longest {60 * kept['longest']:.0f} minutes. From a queue they take, in hours: {hours}."
     )
-    return (
-        told + "\n\n" + "\n".join(line for line in html.splitlines() if line.strip())
-    )  # an empty line would end the HTML
+    return "\n".join([told, "", *filter(str.strip, lines)])  # an empty line would end the HTML
 
 
 def _pace(root: Path) -> str:
