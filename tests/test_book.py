@@ -155,7 +155,7 @@ def test_ctrl_c_stops_at_once_and_leaves_no_kernel(toy):
     started.send_signal(signal.SIGINT)
     started.communicate(timeout=PATIENCE)  # the cell itself goes on for hours
     assert started.returncode != 0
-    until(lambda: not alive(int(note.read_text())))
+    until(lambda: not tiny.alive(int(note.read_text())))
 
 
 def test_ctrl_c_ends_the_kernels_of_notebooks_that_run_side_by_side(toy):
@@ -176,7 +176,7 @@ def test_ctrl_c_ends_the_kernels_of_notebooks_that_run_side_by_side(toy):
     two = children(started.pid)
     started.send_signal(signal.SIGINT)
     assert started.wait(timeout=PATIENCE) != 0
-    assert not any(alive(one) for one in two)
+    assert not any(tiny.alive(one) for one in two)
 
 
 def children(process: int) -> list[int]:
@@ -188,13 +188,6 @@ def until(condition, seconds: float = PATIENCE) -> None:
     while not condition():
         assert time.monotonic() < deadline, "waited too long"
         time.sleep(0.05)
-
-
-def alive(process: int) -> bool:
-    try:
-        return bool(psutil.Process(process).status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
 
 
 PUBLISHED = ("results/toy/2026-11-30-1.parquet", "results/toy/_verified.json", "results/exploratory/toy.parquet")

@@ -305,11 +305,6 @@ def workers_of(folder: Path) -> set[int]:
     return {int(text) for path in folder.glob("*.lock") if (text := path.read_text().strip())}
 
 
-def alive(process: int) -> bool:
-    status = Path(f"/proc/{process}/stat")
-    return status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z"
-
-
 @pytest.mark.parametrize("how", [["--workers", "1"], ["--workers", "2"], ["--shard", "0/1"]])
 def test_a_killed_command_goes_on_where_it_was(
     chat_folder: Path, task: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], runs: list[Trial], how: list[str]
@@ -319,7 +314,7 @@ def test_a_killed_command_goes_on_where_it_was(
         until(lambda: len(recorded(tmp_path / "killed")) >= 2, "two records")
         process.kill()
         process.wait(PATIENCE)
-    until(lambda: not any(map(alive, workers_of(tmp_path / "killed"))), "workers end with their command")
+    until(lambda: not any(map(tiny.alive, workers_of(tmp_path / "killed"))), "workers end with their command")
     kept = recorded(tmp_path / "killed")
     assert 2 <= len(kept) < 6
     resumed = printed(capsys, killed)

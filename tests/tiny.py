@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import psutil
 import pytest
 
 from lowres.data import Example
@@ -214,3 +215,11 @@ def run_page(
     assert page["params"].tier == "smoke"
     assert (folder / "_build" / "verdicts" / f"{study.CLAIMS[0].study}.json").is_file()
     return page
+
+
+def alive(process: int) -> bool:
+    """Whether a process goes on, on any system; one that ended and that nobody asked about does not."""
+    try:
+        return bool(psutil.Process(process).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
