@@ -332,10 +332,10 @@ def test_native_code_reads_no_other_folder(tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="the number of a system call of Linux")
 def test_processes_that_are_left_behind_are_ended(tmp_path: Path) -> None:
     """A process that native code forked is not seen by Python's audit; it ends with the one that it came from."""
-    system, ended = ctypes.CDLL(None), tmp_path / "ended"
+    fork, ended = ctypes.CDLL(None).fork, tmp_path / "ended"
 
     def work() -> str:
-        if system.fork() == 0:
+        if fork() == 0:
             time.sleep(5)
             ended.touch()
         return "done"

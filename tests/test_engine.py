@@ -329,7 +329,9 @@ def test_a_killed_command_goes_on_where_it_was(
 def test_an_interrupt_ends_the_command_at_once_and_keeps_what_is_finished(
     chat_folder: Path, task: str, tmp_path: Path, workers: str
 ):
-    with start([*tiny.command(chat_folder, task, tmp_path), "--workers", workers]) as process:
+    many = str(list(range(40)))  # more trials than are done before a busy machine sends the interrupt
+    given = [part.replace("[0, 1, 2, 3, 4, 5]", many) for part in tiny.command(chat_folder, task, tmp_path)]
+    with start([*given, "--workers", workers]) as process:
         until(lambda: recorded(tmp_path), "a record")
         os.killpg(process.pid, signal.SIGINT)  # as the terminal does
         _, told = process.communicate(timeout=PATIENCE)
@@ -340,7 +342,7 @@ def test_an_interrupt_ends_the_command_at_once_and_keeps_what_is_finished(
     )
     assert "Traceback" not in told
     kept = Ledger(tmp_path)
-    assert 1 <= len(kept.records()) < 6
+    assert 1 <= len(kept.records()) < 40
     assert kept.damaged == []
     assert {record.status for record in kept.records()} == {"done"}
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]

@@ -212,7 +212,7 @@ def test_rationales_travel_packed_and_come_back_as_they_were(
     assert [path.name for path in (results / "rationales").iterdir()] == ["task_beta_0123.jsonl.gz"]
     monkeypatch.setattr(rationales, "RESULTS", results)
     monkeypatch.setenv("LOWRES_LEDGER", str(tmp_path / "another"))
-    assert rationales.find("task_beta_0123.jsonl").read_bytes() == line.encode()
+    assert rationales.read(rationales.find("task_beta_0123.jsonl")) == {"é": rationales.Written("so .")}
     with pytest.raises(InputError, match=r"no file of rationales 'other\.jsonl'"):
         rationales.find("other.jsonl")
 

@@ -56,20 +56,15 @@ def folders() -> tuple[Path, Path]:
 
 
 def find(name: str) -> Path:
-    """The file of this name, unpacked beside the ledger's records if it is among the published ones.
+    """The file of this name; among the published ones it is packed.
 
     Raises:
         InputError: there is none in either folder.
     """
-    from lowres.ledger import write_atomically
-
-    mine, packed = (folder / file for folder, file in zip(folders(), (name, f"{name}.gz"), strict=True))
-    if not mine.is_file():
-        if not packed.is_file():
-            raise InputError(f"no file of rationales {name!r} in {' or '.join(map(str, folders()))}")
-        mine.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(mine, gzip.decompress(packed.read_bytes()))
-    return mine
+    for path in (folder / file for folder, file in zip(folders(), (name, f"{name}.gz"), strict=True)):
+        if path.is_file():
+            return path
+    raise InputError(f"no file of rationales {name!r} in {' or '.join(map(str, folders()))}")
 
 
 def read(path: Path) -> Mapping[str, Written]:
@@ -84,7 +79,8 @@ def read(path: Path) -> Mapping[str, Written]:
 @functools.lru_cache(maxsize=16)
 def _read(path: Path, identity: str) -> Mapping[str, Written]:
     found: dict[str, Written] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
+    text = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    for number, line in enumerate(text.decode("utf-8").split("\n"), start=1):
         if not line.strip():
             continue
         where = f"{path} line {number}"

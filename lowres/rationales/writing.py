@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import hashlib
 import json
 import os
@@ -170,7 +171,14 @@ def missing(needed: Mapping[Request, Sequence[Example]]) -> dict[Request, int]:
 
 def complete(needed: Mapping[Request, Sequence[Example]], progress: bool = True) -> None:
     """Write what is missing; what is published is unpacked, not written again."""
+    from lowres.data import rationales
+    from lowres.ledger import write_atomically
+
     for request in missing(needed):
+        mine, packed = (folder / request.file_name() for folder in rationales.folders())
+        if not mine.is_file() and (packed := packed.with_name(f"{packed.name}.gz")).is_file():
+            mine.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(mine, gzip.decompress(packed.read_bytes()))
         write(request, needed[request], progress=progress)
 
 
