@@ -400,13 +400,8 @@ def answer() -> Html:
     for column in COLUMNS:
         rows = [row for entry, own in told if own == column for row in _rows(entry, column)]
         if rows:
-            parts.append(
-                str(
-                    intervals(
-                        rows, f"{WHERE[column].capitalize()}: every effect that has been measured, with its margin"
-                    )
-                )
-            )
+            what = f"{WHERE[column].capitalize()}: every effect that has been measured, with its margin"
+            parts.append(f"<details><summary>{markup(what)}</summary>{intervals(rows)}</details>")
     return Html("\n".join(parts))
 
 
