@@ -57,7 +57,6 @@ def world_params(**given: Any) -> Params:
         ({"base": "world-s@3"}, "base must name 'world-s@3' without its seed"),
         ({"beta": "world-m@1"}, "beta must name 'world-m@1' without its seed"),
         ({"seeds": [arms.TUNING_SEED]}, f"seeds must not hold {arms.TUNING_SEED}"),
-        ({"curve": [1.0]}, "curve"),
         ({"asked": True, "beta": "world-m", "task": "world-sort"}, "the steps of 'world-sort' are not known"),
         ({"asked": True, "beta": REAL, "task": "world-form"}, "only a world model is asked for single steps"),
         ({"task": "privacy-qaa"}, "did you mean 'privacy-qa'"),
@@ -164,12 +163,6 @@ def test_what_is_not_tuned_runs_once_but_for_what_its_seed_changes():
     assert Counter(one.arm for one in fiat.trials(real)) == {"untouched": 1, "shots-2": 2, "R1": 2}
     worlds = world_params(seeds=[0, 1], arms=["untouched"])
     assert [one.model for one in fiat.trials(worlds)] == [TAU, f"{TAU}@1"]
-
-
-def test_a_curve_stops_the_rungs_at_shares_of_the_updates():
-    chosen = world_params(curve=[0.1, 0.5], updates=40, arms=["R0", "R1", "R3"])
-    found = Counter((one.arm, one.optimisation.steps) for one in fiat.trials(chosen))
-    assert found == dict.fromkeys([(a, s) for a in ("R0", "R1") for s in (4, 20, 40)] + [("R3", 40)], 1)
 
 
 def prompts_of(task: data.Task, model: models.LanguageModel, folder: Path) -> dict[str, list[str]]:

@@ -58,7 +58,6 @@ def by_arm(found: list[Trial]) -> dict[str, list[Trial]]:
     ("values", "words"),
     [
         ({"arms": ["sft"], "ratios": [0.0, 1.0]}, "ratios are swept for the tell arm, which arms leaves out"),
-        ({"arms": ["tell"], "sft_tokens": [10]}, "sft_tokens are for the sft arm, which arms leaves out"),
         ({"prompt_field": "text"}, "prompt_field is for your own task .* but task is wiki-description"),
         ({"instruction": "Do it.", "task": "boolq"}, "instruction is for your own task .* but task is boolq"),
         ({"task": "bolq"}, "unknown task 'bolq': did you mean 'boolq'"),
@@ -188,10 +187,10 @@ def test_task_tokens_are_counted_exactly(given: dict[str, Any], chat_model: mode
     assert [0 < record.counts["general_tokens"] <= 240 for record in records] == [False, True]
 
 
-def test_sweeps_add_budgets_to_sft_and_ratios_to_tell(given: dict[str, Any]):
-    chosen = params(given, arms=["sft", "tell"], seeds=[0], sft_tokens=[60, 120, 240], ratios=[0.0, 1.0, 2.0, 4.0])
+def test_the_sweep_adds_ratios_to_tell_alone(given: dict[str, Any]):
+    chosen = params(given, arms=["sft", "tell"], seeds=[0], ratios=[0.0, 1.0, 2.0, 4.0])
     found = by_arm(tell.trials(chosen))
-    assert [one.recipe.task_tokens for one in found["sft"]] == [120, 60, 240]
+    assert [one.recipe.task_tokens for one in found["sft"]] == [120]
     assert [one.recipe.general_tokens for one in found["tell"]] == [240, 0, 120, 480]
 
 
@@ -305,9 +304,7 @@ def test_each_family_takes_the_rate_of_its_likeliest_validation_targets(given: d
 
 
 def test_each_budget_takes_its_own_rate_and_another_that_of_the_nearest(given: dict[str, Any]):
-    chosen = params(
-        given, learning_rates=[1e-3, 1e-2], task_tokens=[60, 240], sft_tokens=[80, 200], arms=["sft", "tell"]
-    )
+    chosen = params(given, learning_rates=[1e-3, 1e-2], task_tokens=[60, 240], arms=["sft", "tell"])
     losses = {60: {1e-3: 1.0, 1e-2: 2.0}, 240: {1e-3: 2.0, 1e-2: 1.0}}
     made = tell.tuning(chosen)
     records = [
@@ -315,7 +312,7 @@ def test_each_budget_takes_its_own_rate_and_another_that_of_the_nearest(given: d
     ]
     found = {
         (one.arm, one.recipe.task_tokens): one.optimisation.learning_rate
-        for one in tell.trials(chosen, records)
+        for one in tell.trials(replace(chosen, task_tokens=(60, 80, 200, 240)), records)
         if one.optimisation
     }
     assert {tokens: found["sft", tokens] for tokens in (60, 80, 200, 240)} == {60: 1e-3, 80: 1e-3, 200: 1e-2, 240: 1e-2}

@@ -26,7 +26,6 @@ LADDER = {
     "R3": ("B", "nor LoRA: all parameters"),
     "R4": ("", "nor the instruction-tuned base: conventional fine-tuning"),
 }
-CURVED = ("R0", "R1", "R2")
 
 
 @dataclass(frozen=True)
@@ -88,21 +87,18 @@ RATE_OF = {(arm.tuner, "B" in arm.factors): arm.name for arm in map(ARMS.__getit
 
 @dataclass(frozen=True)
 class Setting:
-    """An arm with the size of its training set, and the share of the updates after which it stops."""
+    """An arm with the size of its training set."""
 
     arm: str
     examples: int
-    share: float = 1.0
 
 
 def settings(params: Params) -> list[Setting]:
-    """Everything that is to be run for each seed: arms by size, what is not tuned once only, then the curve."""
+    """Everything that is to be run for each seed: arms by size, what is not tuned once only."""
     names = [name for name in params.arms or () if not obstacle(params, ARMS[name])]
     sizes = params.examples or ()
     found = [Setting(name, 0) for name in names if not ARMS[name].tuned]
-    found += [Setting(name, size) for size in sizes for name in names if ARMS[name].tuned]
-    curved = [name for name in CURVED if name in names]
-    return found + [Setting(name, max(sizes), share) for share in params.curve or () for name in curved]
+    return found + [Setting(name, size) for size in sizes for name in names if ARMS[name].tuned]
 
 
 def obstacle(params: Params, arm: Arm) -> str:
@@ -195,8 +191,7 @@ def _trial(params: Params, setting: Setting, seed: int, rate: float, model_seed:
 
     arm = ARMS[setting.arm]
     instructed = "B" in arm.factors or not arm.tuned
-    steps = max(1, round(setting.share * (params.updates or 1)))
-    optimisation = Optimisation(rate, steps=steps, batch_size=params.batch_size)
+    optimisation = Optimisation(rate, steps=params.updates, batch_size=params.batch_size)
     return Trial(
         study="fiat",
         arm=arm.name,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from lowres import data, models
@@ -88,15 +87,6 @@ class Params(data.OwnTask):
         low=1,
         tiers=by_tier(3, 60, 600, 1_000),
     )
-    curve: tuple[float, ...] | None = parameter(
-        None,
-        "shares of the updates after which R0, R1 and R2 are looked at as well (each such point is a training of its "
-        "own)",
-        above=0,
-        high=0.99,
-        may_be_empty=True,
-        tiers=by_tier((), (), (0.1, 0.25, 0.5), ()),
-    )
     seeds: tuple[int, ...] | None = parameter(
         None,
         "seeds of subset, shuffle and initialisation (of a world model's pretraining and of its beta's too)",
@@ -141,6 +131,4 @@ class Params(data.OwnTask):
             found += asking.problems(beta, task, self.samples or 0)
         if self.beta_url and (beta == OWN or beta.startswith(FILE)):
             found.append(f"beta_url is for a model, but beta is {beta!r}")
-        if any(not math.isfinite(share) for share in self.curve or ()):
-            found.append("curve must hold shares between 0 and 1")
         return found + data.misplaced_options(self)

@@ -160,10 +160,9 @@ Points = Sequence[tuple[Arm, int, float]]  # an arm, its task tokens, its genera
 
 
 def _points(params: Params) -> Points:
-    """Everything that is asked for: every arm at every budget, then the sweeps."""
+    """Everything that is asked for: every arm at every budget, then the sweep of ratios."""
     budgets, ratio = params.task_tokens or (), params.ratio
     points = [(ARMS[name], tokens, ratio) for tokens in budgets for name in params.arms or ()]
-    points += [(ARMS["sft"], tokens, ratio) for tokens in params.sft_tokens or () if tokens not in budgets]
     return points + [(ARMS["tell"], t, r) for t in budgets for r in params.ratios or () if r != ratio]
 
 

@@ -50,14 +50,6 @@ class Params(data.OwnTask):
     task_tokens: tuple[int, ...] | None = parameter(
         None, "budgets of task data", low=1, unit="tokens", tiers=_tiers((200,), (1_000,), (10_000, 100_000, 400_000))
     )
-    sft_tokens: tuple[int, ...] | None = parameter(
-        None,
-        "further budgets of task data for the sft arm alone, to see what TELL saves",
-        low=1,
-        unit="tokens",
-        may_be_empty=True,
-        tiers=_tiers((), (), (1_000, 3_000, 30_000)),
-    )
     general: str = parameter(
         "usual", "form of the general data; tasks of the world have more than one", choices=world.POOLS
     )
@@ -103,8 +95,6 @@ class Params(data.OwnTask):
         arms = self.arms or ()
         if "tell" not in arms and self.ratios:
             found.append("ratios are swept for the tell arm, which arms leaves out")
-        if "sft" not in arms and self.sft_tokens:
-            found.append("sft_tokens are for the sft arm, which arms leaves out")
         if self.general != world.POOLS[0] and not self.task.startswith("world-"):
             found.append(
                 f"general is {self.general!r}: there are forms of the general data for tasks of the world alone"
