@@ -117,6 +117,17 @@ def test_the_command_shows_without_running(given: Path, tmp_path: Path, capsys: 
     assert not list(folder.glob("*.json"))
 
 
+def test_what_is_published_is_shown_as_done(
+    given: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (line, *_) = campaign.read(given)
+    first, *_ = studies.planned(line.module(), line.resolved(), Ledger(tmp_path / "none"))
+    done = tiny.record(first.key(), first, {"task": {"token_f1": [1.0]}})
+    monkeypatch.setattr("lowres.published.read_confirmatory", lambda study: [done])
+    assert cli.main(["campaign", "--show", "--file", str(given), "--ledger", str(tmp_path / "empty"), line.name]) == 0
+    assert capsys.readouterr().out.splitlines()[1].split()[3:] == ["2", "1", "0", "0", "1"]
+
+
 def test_what_is_published_is_not_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     line = campaign.Line("one", "tell", 0.1)
     published = tiny.record("a" * 16, tiny.trial("model", "task"), {"task": {"token_f1": [1.0]}})

@@ -29,10 +29,10 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from lowres.engine.tables import aligned
+from lowres.ledger import Ledger
 from lowres.params import InputError, did_you_mean, from_mapping, resolve
 
 if TYPE_CHECKING:
-    from lowres.ledger import Ledger
     from lowres.trial import Record, Trial
 
 COLUMNS = ("line", "study", "core hours", "planned", "done", "running", "failed", "left")
@@ -166,11 +166,26 @@ def _key(trial: Trial) -> str:
         return ""
 
 
+class _Known(Ledger):
+    """A ledger that is read only, with what is published beside its own records: a new machine has done that too."""
+
+    def __init__(self, ledger: Ledger, published: Mapping[str, Record]) -> None:
+        super().__init__(ledger.folder, writes=False)
+        self.published = published
+
+    def get(self, key: str) -> Record | None:
+        return super().get(key) or self.published.get(key)
+
+
 def table(lines: Sequence[Line], ledger: Ledger) -> str:
-    """Done, running and left of every line."""
+    """Done, running and left of every line; what is published is done."""
+    from lowres.published import read_confirmatory
+
+    found = {record.key: record for study in {line.study for line in lines} for record in read_confirmatory(study)}
+    known = _Known(ledger, found)
     rows: list[tuple[str, ...]] = [COLUMNS]
     for line in lines:
-        now = progress(line, ledger)
+        now = progress(line, known)
         counts = (now.planned, now.done, now.running, now.failed, now.left)
         rows.append((line.name, line.study, f"{line.hours:g}", *map(str, counts)))
     return aligned(rows)
