@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import re
 from functools import partial
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 import tiny
@@ -79,3 +79,11 @@ def test_a_page_that_only_reads_lists_no_trials_of_its_own(study: ModuleType):
     name = study.__name__.rpartition(".")[2]
     assert f"studies.live({name}, params)" in code
     assert f"{name}.trials(" not in code
+
+
+def test_what_live_trials_read_is_made_before_they_are_listed() -> None:
+    """A page shows which of them the ledger has, by their keys, which name the content of what they read."""
+    made: list[str] = []
+    toy = SimpleNamespace(prepare=lambda params: made.append("prepared"), trials=lambda params: list(made))
+    assert studies.live(toy, SimpleNamespace(tier="read")) == []
+    assert studies.live(toy, SimpleNamespace(tier="laptop")) == ["prepared"]

@@ -74,8 +74,15 @@ def execute(study: ModuleType, params: Any, ledger: Ledger, **how: Any) -> list[
 
 
 def live(study: ModuleType, params: Any) -> list[Trial]:
-    """The trials that a page runs, as far as they are known before their tuning; none where records are only read."""
-    return [] if params.tier == READ else list(study.trials(params))
+    """The trials that a page runs, as far as they are known before their tuning; none where records are only read.
+
+    What they read is prepared, so that each has its key.
+    """
+    if params.tier == READ:
+        return []
+    if hasattr(study, "prepare"):
+        study.prepare(params)
+    return list(study.trials(params))
 
 
 def planned(study: ModuleType, params: Any, ledger: Ledger) -> list[Trial]:
