@@ -290,6 +290,7 @@ def test_without_records_the_page_says_so_instead_of_drawing(shown: Callable[[li
     for name in (*FIGURES, "real"):
         assert "not run yet" in repr(getattr(page, name)())
     assert "not run" in repr(page.controls())
+    assert "is told when" in repr(parts.cost_table("forgetting"))
     assert "No trial was run" in repr(page.live([]))
 
 

@@ -327,12 +327,14 @@ def cost_table(study: str) -> Shown:
     """Per model and arm: seconds, share of training, speed, memory, in today's records or else the first edition's."""
     e = evidence(study)
     records = [r for r in (e.judged.records or e.first.records) if r.trial["evaluation"]["split"] == "test"]
+    if not records:
+        return shown_text("What a trial costs is told when its records are published.")
     groups: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for record in records:
         groups[unseeded(record.trial["model"]), record.trial["arm"]].append(record)
     rows = [(*names, *_cost(own)) for names, own in sorted(groups.items())]
     hours = sum(record.cost["seconds"] for record in records) / 3600
-    caption = f"Cost of a trial: {len(records)} trials took {hours:.1f} process hours on {_machines(records)}"
+    caption = f"Cost of a trial: {len(records):,} trials took {hours:.1f} process hours on {_machines(records)}"
     header = ("Model", "Arm", "Trials", "Seconds each", "of which training", "Tokens/s in training", "Peak memory")
     return shown_table(caption, header, rows, stack=True)
 
