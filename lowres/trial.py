@@ -226,9 +226,16 @@ def _fingerprint(loaded: Task | Probe, split: str = "") -> str:
 
 def _rationale_fingerprint(trial: Trial, task: Task) -> str:
     """Hash over the rationales that the trial may read; refuses one that lacks some of them."""
-    recipe = trial.recipe
-    drawn = () if recipe.rationale in rationales.AS_PREDICTION else rationales.pool_of(task, recipe.pool)
-    found = rationales.load(recipe.rationales, (*drawn, *_evaluated(trial, task)))
+    name, pool, drawn = trial.recipe.rationales, trial.recipe.pool, trial.recipe.rationale not in rationales.AS_PREDICTION
+    measured = trial.evaluation.split, trial.evaluation.items
+    return _read_fingerprint(task, name, rationales.state(name), pool if drawn else None, *measured)
+
+
+@functools.lru_cache(maxsize=4096)
+def _read_fingerprint(task: Task, name: str, state: str, pool: int | None, split: str, items: int | None) -> str:
+    """Remembered per loaded task and content of the file, which thousands of trials share."""
+    drawn = () if pool is None else rationales.pool_of(task, pool)
+    found = rationales.load(name, (*drawn, *getattr(task, split)[:items]))
     return _hash([[one.text, one.answer, one.samples] for one in found])
 
 
@@ -239,7 +246,13 @@ def _evaluated(trial: Trial, task: Task) -> tuple[Example, ...]:
 
 @functools.cache
 def _pool_fingerprint(task: str, form: str) -> str:
-    return _hash([[example.prompt, example.target] for example in general_pool(task, form)])
+    return _content_fingerprint(general_pool(task, form))
+
+
+@functools.lru_cache(maxsize=64)
+def _content_fingerprint(examples: tuple[Example, ...]) -> str:
+    """Remembered by content: many tasks have the same general pool."""
+    return _hash([[example.prompt, example.target] for example in examples])
 
 
 def machine_part(trial: Trial) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 import hashlib
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -117,11 +117,12 @@ def _with_target(example: Example, target: str, answers: tuple[str, ...] = ()) -
 
 
 def _cycle(indices: list[int], seed: int) -> list[tuple[int, int]]:
-    order = _permuted(indices, seed)
+    order = list(_permuted(indices, seed))
     return list(zip(order, order[1:] + order[:1], strict=True))
 
 
-def _permuted(items: Sequence[T], seed: int) -> list[T]:
+def _permuted(items: Sequence[T], seed: int) -> Iterator[T]:
+    """All items in a random order, one by one: of a large pool most are never looked at."""
     from numpy.random import PCG64, Generator  # here, so that importing the package stays fast
 
-    return [items[index] for index in Generator(PCG64(seed)).permutation(len(items))]
+    return map(items.__getitem__, Generator(PCG64(seed)).permutation(len(items)).tolist())

@@ -129,6 +129,11 @@ def load(name: str, examples: Sequence[Example]) -> list[Written]:
     return [found[e.id] for e in examples]
 
 
+def state(name: str) -> str:
+    """What the rationales of this name are now: the hash of the file; "" for the examples' own."""
+    return "" if name == OWN else content(find(name))
+
+
 def pool_of(task: Task, pool: int) -> tuple[Example, ...]:
     """The training examples that may be drawn: the first `pool`, or all (0)."""
     if pool > len(task.train):
