@@ -226,9 +226,9 @@ def _fingerprint(loaded: Task | Probe, split: str = "") -> str:
 
 def _rationale_fingerprint(trial: Trial, task: Task) -> str:
     """Hash over the rationales that the trial may read; refuses one that lacks some of them."""
-    name, pool, drawn = trial.recipe.rationales, trial.recipe.pool, trial.recipe.rationale not in rationales.AS_PREDICTION
-    measured = trial.evaluation.split, trial.evaluation.items
-    return _read_fingerprint(task, name, rationales.state(name), pool if drawn else None, *measured)
+    recipe, measured = trial.recipe, (trial.evaluation.split, trial.evaluation.items)
+    pool = None if recipe.rationale in rationales.AS_PREDICTION else recipe.pool
+    return _read_fingerprint(task, recipe.rationales, rationales.state(recipe.rationales), pool, *measured)
 
 
 @functools.lru_cache(maxsize=4096)
