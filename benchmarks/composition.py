@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from lowres import places
 from lowres.data import Example, general_pool, load_task
+from lowres.language import formats
 from lowres.studies import TUNING_SEED
 
 if TYPE_CHECKING:
     import torch
 
-    from lowres.models import LanguageModel
+    from lowres.language import LanguageModel
     from lowres.tuners.representation import Edits
 
 FILE = "composition.json"
@@ -141,21 +142,19 @@ class Halves:
 
     def learn(self, examples: Sequence[Example], dimensions: slice, rate: float) -> None:
         """Train these dimensions; nothing that belongs to earlier ones moves."""
-        from lowres import models
         from lowres.optimisation import Optimisation
-        from lowres.train import train
+        from lowres.trial.train import train
 
-        rows = [models.encode(self.language_model, one.prompt, one.target) for one in examples] * self.setup.epochs
+        rows = [formats.encode(self.language_model, one.prompt, one.target) for one in examples] * self.setup.epochs
         how = Optimisation(rate, batch_size=self.setup.batch_size, weight_decay=0.0)  # decay would move what is held
         with only(self.edits, dimensions), held(self.edits, slice(0, dimensions.start)):
             train(self.model, self.language_model, rows, how, "halves")
 
     def test(self, examples: Sequence[Example], dimensions: slice) -> tuple[Scores, list[str]]:
         """What is answered where these dimensions are edited."""
-        from lowres import models
         from lowres.evaluate import Item, answer
 
-        items = [Item(models.prompt_ids(self.language_model, one.prompt), (), ()) for one in examples]
+        items = [Item(formats.prompt_ids(self.language_model, one.prompt), (), ()) for one in examples]
         with only(self.edits, dimensions):
             texts = list(answer(self.model, self.language_model, items, NEW_TOKENS, "halves").texts)
         return judge(examples, texts), texts
@@ -177,7 +176,7 @@ def judge(examples: Sequence[Example], texts: Sequence[str]) -> Scores:
 def measure(setup: Setup) -> dict[str, Any]:
     """Choose the rates on validation data, then train and test every seed; plain values to be kept as they are."""
     from lowres import models
-    from lowres.provenance import provenance
+    from lowres.trial.provenance import provenance
 
     pristine = models.load(setup.model)
     tried = [*_pairs(setup, pristine), *_alone(setup, pristine)]

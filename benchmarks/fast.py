@@ -17,10 +17,12 @@ from typing import Any
 import torch
 
 from benchmarks.rows import Row
-from lowres import evaluate, fast, models, train, tuners, world
+from lowres import evaluate, fast, models, tuners, world
 from lowres.data import load_probe, load_task
-from lowres.models import Encoded, LanguageModel
+from lowres.language import LanguageModel, formats
+from lowres.language.formats import Encoded
 from lowres.optimisation import Optimisation
+from lowres.trial import train
 from lowres.world import pretraining, vocabulary
 
 SMOLLM = "smollm2-135m-instruct"
@@ -59,7 +61,7 @@ def training(language_model: LanguageModel, task: str, name: str, updates: int) 
     """A few updates with a tuner of its default size, from the same start every time."""
     own = models.fresh(language_model)
     model = tuners.apply(tuners.make(name), own, 0)
-    rows = [models.encode(own, each.prompt, each.target) for each in load_task(task).train[: 8 * updates]]
+    rows = [formats.encode(own, each.prompt, each.target) for each in load_task(task).train[: 8 * updates]]
     return lambda: train.train(model, own, rows, Optimisation(1e-6, steps=updates))
 
 

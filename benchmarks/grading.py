@@ -19,9 +19,9 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from lowres import provenance
 from lowres.course import MASTERS, Assignment, assignments, grading, making
 from lowres.places import RESULTS
+from lowres.trial import provenance
 
 KEPT, SOLVED = RESULTS / "grading.json", making.MADE / "solved"
 WORKERS, SEED = 2, 20_261

@@ -17,8 +17,9 @@ from dataclasses import asdict, astuple, dataclass
 import numpy as np
 from scipy.optimize import least_squares
 
-from lowres import places, published, studies
+from lowres import places, registry
 from lowres.engine import cost
+from lowres.ledger import published
 from lowres.rates import unseeded
 from lowres.trial import Record, trial_from
 
@@ -134,7 +135,7 @@ def _error(ratios: Sequence[float]) -> float:
 def records_until(date: str = "9999") -> list[Record]:
     """All published records of both editions that were made until a date (YYYY-MM-DD HH:MM UTC)."""
     reading = (published.read_first_edition, published.read_confirmatory)
-    found = (record for name in studies.study_names() for read in reading for record in read(name))
+    found = (record for name in registry.study_names() for read in reading for record in read(name))
     return [record for record in found if record.provenance.get("date", "") <= date]
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from lowres import evaluate, models
 from lowres.data import Example, load_probe
+from lowres.language import LanguageModel
 
 MODEL = "smollm2-135m-instruct"
 PROBES = ("piqa", "siqa", "commonsenseqa", "openbookqa")
@@ -58,7 +59,7 @@ def main() -> None:
     RECORDED.write_text(_compact({**about, "tasks": tasks}))
 
 
-def harness_model(language_model: models.LanguageModel, batch_size: int, **options: Any) -> Any:
+def harness_model(language_model: LanguageModel, batch_size: int, **options: Any) -> Any:
     """The harness's own wrapper around the same weights."""
     os.environ["HF_DATASETS_OFFLINE"] = "1"
     from lm_eval.models.huggingface import HFLM

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from lowres import tuners
-from lowres.models import LanguageModel
+from lowres.language import LanguageModel
 from lowres.params import InputError
 
 WEIGHTS, DESCRIPTION = "adapter.safetensors", "adapter.json"

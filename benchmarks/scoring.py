@@ -17,6 +17,7 @@ from benchmarks.parity import harness_model
 from benchmarks.rows import Row, compare, peak_memory
 from lowres import evaluate, models
 from lowres.data import Example, load_probe, load_task
+from lowres.language import LanguageModel, inside
 
 MODEL, BATCH, NEW = "smollm2-135m-instruct", 16, 24
 ONE_TOKEN = "the peer, too, reads a context once for choices of a single token"
@@ -85,7 +86,7 @@ def side(name: str, place: str, precision: str) -> Side:
 
 
 @functools.cache
-def _loaded(precision: str) -> models.LanguageModel:
+def _loaded(precision: str) -> LanguageModel:
     return models.load(MODEL, precision, "cpu")
 
 
@@ -110,7 +111,7 @@ def _peer_weights(precision: str) -> Any:
 # --- choices ---------------------------------------------------------------------------------------------------------
 
 
-def _choices(name: str, language_model: models.LanguageModel, examples: tuple[Example, ...], work: Work) -> Side:
+def _choices(name: str, language_model: LanguageModel, examples: tuple[Example, ...], work: Work) -> Side:
     if name == "ours":
         return functools.partial(_score, language_model, examples, work)
     precision = "bf16" if language_model.autocast else "fp32"
@@ -129,7 +130,7 @@ def _choices(name: str, language_model: models.LanguageModel, examples: tuple[Ex
     return functools.partial(harness._loglikelihood_tokens, pairs, disable_tqdm=True)
 
 
-def _score(language_model: models.LanguageModel, examples: tuple[Example, ...], work: Work) -> object:
+def _score(language_model: LanguageModel, examples: tuple[Example, ...], work: Work) -> object:
     if work.kind == "plain":
         items = evaluate.plain_items(language_model, examples)
     else:
@@ -140,7 +141,7 @@ def _score(language_model: models.LanguageModel, examples: tuple[Example, ...], 
 # --- generation ------------------------------------------------------------------------------------------------------
 
 
-def _generation(name: str, language_model: models.LanguageModel, examples: tuple[Example, ...]) -> Side:
+def _generation(name: str, language_model: LanguageModel, examples: tuple[Example, ...]) -> Side:
     items, _ = evaluate.task_items(language_model, examples, "", NEW)
     bare = [evaluate.Item(item.context, (), ()) for item in items]
     if name == "ours":
@@ -148,7 +149,7 @@ def _generation(name: str, language_model: models.LanguageModel, examples: tuple
     return functools.partial(_by_generate, language_model.model, language_model, bare)
 
 
-def _by_generate(model: Any, language_model: models.LanguageModel, items: list[evaluate.Item]) -> object:
+def _by_generate(model: Any, language_model: LanguageModel, items: list[evaluate.Item]) -> object:
     """One batch, padded on the left, in the precision of the row."""
     import torch
 
@@ -156,5 +157,5 @@ def _by_generate(model: Any, language_model: models.LanguageModel, items: list[e
 
     pad = int(language_model.tokenizer.pad_token_id)
     ids, mask = padded([item.context for item in items], pad, True, language_model.device)
-    with torch.inference_mode(), models.precision_context(language_model):
+    with torch.inference_mode(), inside.precision_context(language_model):
         return model.generate(input_ids=ids, attention_mask=mask.long(), max_new_tokens=NEW, do_sample=False)

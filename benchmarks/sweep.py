@@ -15,8 +15,9 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lowres import hubmodels, places, studies
+from lowres import places, registry
 from lowres.engine import cost
+from lowres.models import hubmodels
 from lowres.params import from_mapping, resolve
 
 CARD = max(cost.CARDS, key=lambda card: card.gigabytes)
@@ -91,7 +92,7 @@ def table(durations: Sequence[float], repeats: int = REPEATS) -> list[dict[str, 
 def paper_tier() -> list[float]:
     """Hours of every trial of the paper tier on the card with the most memory, by sizes alone."""
     with hubmodels.nothing_fetched(sizes_alone=True):
-        modules = [studies.load(name) for name in studies.study_names()]
+        modules = [registry.load(name) for name in registry.study_names()]
         trials = [
             one for study in modules for one in study.trials(resolve(from_mapping(study.Params, {"tier": "paper"})))
         ]

@@ -21,9 +21,10 @@ from benchmarks.rows import Row, compare, peak_memory
 from lowres import evaluate, models, tuners
 from lowres.data import load_task
 from lowres.evaluate.answers import padded
-from lowres.models import Encoded, LanguageModel
+from lowres.language import LanguageModel, formats
+from lowres.language.formats import Encoded
 from lowres.optimisation import Optimisation
-from lowres.train import train
+from lowres.trial.train import train
 from lowres.tuners import Full, LoRA, LoReFT, Tuner
 from lowres.tuners.representation import edits_of
 
@@ -98,7 +99,7 @@ def examples() -> tuple[Encoded, ...]:
     """The training examples of one round, in order."""
     own = models.load(MODEL, "fp32")
     task = load_task(TASK).train
-    return tuple(models.encode(own, each.prompt, each.target) for each in task[: BATCH * UPDATES])
+    return tuple(formats.encode(own, each.prompt, each.target) for each in task[: BATCH * UPDATES])
 
 
 def our_work(tuner: str, precision: str) -> Callable[[], object]:

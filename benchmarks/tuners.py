@@ -27,12 +27,13 @@ from benchmarks.rows import growth
 from lowres import models, tuners
 from lowres.data import load_task
 from lowres.evaluate.answers import Beginning, Contexts
-from lowres.models import Encoded, LanguageModel
+from lowres.language import LanguageModel, formats
+from lowres.language.formats import Encoded
+from lowres.language.precision import cast_once
 from lowres.optimisation import Optimisation, TrainingLog
-from lowres.precision import cast_once
 from lowres.studies.loreft.arms import ARMS
 from lowres.studies.loreft.params import MAIN
-from lowres.train import train
+from lowres.trial.train import train
 
 MODEL, TASK = "smollm2-135m-instruct", "siqa-csqa"
 UPDATES, PROMPT, NEW = 3, 128, 32
@@ -128,7 +129,7 @@ def examples() -> tuple[Encoded, ...]:
     """The training examples of one round, in order."""
     own = models.load(MODEL)
     rows = load_task(TASK).train[: HOW.batch_size * UPDATES]
-    return tuple(models.encode(own, each.prompt, each.target) for each in rows)
+    return tuple(formats.encode(own, each.prompt, each.target) for each in rows)
 
 
 def most_memory(once: functools.partial[TrainingLog]) -> float:
@@ -174,7 +175,7 @@ def in_use(tuned: nn.Module, own: LanguageModel, pristine: LanguageModel, rounds
 
 def prompts_of(language_model: LanguageModel, count: int) -> list[tuple[int, ...]]:
     """Prompts of the task, repeated or cut to the same length."""
-    found = (models.prompt_ids(language_model, each.prompt) for each in load_task(TASK).test[:count])
+    found = (formats.prompt_ids(language_model, each.prompt) for each in load_task(TASK).test[:count])
     return [(ids * PROMPT)[:PROMPT] for ids in found]
 
 

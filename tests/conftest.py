@@ -70,7 +70,8 @@ def choice_task(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture
 def general_pool(monkeypatch: pytest.MonkeyPatch) -> tuple[Any, ...]:
     """Eighty lines instead of the general pool, which takes seconds to read."""
-    from lowres import data, material
+    from lowres import data
+    from lowres.trial import material
 
     for module in (data, material):
         monkeypatch.setattr(module, "general_pool", lambda exclude_task="", form="usual": tiny.pool())

@@ -12,7 +12,9 @@ from typing import Any
 
 import tiny
 
-from lowres import examination, models, places, tuners
+from lowres import models, places, tuners
+from lowres.engine import examination
+from lowres.language import formats
 from lowres.params import InputError
 
 SIZES = {
@@ -103,7 +105,7 @@ def _refusal(name: str, tuner: str) -> str:
         tuned = tuners.apply(tuners.make(tuner, **SMALL.get(tuner, {})), fresh, 0)
     except InputError as error:
         return str(error).partition(" ")[2]
-    row = models.encode(fresh, "Hi", "yes")
+    row = formats.encode(fresh, "Hi", "yes")
     read = {"input_ids": torch.tensor([row.ids]), "attention_mask": torch.ones(1, len(row.ids))}
     if fresh.model.config.is_encoder_decoder:
         read["decoder_input_ids"] = torch.tensor([row.target])

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lowres.anova import anova_effect, retained
 from lowres.stats import mean_interval
+from lowres.stats.anova import anova_effect, retained
 
 
 def simulated(random: np.random.Generator, shape: tuple[int, int], noise: tuple[float, float, float]) -> np.ndarray:

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from jupyter_book.config import get_final_config
 
-from lowres import bookext, pages
+from lowres.book import bookext, pages
 
 ROOT = Path(__file__).parents[1]
 MAKEFILE = (ROOT / "Makefile").read_text()

@@ -23,7 +23,8 @@ import tiny
 import yaml
 from sphinx.errors import ExtensionError
 
-from lowres import book, bookext, cli, pages, studies
+from lowres import book, cli, registry
+from lowres.book import bookext, pages
 from lowres.params import InputError, describe, parameter
 
 ROOT = Path(__file__).parent.parent
@@ -57,8 +58,8 @@ def write_notebook(root: Path, *sources: str) -> None:
 @pytest.fixture
 def toy(tmp_path, monkeypatch):
     """The root of a book with one study named toy."""
-    monkeypatch.setattr(studies, "study_names", lambda: ("toy",), raising=False)
-    monkeypatch.setattr(studies, "load", lambda name: TOY, raising=False)
+    monkeypatch.setattr(registry, "study_names", lambda: ("toy",), raising=False)
+    monkeypatch.setattr(registry, "load", lambda name: TOY, raising=False)
     (tmp_path / "package").mkdir()
     (tmp_path / "package/helper.py").write_text("number = 1")
     monkeypatch.setattr(book, "PACKAGE", tmp_path / "package")
@@ -336,7 +337,7 @@ def test_the_table_of_contents_names_files_that_exist():
     named = [contents["root"], *(chapter["file"] for part in contents["parts"] for chapter in part["chapters"])]
     missing = [name for name in named if not any((ROOT / f"{name}{suffix}").is_file() for suffix in (".md", ".ipynb"))]
     assert not missing
-    notebooks = {study.NOTEBOOK.removesuffix(".ipynb") for study in map(studies.load, studies.study_names())}
+    notebooks = {study.NOTEBOOK.removesuffix(".ipynb") for study in map(registry.load, registry.study_names())}
     assert notebooks <= set(named)
 
 
@@ -363,5 +364,5 @@ def test_the_commands_that_the_pages_tell_of_exist(command):
     flags = {"-p" if flag == "--parameter" else flag.strip("[]") for flag in cli.COMMANDS[name].arguments}
     assert {argument for argument in rest if argument.startswith("-")} <= flags | {"--parameter"}
     given = [value.partition("=")[0] for flag, value in itertools.pairwise(rest) if flag == "-p"]
-    known = {row.name for study in studies.study_names() for row in describe(studies.load(study).Params)}
+    known = {row.name for study in registry.study_names() for row in describe(registry.load(study).Params)}
     assert set(given) <= known

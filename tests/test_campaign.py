@@ -13,16 +13,16 @@ from typing import Any
 import pytest
 import tiny
 
-from lowres import cli, rulebook, studies
+from lowres import campaign, cli, registry
+from lowres.claims import rulebook
+from lowres.claims.rules import COLUMNS, Asked, ColumnName, decide
 from lowres.data import load_task
-from lowres.engine import campaign
 from lowres.ledger import Ledger
 from lowres.outcomes import Outcomes
 from lowres.params import InputError
-from lowres.rules import COLUMNS, Asked, ColumnName, decide
 from lowres.trial import RESULT_VERSION, Record, Trial
 
-RULED = [name for name in studies.study_names() if rulebook.rules_of(name)]
+RULED = [name for name in registry.study_names() if rulebook.rules_of(name)]
 
 GOOD = """
 [common.small]
@@ -91,7 +91,7 @@ def test_a_missing_file_or_line_is_named(tmp_path: Path, given: Path) -> None:
 
 
 def test_a_campaign_goes_on_where_it_was(given: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lowres.published.read_confirmatory", lambda study: [])
+    monkeypatch.setattr("lowres.ledger.published.read_confirmatory", lambda study: [])
     lines, ledger = campaign.read(given), Ledger(tmp_path / "ledger")
     before = [campaign.progress(line, ledger) for line in lines]
     assert [(each.planned, each.done, each.left) for each in before] == [(2, 0, 2), (2, 0, 2)]
@@ -121,9 +121,9 @@ def test_what_is_published_is_shown_as_done(
     given: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (line, *_) = campaign.read(given)
-    first, *_ = studies.planned(line.module(), line.resolved(), Ledger(tmp_path / "none"))
+    first, *_ = registry.planned(line.module(), line.resolved(), Ledger(tmp_path / "none"))
     done = tiny.record(first.key(), first, {"task": {"token_f1": [1.0]}})
-    monkeypatch.setattr("lowres.published.read_confirmatory", lambda study: [done])
+    monkeypatch.setattr("lowres.ledger.published.read_confirmatory", lambda study: [done])
     assert cli.main(["campaign", "--show", "--file", str(given), "--ledger", str(tmp_path / "empty"), line.name]) == 0
     assert capsys.readouterr().out.splitlines()[1].split()[3:] == ["2", "1", "0", "0", "1"]
 
@@ -131,9 +131,9 @@ def test_what_is_published_is_shown_as_done(
 def test_what_is_published_is_not_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     line = campaign.Line("one", "tell", 0.1)
     published = tiny.record("a" * 16, tiny.trial("model", "task"), {"task": {"token_f1": [1.0]}})
-    monkeypatch.setattr("lowres.published.read_confirmatory", lambda study: [published])
+    monkeypatch.setattr("lowres.ledger.published.read_confirmatory", lambda study: [published])
     seen: list[int] = []
-    monkeypatch.setattr(studies, "execute", lambda study, params, ledger, **how: seen.append(len(ledger.records())))
+    monkeypatch.setattr(registry, "execute", lambda study, params, ledger, **how: seen.append(len(ledger.records())))
     campaign.run([line], Ledger(tmp_path / "ledger"))
     assert seen == [1]
 
@@ -144,7 +144,7 @@ def test_what_is_published_is_not_run_again(tmp_path: Path, monkeypatch: pytest.
 def test_the_campaign_of_the_repository_can_be_read() -> None:
     lines = campaign.read(cli.CAMPAIGN)
     assert len({line.name for line in lines}) == len(lines) > 0
-    ruled = {rule.claim for name in studies.study_names() for rule in rulebook.rules_of(name)}
+    ruled = {rule.claim for name in registry.study_names() for rule in rulebook.rules_of(name)}
     assert {claim for line in lines for claim in line.claims} <= ruled
 
 

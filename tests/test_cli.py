@@ -19,7 +19,7 @@ import tiny
 
 import lowres
 from lowres import cli
-from lowres.elsewhere import OtherShards, Shard
+from lowres.engine.elsewhere import OtherShards, Shard
 from lowres.params import InputError, ParameterRow, parameter
 from lowres.tuners import tuner_names
 

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 import tiny
 
-from lowres import cli, elsewhere, engine
-from lowres.elsewhere import SITES, engine_file
-from lowres.engine import cluster, pool
+from lowres import cli, engine
+from lowres.engine import cluster, elsewhere, pool
 from lowres.engine.cluster import Cluster
+from lowres.engine.elsewhere import SITES, engine_file
 from lowres.ledger import Ledger
 from lowres.params import InputError
 from lowres.trial import Record, Trial

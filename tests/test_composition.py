@@ -12,7 +12,7 @@ import torch
 
 from benchmarks import composition
 from benchmarks.composition import CONDITIONS, Halves, Setup, Texts, chosen, held, judge, only
-from lowres import models
+from lowres.language import LanguageModel
 
 RANK = 4
 
@@ -32,7 +32,7 @@ def setup(chat_folder: Path) -> Setup:
 
 
 @pytest.fixture
-def halves(setup: Setup, chat_model: models.LanguageModel) -> Halves:
+def halves(setup: Setup, chat_model: LanguageModel) -> Halves:
     return Halves(setup, chat_model, 0)
 
 
@@ -43,7 +43,7 @@ def hidden(halves: Halves, dimensions: slice) -> torch.Tensor:
         return halves.model(input_ids=ids).logits
 
 
-def test_without_dimensions_the_model_is_the_untouched_one(halves: Halves, chat_model: models.LanguageModel):
+def test_without_dimensions_the_model_is_the_untouched_one(halves: Halves, chat_model: LanguageModel):
     with torch.no_grad():
         untouched = chat_model.model(input_ids=torch.arange(5, 25)[None]).logits
     assert torch.equal(hidden(halves, slice(0, 0)), untouched)

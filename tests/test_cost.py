@@ -15,10 +15,11 @@ import pytest
 import tiny
 
 from benchmarks import pace
-from lowres import cli, counting, data, hubmodels
-from lowres.engine import cost
+from lowres import cli, data
+from lowres.engine import cost, counting
+from lowres.ledger.published import read_published
+from lowres.models import hubmodels
 from lowres.optimisation import Optimisation
-from lowres.published import read_published
 from lowres.rates import unseeded
 from lowres.studies.tell import sizes
 from lowres.trial import Evaluation, Recipe, Record, Trial, trial_from

@@ -10,13 +10,16 @@ import numpy as np
 import pytest
 import tiny
 
-from lowres import advice, cli, guide, rulebook
-from lowres.guide import Case, Leaf, Split
-from lowres.harm import CONTROL
+from lowres import cli
+from lowres.book import advice
+from lowres.claims import rulebook
+from lowres.claims.rules import Contrast, decide, terms_of
 from lowres.ledger import Ledger
 from lowres.outcomes import Ambiguous, NotRun, Outcomes
 from lowres.params import InputError, from_mapping, resolve
-from lowres.rules import Contrast, decide, terms_of
+from lowres.rates.harm import CONTROL
+from lowres.stats import guide
+from lowres.stats.guide import Case, Leaf, Split
 from lowres.studies import crossing
 from lowres.studies.crossing import arms, measures
 from lowres.studies.crossing.measures import NO_RULE, Row, gained

@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from lowres import data
-from lowres.data import adaptation_tasks, made_tasks, tasks, wiki
+from lowres.data import adaptation_tasks, form_tasks, made_tasks, pool, tasks, wiki
 from lowres.evaluate import metrics
 from lowres.world import people, vocabulary
 
@@ -116,9 +116,9 @@ def test_facts_are_told_in_the_order_asked_for_and_prompts_are_equally_long(coun
 
 def test_every_form_is_met_by_its_own_targets_and_by_no_plain_answer():
     items = everything("instruction-following")
-    assert {item.group for item in items} == set(made_tasks.CONSTRAINTS)
+    assert {item.group for item in items} == set(form_tasks.CONSTRAINTS)
     for item in items:
-        asked = made_tasks.CONSTRAINTS[item.group][0]
+        asked = form_tasks.CONSTRAINTS[item.group][0]
         assert asked in item.prompt.split("\n")[0]
         assert metrics.constraint_met(item.target, item.target) == 1
         assert metrics.constraint_met("A plain Answer.", item.target) == metrics.constraint_met("", item.target) == 0
@@ -126,7 +126,7 @@ def test_every_form_is_met_by_its_own_targets_and_by_no_plain_answer():
         counts = Counter(item.group for item in getattr(data.load_task("instruction-following"), split))
         assert max(counts.values()) < 1.6 * min(counts.values())
     others = {item.group for item in data.general_pool("instruction-following")}
-    assert others.isdisjoint(made_tasks.CONSTRAINT_SOURCES)
+    assert others.isdisjoint(pool.TASK_SOURCES["instruction-following"])
 
 
 def test_the_pool_leaves_out_what_a_task_with_another_name_is_made_from():

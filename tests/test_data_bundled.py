@@ -15,8 +15,8 @@ import pytest
 from lowres import data
 from lowres.data import adaptation_tasks, bundled, made_tasks, overlap, probes, stream_tasks, wiki
 from lowres.data.cards import cards
-from lowres.data.examples import normalise
 from lowres.data.text import detokenise, first_literal, lettered, opening, sentences, unescape_csv
+from lowres.examples import normalise
 from lowres.params import InputError
 
 SIZES = {
@@ -370,7 +370,7 @@ def test_the_catalogue_lists_everything():
 FINGERPRINTS = """
 import json
 from lowres import data
-from lowres.data.examples import fingerprint
+from lowres.examples import fingerprint
 tasks = {name: [data.load_task(name).fingerprint(split) for split in data.SPLITS] for name in data.task_names()}
 probes = {name: data.load_probe(name).fingerprint() for name in data.probe_names()}
 print(json.dumps([tasks, probes, fingerprint(data.general_pool())]))

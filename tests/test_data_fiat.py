@@ -8,10 +8,10 @@ import pytest
 
 from lowres import data
 from lowres.data import fiat_files, fiat_tasks, wiki
-from lowres.data.examples import normalise
 from lowres.data.fiat_tasks import content_words, language_of, nearest_others
 from lowres.data.load import WITH_RATIONALES
 from lowres.evaluate import metrics
+from lowres.examples import normalise
 from lowres.params import InputError
 
 FOREIGN = [f"wiki-crosslingual-{language}" for language in fiat_tasks.FOREIGN]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from lowres import doctor
-from lowres.doctor import Finding
+from lowres.cli import doctor
+from lowres.cli.doctor import Finding
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import tiny
 
-from lowres import engine, ledger, rates, studies
-from lowres.elsewhere import OtherShards, Shard, shard_from
+from lowres import engine, ledger, rates, registry
 from lowres.engine import pool
+from lowres.engine.elsewhere import OtherShards, Shard, shard_from
 from lowres.ledger import Ledger
 from lowres.params import InputError, from_strings, resolve
 from lowres.studies import tell
@@ -131,7 +131,7 @@ def test_a_study_in_shards_tunes_first_and_ends_as_one_command_does(
     other = {"learning_rates": "[0.01, 0.003]", "seeds": "[0, 1]", "epochs": "2"}
     kept = [one for one in given if one.partition("=")[0] not in other]
     params = resolve(from_strings(tell.Params, [*kept, *(f"{name}={value}" for name, value in other.items())]))
-    whole = engine.table(studies.execute(tell, params, Ledger(tmp_path / "whole"), progress=False, on=Shard(0, 1)))
+    whole = engine.table(registry.execute(tell, params, Ledger(tmp_path / "whole"), progress=False, on=Shard(0, 1)))
     folders, rounds = [tmp_path / name for name in "ab"], 0
     while rounds < 5:
         rounds += 1
@@ -139,7 +139,7 @@ def test_a_study_in_shards_tunes_first_and_ends_as_one_command_does(
         for index, folder in enumerate(folders):
             with contextlib.suppress(OtherShards):
                 how = {"progress": False, "on": Shard(index, 2)}
-                tables_made.append(engine.table(studies.execute(tell, params, Ledger(folder), **how)))
+                tables_made.append(engine.table(registry.execute(tell, params, Ledger(folder), **how)))
         for folder in folders:
             ledger.merge(Ledger(folder), folders)
         if len(tables_made) == 2:

@@ -9,11 +9,12 @@ import pytest
 import tiny
 import torch
 
-from lowres import evaluate, models, train
+from lowres import evaluate, models
 from lowres.data import Example, Probe
 from lowres.evaluate import Item
-from lowres.models import LanguageModel
+from lowres.language import LanguageModel, formats
 from lowres.params import InputError
+from lowres.trial import train
 
 NEW = 9
 FORCED = 3  # the token <|answer|> of the tiny tokenizer stands for a language
@@ -77,7 +78,7 @@ def by_transformers(language_model: LanguageModel, prompt: str) -> str:
     inputs = tokenizer(prompt, return_tensors="pt", return_token_type_ids=False)
     # The last token would be forced to end the text: one more than is compared.
     made = language_model.model.generate(**inputs, max_new_tokens=NEW + 2, do_sample=False, num_beams=1)[0].tolist()
-    given = len(models.decoder_start(language_model))
+    given = len(formats.decoder_start(language_model))
     new = made[given : given + NEW]
     return tokenizer.decode(new[: new.index(1)] if 1 in new else new).strip()
 
@@ -95,12 +96,12 @@ def score(language_model: LanguageModel, prompt: str, tokens: tuple[int, ...]) -
 def test_a_prompt_is_read_as_the_tokenizer_writes_it(family: LanguageModel):
     for text in ("Item 3: a stone", "", "blue"):
         whole = tuple(family.tokenizer(text).input_ids)
-        assert models.prompt_ids(family, text) == models.plain_ids(family, text) == whole
+        assert formats.prompt_ids(family, text) == formats.plain_ids(family, text) == whole
         assert whole != tuple(family.tokenizer(text, add_special_tokens=False).input_ids)
 
 
 def test_the_decoder_begins_with_what_generate_gives_it(family: LanguageModel):
-    assert models.decoder_start(family) == FRAMES[family.model.config.model_type][1]
+    assert formats.decoder_start(family) == FRAMES[family.model.config.model_type][1]
 
 
 def test_answers_are_those_of_generate(family: LanguageModel):
@@ -114,7 +115,7 @@ def test_answers_are_those_of_generate(family: LanguageModel):
 def test_a_first_token_that_only_generation_forces_is_forced(tmp_path: Path):
     """As a translator has it whose target language is set in generation_config.json; config.json knows none."""
     language_model = load("t5", tmp_path, forced_bos_token_id=FORCED)
-    assert models.decoder_start(language_model) == (0, FORCED)
+    assert formats.decoder_start(language_model) == (0, FORCED)
     items, _ = evaluate.task_items(language_model, EXAMPLES, "", NEW)
     found = evaluate.answer(language_model.model, language_model, items, max_new_tokens=NEW).texts
     assert list(found) == [by_transformers(language_model, example.prompt) for example in EXAMPLES]
@@ -123,7 +124,7 @@ def test_a_first_token_that_only_generation_forces_is_forced(tmp_path: Path):
 def test_scores_and_training_loss_are_of_the_same_rows(family: LanguageModel):
     items, _ = evaluate.task_items(family, EXAMPLES, "", NEW)
     scores = evaluate.answer(family.model, family, items).log_likelihoods
-    rows = [models.encode(family, example.prompt, example.target) for example in EXAMPLES]
+    rows = [formats.encode(family, example.prompt, example.target) for example in EXAMPLES]
     by_hand = [score(family, example.prompt, row.target) for example, row in zip(EXAMPLES, rows, strict=True)]
     assert [pair[0] for pair in scores] == pytest.approx(by_hand, abs=1e-4)
     loss = train._target_loss(family.model, family, rows)
@@ -135,7 +136,7 @@ def test_a_text_is_halved_before_the_end_token(family: LanguageModel):
     ids = tuple(family.tokenizer(text, add_special_tokens=False).input_ids)
     half = (len(ids) + 1) // 2
     item = evaluate.outcomes.halved(family, text)
-    start, end = models.frame(family.tokenizer)
+    start, end = formats.frame(family.tokenizer)
     assert (item.context, item.continuations) == ((*start, *ids[:half], *end), (ids[half:],))
     long = evaluate.outcomes.halved(family, text * 30)
     assert len(long.context) + len(long.continuations[0]) <= family.context
@@ -166,10 +167,10 @@ def _moved_by_hand(before: Any, after: Any, item: Item, start: tuple[int, ...]) 
 
 
 def test_the_contexts_of_encoder_and_decoder_are_apart(family: LanguageModel):
-    assert models.prompt_room(family, 100) == family.context
-    assert models.fits(family, family.context, family.context)
-    assert not models.fits(family, family.context + 1, 1)
-    assert not models.fits(family, 1, family.context + 1)
+    assert formats.prompt_room(family, 100) == family.context
+    assert formats.fits(family, family.context, family.context)
+    assert not formats.fits(family, family.context + 1, 1)
+    assert not formats.fits(family, 1, family.context + 1)
 
 
 def test_a_decoder_that_does_not_say_how_it_begins_is_refused(tmp_path: Path):
@@ -197,8 +198,8 @@ def test_probes_of_text_and_of_choices_run(family: LanguageModel):
 
 
 def test_a_decoder_starts_with_its_start_token_and_never_ends(plain_model: LanguageModel):
-    assert models.plain_ids(plain_model, "blue")[0] == plain_model.tokenizer.bos_token_id
-    assert models.plain_ids(plain_model, "blue")[-1] != plain_model.tokenizer.eos_token_id
-    assert models.prompt_room(plain_model, 100) == tiny.CONTEXT - 100
-    assert models.fits(plain_model, tiny.CONTEXT - 5, 5)
-    assert not models.fits(plain_model, tiny.CONTEXT - 4, 5)
+    assert formats.plain_ids(plain_model, "blue")[0] == plain_model.tokenizer.bos_token_id
+    assert formats.plain_ids(plain_model, "blue")[-1] != plain_model.tokenizer.eos_token_id
+    assert formats.prompt_room(plain_model, 100) == tiny.CONTEXT - 100
+    assert formats.fits(plain_model, tiny.CONTEXT - 5, 5)
+    assert not formats.fits(plain_model, tiny.CONTEXT - 4, 5)

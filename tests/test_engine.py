@@ -23,13 +23,14 @@ import pytest
 import tiny
 import torch
 
-from lowres import cli, engine, ledger, models, published
+from lowres import cli, engine, ledger, models
 from lowres.data import load_task
 from lowres.engine import planning, pool, tables, verification
-from lowres.ledger import Ledger
+from lowres.ledger import Ledger, published
 from lowres.optimisation import Optimisation
 from lowres.params import InputError
-from lowres.trial import RESULT_VERSION, Evaluation, Recipe, Record, Stage, Trial, draw
+from lowres.trial import RESULT_VERSION, Evaluation, Recipe, Record, Stage, Trial
+from lowres.trial.material import draw
 from lowres.tuners import Full, LoRA
 
 PATIENCE = 600.0  # seconds; the machine may be busy

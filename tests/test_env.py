@@ -12,7 +12,7 @@ from pathlib import Path
 import papermill
 import pytest
 
-from lowres import studies
+from lowres import registry
 from lowres.params import describe
 
 ROOT = Path(__file__).parent.parent
@@ -124,7 +124,7 @@ def test_no_cell_is_long(path):
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
 def test_papermill_lists_every_parameter(path):
-    study = next(one for one in map(studies.load, studies.study_names()) if Path(one.NOTEBOOK).name == path.name)
+    study = next(one for one in map(registry.load, registry.study_names()) if Path(one.NOTEBOOK).name == path.name)
     assert list(papermill.inspect_notebook(str(path))) == [row.name for row in describe(study.Params)]
 
 

@@ -11,10 +11,10 @@ import pytest
 import tiny
 import torch
 
-from lowres import evaluate, models, prompt
+from lowres import evaluate, models
 from lowres.data import Example, Probe
 from lowres.evaluate import Answers, Item, answers, metrics, outcomes
-from lowres.models import LanguageModel
+from lowres.language import LanguageModel, formats, prompt
 
 FREE = [Example(f"e{i}", row["prompt"], row["target"], answers=(row["target"],)) for i, row in enumerate(tiny.rows(9))]
 CHOICE = [
@@ -61,7 +61,7 @@ def test_what_is_scored_is_what_training_shows(kind: str, request: pytest.Fixtur
     items, _ = evaluate.task_items(language_model, FREE, "Name the colour.", 8)
     for item, example in zip(items, FREE, strict=True):
         asked = prompt.with_anchor("Name the colour.", example.prompt)
-        row = models.encode(language_model, asked, example.target)
+        row = formats.encode(language_model, asked, example.target)
         assert (row.ids, row.prompt_length) == ((*item.context, *item.continuations[0]), len(item.context))
 
 
@@ -69,7 +69,7 @@ def test_choices_of_a_probe_score_as_full_sequences(plain_model: LanguageModel):
     items = evaluate.plain_items(plain_model, CHOICE)
     for item, example in zip(items, CHOICE, strict=True):
         for ids, choice in zip(item.continuations, example.choices, strict=True):
-            assert (*item.context, *ids) == models.plain_ids(plain_model, f"{example.prompt} {choice}")
+            assert (*item.context, *ids) == formats.plain_ids(plain_model, f"{example.prompt} {choice}")
     assert_scores(plain_model, items)
 
 
@@ -167,7 +167,7 @@ def test_outcomes_of_a_choice_task_follow_from_the_scores(chat_model: LanguageMo
     assert found["accuracy"] == [
         float(max(range(3), key=row.__getitem__) == g) for row, g in zip(scores, gold, strict=True)
     ]
-    lengths = [len(models.encode(chat_model, "", example.target).target) for example in CHOICE]
+    lengths = [len(formats.encode(chat_model, "", example.target).target) for example in CHOICE]
     nll = [-row[g] / length for row, g, length in zip(scores, gold, lengths, strict=True)]
     assert found["target_nll"] == pytest.approx(nll, abs=1e-4)
 
@@ -224,7 +224,7 @@ def test_generation_after_scoring_starts_from_the_prompt_again(chat_model: Langu
     assert both.texts == alone.texts
     assert alone.log_likelihoods == ((),) * len(items)
     assert any(both.texts)
-    ends = set(models.end_tokens(chat_model))
+    ends = set(formats.end_tokens(chat_model))
     lengths = [len(by_transformers(chat_model, item.context, list(ends), 12)) for item in items]
     assert both.cut == alone.cut == tuple(length == 12 for length in lengths)
 
@@ -280,11 +280,11 @@ def test_an_overlong_prompt_loses_its_start_and_never_the_anchor(chat_model: Lan
     text = chat_model.tokenizer.decode(items[1].context)
     assert text.startswith(f"<|user|>{anchor}\n\n")
     assert text.endswith(f"{FREE[0].prompt}<|end|><|answer|>")
-    assert items[0].context == models.prompt_ids(chat_model, f"{anchor}\n\n{FREE[1].prompt}")
+    assert items[0].context == formats.prompt_ids(chat_model, f"{anchor}\n\n{FREE[1].prompt}")
 
 
 def test_a_prompt_that_just_fits_is_not_cut(chat_model: LanguageModel):
-    length = len(models.prompt_ids(chat_model, FREE[0].prompt))
+    length = len(formats.prompt_ids(chat_model, FREE[0].prompt))
     assert evaluate.task_items(chat_model, FREE[:1], "", tiny.CONTEXT - length)[1]["cut_prompts"] == 0
     assert evaluate.task_items(chat_model, FREE[:1], "", tiny.CONTEXT - length + 1)[1]["cut_prompts"] == 1
 
@@ -298,7 +298,7 @@ def test_likelihood_of_a_text_by_hand(kind: str, request: pytest.FixtureRequest)
     texts = ["a stone", FREE[0].prompt, "word " * 300]
     found = outcomes.text_nll(language_model.model, language_model, texts)
     for text, value in zip(texts, found, strict=True):
-        ids = models.plain_ids(language_model, text)[: tiny.CONTEXT]
+        ids = formats.plain_ids(language_model, text)[: tiny.CONTEXT]
         assert value == pytest.approx(-log_likelihood(language_model, ids[:1], ids[1:]) / (len(ids) - 1), abs=1e-4)
 
 

@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 import pytest
 import torch
 
-from lowres import evaluate, fast, precision, tuners
+from lowres import evaluate, fast, tuners
 from lowres.evaluate import Item, answers, outcomes, passes
-from lowres.models import LanguageModel
+from lowres.language import LanguageModel, precision
 
 VOCABULARY, START, END = 96, 0, 1
 NEW = 10

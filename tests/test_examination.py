@@ -17,9 +17,13 @@ import pytest
 import tiny
 import torch
 
-from lowres import cli, examination, hubmodels, models, pages, studies
+from lowres import cli, models, registry
+from lowres.book import pages
 from lowres.data import own
+from lowres.engine import examination
 from lowres.engine.checks import told_before
+from lowres.language import formats
+from lowres.models import hubmodels
 from lowres.params import InputError, from_mapping, from_strings, resolve
 from lowres.trial import Evaluation, run, trial_from
 
@@ -99,7 +103,7 @@ def test_off_is_plain_text_under_a_key_of_its_own_and_on_insists(chat_folder: Pa
     assert auto.key() == on.key() != off.key()
     assert trial_from(json.loads(json.dumps(off.spec()))) == off
     spoken = [models.without_weights(str(chat_folder), each) for each in ("auto", "off", "auto")]
-    marked, bare, again = (models.encode(own, "Hi", "yes").ids for own in spoken)
+    marked, bare, again = (formats.encode(own, "Hi", "yes").ids for own in spoken)
     assert marked == again
     assert spoken[0].tokenizer.decode(bare) == "Hi yes<|end|>" != spoken[0].tokenizer.decode(marked)
     assert run(off).outcomes != run(auto).outcomes
@@ -108,9 +112,9 @@ def test_off_is_plain_text_under_a_key_of_its_own_and_on_insists(chat_folder: Pa
             told_before([tiny.trial(name, task, chat_format="on")])
 
 
-@pytest.mark.parametrize("name", studies.study_names())
+@pytest.mark.parametrize("name", registry.study_names())
 def test_every_study_can_speak_to_its_models_in_plain_text(name: str):
-    study = studies.load(name)
+    study = registry.load(name)
     quick = {"model": "world-xs", "task": "world-reverse", "arms": ["sft"]} if name == "tell" else {}
     params = resolve(from_mapping(study.Params, {"tier": "smoke", "chat_format": "off", **quick}))
     assert {made.chat_format for made in study.trials(params)} == {"off"}
@@ -190,7 +194,7 @@ def _told(weights: dict[str, torch.Tensor], file: Path, name: str, push: float) 
     """What is told when the row of the end token answers the mean state behind an answer with `push`."""
     from safetensors.torch import save_file
 
-    from lowres import formats
+    from lowres.language import formats
 
     save_file(weights, file, metadata={"format": "pt"})
     loaded = models.load(name, "fp32", "cpu")
@@ -272,7 +276,7 @@ def test_a_model_runs_from_any_folder_or_is_refused_by_the_name_of_its_folder(
     task = tiny.write_rows(place / "rows.jsonl", tiny.rows())
     monkeypatch.chdir(place)
     monkeypatch.setenv("TMPDIR", str(tmp_path / "missing"))
-    given = from_strings(studies.load("tell").Params, [f"model={place}/model", f"task={task}", "arms=[sft]"])
+    given = from_strings(registry.load("tell").Params, [f"model={place}/model", f"task={task}", "arms=[sft]"])
     assert (given.model, given.task) == (str(place / "model"), task)
     here, there = tiny.trial("model", "jsonl:rows.jsonl"), tiny.trial(given.model, given.task)
     assert run(here).outcomes == run(there).outcomes

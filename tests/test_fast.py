@@ -13,13 +13,15 @@ import tiny
 import torch
 from torch import nn
 
-from lowres import evaluate, fast, frozen, models, train, tuners
+from lowres import evaluate, fast, tuners
 from lowres.evaluate import Item
 from lowres.fast import decoder as decoding
+from lowres.fast import frozen, steps
 from lowres.fast import layout as laying
-from lowres.fast import steps
-from lowres.models import Encoded, LanguageModel
+from lowres.language import LanguageModel, formats
+from lowres.language.formats import Encoded
 from lowres.optimisation import Optimisation
+from lowres.trial import train
 from lowres.tuners import Full, LoRA, LoReFT, Tuner
 from lowres.tuners.configurations import BitFit, DiReFT, LoReFTBiasOnly, RsLoRA
 
@@ -299,7 +301,7 @@ def test_texts_are_scored_as_on_the_general_way(chat_model: LanguageModel):
 def test_remembered_tokens_are_those_of_the_tokenizer(chat_model: LanguageModel, plain_model: LanguageModel):
     for model in (chat_model, plain_model, chat_model):
         for text in ("a stone", "the river", "a stone"):
-            assert models.token_ids(model.tokenizer, text) == tuple(
+            assert formats.token_ids(model.tokenizer, text) == tuple(
                 model.tokenizer(text, add_special_tokens=False)["input_ids"]
             )
-            assert models.plain_ids(model, text)[-1] == models.token_ids(model.tokenizer, text)[-1]
+            assert formats.plain_ids(model, text)[-1] == formats.token_ids(model.tokenizer, text)[-1]

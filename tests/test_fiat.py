@@ -14,18 +14,19 @@ from typing import Any
 import pytest
 import tiny
 
-from lowres import data, models, places, rates, studies, trial, tuners
-from lowres.data.examples import digest
+from lowres import data, places, rates, registry, studies, trial, tuners
+from lowres.examples import digest
+from lowres.language import LanguageModel
+from lowres.language.prompt import with_anchor
 from lowres.ledger import Ledger
 from lowres.optimisation import Optimisation
 from lowres.outcomes import Outcomes
 from lowres.page import drawing, parts, verdicts
 from lowres.page.drawing import Evidence
 from lowres.params import InputError, from_mapping, resolve
-from lowres.prompt import with_anchor
 from lowres.rationales import Request
 from lowres.studies import fiat
-from lowres.studies.fiat import arms, page, rules, writing
+from lowres.studies.fiat import arms, page, plan, rules, settings, writing
 from lowres.studies.fiat.params import FEW, Params
 from lowres.trial import Evaluation, Recipe, Record, Trial
 from lowres.world import sizes
@@ -56,7 +57,7 @@ def world_params(**given: Any) -> Params:
         ({"tau": "world-s-instruct@3"}, "tau must name 'world-s-instruct@3' without its seed"),
         ({"base": "world-s@3"}, "base must name 'world-s@3' without its seed"),
         ({"beta": "world-m@1"}, "beta must name 'world-m@1' without its seed"),
-        ({"seeds": [arms.TUNING_SEED]}, f"seeds must not hold {arms.TUNING_SEED}"),
+        ({"seeds": [plan.TUNING_SEED]}, f"seeds must not hold {plan.TUNING_SEED}"),
         ({"asked": True, "beta": "world-m", "task": "world-sort"}, "the steps of 'world-sort' are not known"),
         ({"asked": True, "beta": REAL, "task": "world-form"}, "only a world model is asked for single steps"),
         ({"task": "privacy-qaa"}, "did you mean 'privacy-qa'"),
@@ -135,7 +136,7 @@ def test_a_rate_is_shared_by_all_arms_of_one_tuner_and_base():
         )
         for index, one in enumerate(sorted(found, key=lambda one: one.optimisation.learning_rate > 2e-3))
     ]
-    best = arms.learning_rates(chosen, tuned)
+    best = plan.learning_rates(chosen, tuned)
     rates: dict[tuple[str, bool], set[float]] = {}
     for one in fiat.trials(chosen, tuned):
         arm = arms.ARMS[one.arm]
@@ -148,14 +149,16 @@ def test_without_base_rationales_or_samples_arms_are_left_out_and_told():
     chosen = params(
         tier="smoke", task=YES_NO, tau=REAL, beta=REAL, arms=["R0", "R4", "IP", "own-rationale", "beta-vote"]
     )
-    assert arms.left_out(chosen) == [
+    assert settings.left_out(chosen) == [
         "R4 is left out: base is none",
         "IP is left out: base is none",
         "own-rationale is left out: the data of privacy-qa have no rationales",
         "beta-vote is left out: samples is 0",
     ]
-    assert arms.left_out(world_params(arms=["R0"])) == []
-    assert len(arms.left_out(world_params())) == 3  # beta's answer is the target where the data's rationales are used
+    assert settings.left_out(world_params(arms=["R0"])) == []
+    assert (
+        len(settings.left_out(world_params())) == 3
+    )  # beta's answer is the target where the data's rationales are used
 
 
 def test_what_is_not_tuned_runs_once_but_for_what_its_seed_changes():
@@ -165,7 +168,7 @@ def test_what_is_not_tuned_runs_once_but_for_what_its_seed_changes():
     assert [one.model for one in fiat.trials(worlds)] == [TAU, f"{TAU}@1"]
 
 
-def prompts_of(task: data.Task, model: models.LanguageModel, folder: Path) -> dict[str, list[str]]:
+def prompts_of(task: data.Task, model: LanguageModel, folder: Path) -> dict[str, list[str]]:
     """The prompts that a trial of each rung trains on."""
     found = {}
     for name in arms.LADDER:
@@ -186,7 +189,7 @@ def write_rationales(examples: Sequence[data.Example], name: str, **more: Any) -
 
 
 def test_each_rung_takes_exactly_one_thing_out_of_the_prompt(
-    chat_model: models.LanguageModel, chat_folder: Path, task: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    chat_model: LanguageModel, chat_folder: Path, task: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
     monkeypatch.setenv("LOWRES_LEDGER", str(tmp_path))
     loaded = data.load_task(task, data.TaskOptions(instruction="Name the colour."))
@@ -388,8 +391,8 @@ def test_the_smoke_tier_runs_from_the_rationales_to_the_records(monkeypatch: pyt
     monkeypatch.setenv("LOWRES_LEDGER", str(tmp_path / "ledger"))
     monkeypatch.setitem(sizes.DECODERS, "xs", replace(sizes.DECODERS["xs"], steps=3))
     chosen = params(tier="smoke", tau="world-xs", beta="world-xs", max_new_tokens=12)
-    records = studies.insist_on_all(studies.execute(fiat, chosen, Ledger(), progress=False))
+    records = registry.insist_on_all(registry.execute(fiat, chosen, Ledger(), progress=False))
     assert sorted(record.trial["arm"] for record in records) == sorted(set(FEW) - {"R4"})
     assert writing.missing(chosen) == {}
-    again = studies.execute(fiat, chosen, Ledger(), progress=False)
+    again = registry.execute(fiat, chosen, Ledger(), progress=False)
     assert [record.key for record in again] == [record.key for record in records]

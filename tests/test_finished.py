@@ -12,7 +12,7 @@ from lowres.cli import main
 from lowres.engine import finished
 from lowres.ledger import Ledger
 from lowres.params import from_mapping, resolve
-from lowres.studies import load
+from lowres.registry import load
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def test_a_model_in_a_folder_may_have_changed(made, tmp_path: Path):
 def test_the_command_tells_the_table_without_a_study(made, monkeypatch: pytest.MonkeyPatch, capsys):
     params, ledger, records, rows = made
     finished.remember("tell", params, records, ["a ratio was left out"])
-    monkeypatch.setattr("lowres.studies.execute", lambda *_, **__: pytest.fail("drew the data again"))
+    monkeypatch.setattr("lowres.registry.execute", lambda *_, **__: pytest.fail("drew the data again"))
     asked = ["run", "tell", "-p", "tier=smoke", "-p", f"task=jsonl:{rows}", "--ledger", str(ledger.folder)]
     assert main(asked) == 0
     told = capsys.readouterr().out

@@ -12,16 +12,15 @@ from typing import Any
 import pytest
 import tiny
 
-from lowres import data, models, studies, world
-from lowres.engine import campaign
+from lowres import campaign, data, models, registry, studies, world
+from lowres.claims.rules import LOSS, RELATIVE
 from lowres.ledger import Ledger
+from lowres.ledger.published import read_first_edition
 from lowres.optimisation import Optimisation
 from lowres.outcomes import Outcomes
 from lowres.page import drawing, parts, verdicts
 from lowres.page.drawing import Evidence
 from lowres.params import InputError, from_mapping, resolve
-from lowres.published import read_first_edition
-from lowres.rules import LOSS, RELATIVE
 from lowres.studies import forgetting
 from lowres.studies.forgetting import arms, page, paper, rules
 from lowres.studies.forgetting.params import Params
@@ -353,7 +352,7 @@ def test_the_architectures_of_the_paper_go_through_a_stream(kind: str, task: str
         probe_items=6,
         precision="fp32",
     )
-    records = studies.execute(forgetting, chosen, Ledger(tmp_path / "ledger"), progress=False)
+    records = registry.execute(forgetting, chosen, Ledger(tmp_path / "ledger"), progress=False)
     assert [(record.trial["arm"], record.error) for record in records] == [
         ("untouched", ""),
         ("stream", ""),
@@ -369,7 +368,7 @@ def test_the_smoke_tier_runs_from_pretraining_to_the_page(monkeypatch: pytest.Mo
     monkeypatch.setenv("LOWRES_CACHE", str(tmp_path / "cache"))
     monkeypatch.setitem(sizes.DECODERS, "xs", replace(sizes.DECODERS["xs"], steps=3))
     chosen = params(tier="smoke", models=["world-xs"], ablated=["world-xs"], controls=["no-op"], precision="fp32")
-    records = studies.insist_on_all(studies.execute(forgetting, chosen, Ledger(tmp_path / "ledger"), progress=False))
+    records = registry.insist_on_all(registry.execute(forgetting, chosen, Ledger(tmp_path / "ledger"), progress=False))
     assert [record.trial["arm"] for record in records] == ["untouched", "stream", "mixed", "no-op"]
     assert page.live(records)._repr_html_()
     assert "no-op" in repr(parts.live_table(records))

@@ -10,7 +10,7 @@ from lowres import tuners
 from lowres.data import METRICS, ORDERS, load_probe
 from lowres.data.rationales import USES
 from lowres.evaluate.metrics import MEASURES
-from lowres.trial import ANCHORS
+from lowres.trial.material import ANCHORS
 from tests.golden import cases, verdict
 from tests.golden.architectures import ARCHITECTURES
 from tests.golden.running import outcomes_of

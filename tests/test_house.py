@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import tiny
 
-from lowres import rulebook, studies
+from lowres import registry, studies
+from lowres.claims import rulebook
 from lowres.ledger import Ledger
 from lowres.page import drawing, parts, verdicts
 from lowres.params import from_mapping, resolve
@@ -17,9 +18,13 @@ from lowres.params import from_mapping, resolve
 PACKAGE = tiny.ROOT / "lowres"
 FIFTH = Path(__file__).parent / "fifth"
 MOST_LINES, MOST_IN_A_STUDY, MOST_IN_A_FILE, MOST_IN_A_FUNCTION = 30_000, 1_300, 520, 55
-# What makes records knows nothing of what presents them.
-MAKING = ("trial", "train", "evaluate", "tuners", "models", "data", "world", "fast", "optimisation", "prompt")
-PRESENTING = ("page", "pages", "book", "cli", "bookext", "rulebook", "rules", "claims", "anova", "studies", "course")
+# Imports go down this list: a room knows those below it and none above. Those from `trial` on make records.
+ROOMS = (
+    *("__main__", "cli", "course", "book", "studies", "page", "claims", "outcomes", "campaign", "registry"),
+    *("engine", "rates", "stats", "rationales", "ledger"),
+    *("trial", "evaluate", "optimisation", "data", "models", "world", "fast", "tuners", "language", "examples"),
+    *("machine", "contents", "texts", "places", "params"),
+)
 
 
 def lines_of(*files: Path) -> int:
@@ -30,7 +35,7 @@ def test_the_package_and_its_rooms_stay_small() -> None:
     files = list(PACKAGE.rglob("*.py"))
     assert lines_of(*files) <= MOST_LINES
     assert {path.name: lines_of(path) for path in files if lines_of(path) > MOST_IN_A_FILE} == {}
-    sizes = {name: lines_of(*(PACKAGE / "studies" / name).glob("*.py")) for name in studies.study_names()}
+    sizes = {name: lines_of(*(PACKAGE / "studies" / name).glob("*.py")) for name in registry.study_names()}
     assert {name: size for name, size in sizes.items() if size > MOST_IN_A_STUDY} == {}
 
 
@@ -44,24 +49,46 @@ def test_functions_stay_short() -> None:
     assert long == []
 
 
-def imports_of(path: Path, first: str) -> set[str]:
-    """The rooms that a file imports anywhere in it."""
+def imports_of(path: Path) -> set[str]:
+    """The modules of the package that a file imports anywhere in it, in functions and for types alone too."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "lowres":
-            named = (node.module or "").split(".")[1:2] or [alias.name for alias in node.names]
-            found |= set(named)
+            within = [f"{node.module}.{alias.name}" for alias in node.names]
+            found |= {name if name in MODULES else str(node.module) for name in within}
         if isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("lowres.")}
-    return found - {first}
+            found |= {alias.name for alias in node.names if alias.name in MODULES}
+    return found
 
 
-@pytest.mark.parametrize("room", MAKING)
-def test_what_makes_records_imports_nothing_that_presents_them(room: str) -> None:
-    files = [PACKAGE / f"{room}.py"] if (PACKAGE / f"{room}.py").is_file() else list((PACKAGE / room).rglob("*.py"))
-    assert files
-    upward = {path.name: imports_of(path, room) & set(PRESENTING) for path in files}
-    assert {name: rooms for name, rooms in upward.items() if rooms} == {}
+def module_of(path: Path) -> str:
+    parts = path.relative_to(tiny.ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def room_of(module: str) -> str:
+    return module.split(".")[1]
+
+
+MODULES = {module_of(path): path for path in sorted(PACKAGE.rglob("*.py")) if path != PACKAGE / "__init__.py"}
+
+
+def test_imports_go_down_the_list_of_rooms() -> None:
+    assert {room_of(module) for module in MODULES} == set(ROOMS)
+    upward = [
+        f"{module} imports {other}"
+        for module, path in MODULES.items()
+        for other in imports_of(path)
+        if ROOMS.index(room_of(other)) < ROOMS.index(room_of(module))
+    ]
+    assert upward == []
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    left = {module: imports_of(path) - {module} for module, path in MODULES.items()}
+    while ended := {module for module, others in left.items() if not others & left.keys()}:
+        left = {module: others for module, others in left.items() if module not in ended}
+    assert left == {}
 
 
 # --- a fifth study ---------------------------------------------------------------------------------------------------
@@ -76,8 +103,8 @@ def test_a_fifth_study_is_run_and_judged_and_shown(
     monkeypatch: pytest.MonkeyPatch, chat_folder: Path, task: str, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(studies, "__path__", [*studies.__path__, str(FIFTH)])
-    assert "fifth" in studies.study_names()
-    fifth = studies.load("fifth")
+    assert "fifth" in registry.study_names()
+    fifth = registry.load("fifth")
     page = importlib.import_module("lowres.studies.fifth.page")
     verdicts.entries.cache_clear()
     drawing.evidence.cache_clear()
@@ -85,7 +112,7 @@ def test_a_fifth_study_is_run_and_judged_and_shown(
     assert "not run yet" in repr(page.scores())
 
     params = resolve(from_mapping(fifth.Params, {"model": str(chat_folder), "task": task, "seeds": [0, 1, 2]}))
-    records = studies.insist_on_all(studies.execute(fifth, params, Ledger(tmp_path / "ledger")))
+    records = registry.insist_on_all(registry.execute(fifth, params, Ledger(tmp_path / "ledger")))
     assert "rank-4" in repr(parts.live_table(records))
     monkeypatch.setattr(rulebook, "judged", lambda study: records if study == "fifth" else [])
     verdicts.entries.cache_clear()

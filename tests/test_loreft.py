@@ -15,19 +15,22 @@ import pytest
 import tiny
 from numpy.typing import NDArray
 
-from lowres import data, models, rulebook, studies, tuners
-from lowres.anova import anova_effect
+from lowres import data, models, registry, studies, tuners
+from lowres.claims import rulebook
+from lowres.claims.rules import Asked, Contrast
+from lowres.language import LanguageModel
 from lowres.ledger import Ledger
 from lowres.optimisation import Optimisation
 from lowres.outcomes import Cell, Outcomes
 from lowres.page import drawing, parts
 from lowres.page.drawing import Evidence
 from lowres.params import InputError, from_mapping, resolve
-from lowres.rules import Asked, Contrast
+from lowres.stats.anova import anova_effect
 from lowres.studies import loreft
-from lowres.studies.loreft import arms, page, rules
+from lowres.studies.loreft import arms, page, plan, rules
 from lowres.studies.loreft.params import FEW, Params
-from lowres.trial import Evaluation, Recipe, Record, Trial, draw
+from lowres.trial import Evaluation, Recipe, Record, Trial
+from lowres.trial.material import draw
 from lowres.world import sizes
 
 REAL = "smollm2-135m-instruct"
@@ -50,7 +53,7 @@ def params(**given: Any) -> Params:
         ({"model": "world-s@3"}, "model must name 'world-s@3' without its seed"),
         ({"task": "siqa-csqa", "probes": ["siqa"]}, "probes holds 'siqa', whose items the task 'siqa-csqa' trains on"),
         ({"probes": ["sqia"]}, 'did you mean "siqa"'),
-        ({"seeds": [arms.TUNING_SEED]}, f"seeds must not hold {arms.TUNING_SEED}"),
+        ({"seeds": [plan.TUNING_SEED]}, f"seeds must not hold {plan.TUNING_SEED}"),
         ({"rate_factors": [0.0]}, "rate_factors[0] must be above 0"),
         ({"curves": ["rank"]}, 'did you mean "ranks"'),
         ({"task_tokens": 0}, "task_tokens must be at least 1"),
@@ -111,7 +114,7 @@ def test_a_budget_larger_than_the_data_is_refused(chat_folder: Path, task: str):
 
 @pytest.mark.parametrize("name", [name for name, arm in arms.ARMS.items() if arm.tuner])
 def test_every_arm_builds_a_trial_whose_tuner_applies_and_trains_something(
-    name: str, chat_folder: Path, chat_model: models.LanguageModel, task: str
+    name: str, chat_folder: Path, chat_model: LanguageModel, task: str
 ):
     (trial,) = loreft.trials(tiny_params(chat_folder, task, arms=[name]))
     assert trial.arm == name
@@ -122,7 +125,7 @@ def test_every_arm_builds_a_trial_whose_tuner_applies_and_trains_something(
 
 
 def test_the_arms_that_are_to_match_loreft_match_it():
-    from lowres.counting import count
+    from lowres.engine.counting import count
 
     matching = ("loreft", "lora-matched", "lora-at-positions", "loreft-untied", "loreft-half-rank")
     made = [tuners.make(arms.ARMS[name].tuner, **arms.ARMS[name].options) for name in matching]
@@ -133,7 +136,7 @@ def test_the_arms_that_are_to_match_loreft_match_it():
     assert sizes["loreft-half-rank"] * 2 == sizes["loreft"]
 
 
-def test_half_the_epochs_make_half_the_updates(chat_folder: Path, chat_model: models.LanguageModel, task: str):
+def test_half_the_epochs_make_half_the_updates(chat_folder: Path, chat_model: LanguageModel, task: str):
     half, whole = loreft.trials(tiny_params(chat_folder, task, arms=["loreft-half-epochs", "loreft"], epochs=4))
     examples = len(draw(half, data.load_task(task), chat_model)[0])
     assert whole.optimisation.steps is None
@@ -144,9 +147,9 @@ def test_curves_leave_out_positions_and_layers_that_are_not_there(chat_folder: P
     found = loreft.trials(tiny_params(chat_folder, task, arms=["loreft"], curves=["layers", "data", "ranks"]))
     assert {trial.tuner.layers for trial in found if isinstance(trial.tuner, tuners.LoReFT)} == {"all", "1", "0"}
     assert Counter(trial.arm for trial in found if trial.recipe.task_tokens < 200) == {"loreft": 3, "lora": 3}
-    chosen = arms.settings(params(tier="smoke", curves=["positions"]), 2, 4)
+    chosen = plan.settings(params(tier="smoke", curves=["positions"]), 2, 4)
     assert [dict(s.options)["positions"] for s in chosen if s.options] == ["p1+s1", "p3+s3", "s1"]
-    assert arms.layer_sets(30) == (
+    assert plan.layer_sets(30) == (
         "15",
         "29",
         ",".join(map(str, range(15))),
@@ -170,7 +173,7 @@ def test_every_arm_with_a_rate_of_its_own_gets_the_same_number_of_tries():
     tries = Counter(trial.arm for trial in found)
     assert set(tries.values()) == {3}
     assert set(tries) == {f"tuning {a.name}" for a in arms.ARMS.values() if a.tuner and not a.rate_of}
-    assert {(t.evaluation.split, t.seed, t.evaluation.probes) for t in found} == {("validation", arms.TUNING_SEED, ())}
+    assert {(t.evaluation.split, t.seed, t.evaluation.probes) for t in found} == {("validation", plan.TUNING_SEED, ())}
     assert loreft.tuning(params(rate_factors=[1.0])) == []
 
 
@@ -180,15 +183,15 @@ def test_the_rate_under_which_validation_targets_are_likeliest_wins_and_a_failed
     records = []
     for trial in loreft.tuning(chosen):
         name = trial.arm.removeprefix("tuning ")
-        factor = trial.optimisation.learning_rate / arms.usual_rate(REAL, name)
+        factor = trial.optimisation.learning_rate / plan.usual_rate(REAL, name)
         status = "failed" if (name, factor) == ("lora", 4.0) else "done"
         records.append(tuning_record(trial, losses.get((name, factor), 3.0), status))
-    assert arms.chosen_rates(records) == {
-        "lora": arms.usual_rate(REAL, "lora"),
-        "loreft": arms.usual_rate(REAL, "loreft") / 4,
+    assert plan.chosen_rates(records) == {
+        "lora": plan.usual_rate(REAL, "lora"),
+        "loreft": plan.usual_rate(REAL, "loreft") / 4,
     }
-    rates = arms.learning_rates(chosen, records)
-    assert arms._rate(chosen, "loreft-random-labels", rates) == rates["loreft"]
+    rates = plan.learning_rates(chosen, records)
+    assert plan._rate(chosen, "loreft-random-labels", rates) == rates["loreft"]
 
 
 def test_without_rates_the_newest_published_tuning_of_the_same_budget_decides(monkeypatch: pytest.MonkeyPatch):
@@ -196,19 +199,19 @@ def test_without_rates_the_newest_published_tuning_of_the_same_budget_decides(mo
         chosen = params(arms=["lora"], rate_factors=[1.0, best], task_tokens=tokens)
         return [tuning_record(trial, place) for place, trial in zip((2.0, 1.0), loreft.tuning(chosen), strict=True)]
 
-    usual = arms.usual_rate("world-s", "lora")
-    monkeypatch.setattr("lowres.published.read_confirmatory", lambda _: [*tried(2_000, 3.0), *tried(4_000, 9.0)])
-    monkeypatch.setattr("lowres.published.read_first_edition", lambda _: tried(1_000, 27.0))
-    rates = {tokens: arms.learning_rates(params(task_tokens=tokens)) for tokens in (2_000, 4_000)}
+    usual = plan.usual_rate("world-s", "lora")
+    monkeypatch.setattr("lowres.ledger.published.read_confirmatory", lambda _: [*tried(2_000, 3.0), *tried(4_000, 9.0)])
+    monkeypatch.setattr("lowres.ledger.published.read_first_edition", lambda _: tried(1_000, 27.0))
+    rates = {tokens: plan.learning_rates(params(task_tokens=tokens)) for tokens in (2_000, 4_000)}
     assert rates == {2_000: {"lora": pytest.approx(3 * usual)}, 4_000: {"lora": pytest.approx(9 * usual)}}
-    assert arms.learning_rates(params(task="world-less")) == {}
-    monkeypatch.setattr("lowres.published.read_confirmatory", lambda _: [])
-    assert arms.learning_rates(params(task_tokens=4_000)) == {"lora": pytest.approx(27 * usual)}
+    assert plan.learning_rates(params(task="world-less")) == {}
+    monkeypatch.setattr("lowres.ledger.published.read_confirmatory", lambda _: [])
+    assert plan.learning_rates(params(task_tokens=4_000)) == {"lora": pytest.approx(27 * usual)}
 
 
 def test_the_live_run_is_a_part_of_the_campaign():
     """So that the page can compare it with the published records of the very same trials."""
-    from lowres.engine import campaign
+    from lowres import campaign
     from lowres.places import RESULTS
 
     (line,) = campaign.chosen(campaign.read(RESULTS / "campaign.toml"), ["loreft-correction"])
@@ -239,7 +242,7 @@ def test_the_smoke_tier_runs_from_pretraining_to_the_live_table(monkeypatch: pyt
     monkeypatch.setenv("LOWRES_CACHE", str(tmp_path / "cache"))
     monkeypatch.setitem(sizes.DECODERS, "xs", replace(sizes.DECODERS["xs"], steps=3))
     chosen = params(tier="smoke", model="world-xs", task="world-two-hop", task_tokens=120, precision="fp32")
-    records = studies.insist_on_all(studies.execute(loreft, chosen, Ledger(tmp_path / "ledger"), progress=False))
+    records = registry.insist_on_all(registry.execute(loreft, chosen, Ledger(tmp_path / "ledger"), progress=False))
     assert [record.trial["arm"] for record in records] == list(FEW)
     assert all(f"| {name} | world-xs |" in repr(parts.live_table(records)) for name in FEW)
 

@@ -16,7 +16,8 @@ import pytest
 import tiny
 import torch
 
-from lowres import helper, machine
+from lowres import machine
+from lowres.machine import helper
 from lowres.params import InputError
 
 PATIENCE = 240
@@ -74,14 +75,14 @@ def ordinary(code: str) -> str:
 
 
 def test_this_process_computes_as_every_machine_does():
-    assert machine.perform(True, facts) == (machine.PROOF, "exact", 1, False)
+    assert helper.perform(True, facts) == (machine.PROOF, "exact", 1, False)
 
 
 def test_threads_and_products_are_as_before_afterwards(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     before = facts()
-    assert machine.perform(True, facts)[2] == 1
-    assert machine.perform(False, facts) == (*before[:2], 3, before[3])
+    assert helper.perform(True, facts)[2] == 1
+    assert helper.perform(False, facts) == (*before[:2], 3, before[3])
     assert facts() == before
 
 
@@ -89,7 +90,7 @@ def test_a_process_without_the_variables_has_a_helper_compute():
     found = ordinary("""
         from lowres import machine
         import test_machine
-        print(machine.perform(True, test_machine.facts)[0], machine.perform(True, test_machine.place, "X")[1])
+        print(helper.perform(True, test_machine.facts)[0], helper.perform(True, test_machine.place, "X")[1])
         print(machine.arithmetic(True), machine.arithmetic(False))
     """)
     assert found.split() == [machine.PROOF, "None", "exact", "own"]
@@ -97,21 +98,21 @@ def test_a_process_without_the_variables_has_a_helper_compute():
 
 @pytest.mark.usefixtures("unsettled")
 def test_a_helper_works_where_this_process_is_and_says_what_went_wrong(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    assert machine.perform(True, place, "LOWRES_TRIED") == (os.getcwd(), None)
+    assert helper.perform(True, place, "LOWRES_TRIED") == (os.getcwd(), None)
     first = helper.helper().process.pid
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LOWRES_TRIED", "yes")
-    assert machine.perform(True, place, "LOWRES_TRIED") == (str(tmp_path), "yes")
+    assert helper.perform(True, place, "LOWRES_TRIED") == (str(tmp_path), "yes")
     monkeypatch.delenv("LOWRES_TRIED")
-    assert machine.perform(True, place, "LOWRES_TRIED") == (str(tmp_path), None)
+    assert helper.perform(True, place, "LOWRES_TRIED") == (str(tmp_path), None)
     with pytest.raises(InputError, match="2 problems"):
-        machine.perform(True, refuse, None)
+        helper.perform(True, refuse, None)
     with pytest.raises(RuntimeError, match="Unpicklable: one two"):
-        machine.perform(True, stumble, None)
+        helper.perform(True, stumble, None)
     assert helper.helper().process.pid == first
     with pytest.raises(RuntimeError, match=r"the helper process was killed \(exit code -9\)"):
-        machine.perform(True, die, None)
-    assert machine.perform(True, facts)[0] == machine.PROOF
+        helper.perform(True, die, None)
+    assert helper.perform(True, facts)[0] == machine.PROOF
     assert helper.helper().process.pid != first
 
 
@@ -120,7 +121,7 @@ def test_other_settings_are_told(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(machine.GIVEN, "MKL_CBWR", "AVX2")
     monkeypatch.setitem(helper.GIVEN, "MKL_CBWR", "AVX2")
     with pytest.warns(UserWarning, match=r"MKL_CBWR=AVX2 is set; world models compute with .*MKL_CBWR=COMPATIBLE"):
-        assert machine.perform(True, facts)[0] == machine.PROOF
+        assert helper.perform(True, facts)[0] == machine.PROOF
 
 
 def test_a_helper_ends_with_its_process(tmp_path: Path):
@@ -159,7 +160,7 @@ def test_another_family_of_processors_has_arithmetic_of_its_own(monkeypatch: pyt
     monkeypatch.setattr(machine.platform, "machine", lambda: "aarch64")
     monkeypatch.setattr(machine, "GIVEN", dict.fromkeys(machine.EXACT))
     assert (machine.arithmetic(True), machine.arithmetic(False)) == ("aarch64", "own")
-    assert machine.perform(True, facts)[2:] == (1, False)  # here, without a helper
+    assert helper.perform(True, facts)[2:] == (1, False)  # here, without a helper
 
 
 def test_the_processor_is_read_where_the_system_tells(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):

@@ -17,7 +17,8 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lowres import formats, machine, models
+from lowres import machine, models
+from lowres.language import LanguageModel, formats, inside
 from lowres.params import InputError
 
 # --- names -----------------------------------------------------------------------------------------------------------
@@ -143,7 +144,7 @@ def test_a_loaded_model_is_frozen_in_evaluation_mode_and_shared(chat_folder: Pat
     assert first.tokenizer.pad_token_id is not None
 
 
-def test_a_fresh_copy_shares_nothing_and_keeps_its_ties(chat_model: models.LanguageModel):
+def test_a_fresh_copy_shares_nothing_and_keeps_its_ties(chat_model: LanguageModel):
     own = models.fresh(chat_model)
     before = [parameter.clone() for parameter in chat_model.model.parameters()]
     with torch.no_grad():
@@ -229,41 +230,41 @@ def test_a_gpu_that_only_emulates_bf16_computes_in_fp32(monkeypatch: pytest.Monk
 # --- formats ---------------------------------------------------------------------------------------------------------
 
 
-def test_chat_format_by_hand(chat_model: models.LanguageModel):
+def test_chat_format_by_hand(chat_model: LanguageModel):
     def ids(text: str) -> list[int]:
         return list(chat_model.tokenizer(text, add_special_tokens=False).input_ids)
 
-    encoded = models.encode(chat_model, "Item 3", "blue")
+    encoded = formats.encode(chat_model, "Item 3", "blue")
     user, answer, end = (chat_model.tokenizer.convert_tokens_to_ids(t) for t in ("<|user|>", "<|answer|>", "<|end|>"))
     assert encoded.ids == (user, *ids("Item 3"), end, answer, *ids("blue"), end)
     assert encoded.target == (*ids("blue"), end)
-    assert models.plain_ids(chat_model, "Item") == tuple(ids("Item"))
+    assert formats.plain_ids(chat_model, "Item") == tuple(ids("Item"))
 
 
-def test_plain_format_by_hand(plain_model: models.LanguageModel):
+def test_plain_format_by_hand(plain_model: LanguageModel):
     def ids(text: str) -> list[int]:
         return list(plain_model.tokenizer(text, add_special_tokens=False).input_ids)
 
     start, end = plain_model.tokenizer.bos_token_id, plain_model.tokenizer.eos_token_id
-    encoded = models.encode(plain_model, "Item 3", "blue")
+    encoded = formats.encode(plain_model, "Item 3", "blue")
     assert encoded.ids == (start, *ids("Item 3"), *ids(" blue"), end)
     assert encoded.target == (*ids(" blue"), end)
-    assert models.plain_ids(plain_model, "Item") == (start, *ids("Item"))
+    assert formats.plain_ids(plain_model, "Item") == (start, *ids("Item"))
 
 
-def test_the_output_layer_sees_the_wanted_positions_only(chat_model: models.LanguageModel):
+def test_the_output_layer_sees_the_wanted_positions_only(chat_model: LanguageModel):
     ids = torch.randint(5, 300, (3, 11), generator=torch.Generator().manual_seed(0))
     wanted = torch.rand(3, 11, generator=torch.Generator().manual_seed(1)) < 0.4
     with torch.no_grad():
         everything = chat_model.model(input_ids=ids).logits
-        with models.logits_only_at(chat_model.model, wanted):
+        with inside.logits_only_at(chat_model.model, wanted):
             some = chat_model.model(input_ids=ids).logits
         afterwards = chat_model.model(input_ids=ids).logits
     torch.testing.assert_close(some, everything[wanted])
     assert torch.equal(afterwards, everything)
 
 
-def spoken(language_model: models.LanguageModel, template: str, **generation: Any) -> models.LanguageModel:
+def spoken(language_model: LanguageModel, template: str, **generation: Any) -> LanguageModel:
     """The model with another chat template."""
     tokenizer = copy.deepcopy(language_model.tokenizer)
     tokenizer.chat_template = template
@@ -273,20 +274,20 @@ def spoken(language_model: models.LanguageModel, template: str, **generation: An
     return replace(own, tokenizer=tokenizer)
 
 
-def test_an_answer_ends_as_the_chat_format_ends_a_turn(chat_model: models.LanguageModel):
+def test_an_answer_ends_as_the_chat_format_ends_a_turn(chat_model: LanguageModel):
     user, answer, end = (chat_model.tokenizer.convert_tokens_to_ids(t) for t in ("<|user|>", "<|answer|>", "<|end|>"))
     turns = "{% for m in messages %}{{ m['content'] }}<|user|>\n{% endfor %}"
     other = spoken(chat_model, turns, eos_token_id=[end, answer])
-    assert models.encode(other, "Item 3", "blue").target[-1] == user
-    assert models.end_tokens(other) == (user, end, answer)
+    assert formats.encode(other, "Item 3", "blue").target[-1] == user
+    assert formats.end_tokens(other) == (user, end, answer)
     plain = spoken(chat_model, "{% for m in messages %}{{ m['content'] }}\n{% endfor %}", eos_token_id=None)
-    assert models.encode(plain, "Item 3", "blue").target[-1] == end
-    assert models.end_tokens(plain) == (end,)
+    assert formats.encode(plain, "Item 3", "blue").target[-1] == end
+    assert formats.end_tokens(plain) == (end,)
 
 
-def test_a_chat_format_that_prints_the_day_prints_the_same_one(chat_model: models.LanguageModel):
+def test_a_chat_format_that_prints_the_day_prints_the_same_one(chat_model: LanguageModel):
     dated = spoken(chat_model, "{{ date_string }}" + tiny.TEMPLATE)
-    assert chat_model.tokenizer.decode(models.prompt_ids(dated, "Hi")) == f"{formats.DATE}<|user|>Hi<|end|><|answer|>"
+    assert chat_model.tokenizer.decode(formats.prompt_ids(dated, "Hi")) == f"{formats.DATE}<|user|>Hi<|end|><|answer|>"
 
 
 @contextmanager
@@ -307,29 +308,29 @@ def at_most(seconds: float) -> Iterator[None]:
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=st.text(st.characters(max_codepoint=0x7F), max_size=120), spare=st.integers(0, 60))
-def test_a_shortened_prompt_is_its_end_and_fits(chat_model: models.LanguageModel, text: str, spare: int):
-    room = len(models.prompt_ids(chat_model, "")) + spare
-    short = models.shorten(chat_model, text, room)
+def test_a_shortened_prompt_is_its_end_and_fits(chat_model: LanguageModel, text: str, spare: int):
+    room = len(formats.prompt_ids(chat_model, "")) + spare
+    short = formats.shorten(chat_model, text, room)
     assert text.endswith(short)
-    assert len(models.prompt_ids(chat_model, short)) <= room
-    if len(models.prompt_ids(chat_model, text)) <= room:
+    assert len(formats.prompt_ids(chat_model, short)) <= room
+    if len(formats.prompt_ids(chat_model, text)) <= room:
         assert short == text
 
 
 @pytest.mark.parametrize("text", ["😀🎉🤖" * 20, "龘靐齉爩" * 20, "Passage: ε𓀀 über 日本語 😀, " * 6])
-def test_shortening_cuts_between_characters_and_ends(chat_model: models.LanguageModel, text: str):
+def test_shortening_cuts_between_characters_and_ends(chat_model: LanguageModel, text: str):
     for spare in range(60):
-        room = len(models.prompt_ids(chat_model, "")) + spare
+        room = len(formats.prompt_ids(chat_model, "")) + spare
         with at_most(2.0):
-            short = models.shorten(chat_model, text, room)
+            short = formats.shorten(chat_model, text, room)
         assert text.endswith(short)
-        assert len(models.prompt_ids(chat_model, short)) <= room
+        assert len(formats.prompt_ids(chat_model, short)) <= room
 
 
 # --- the bundled model -----------------------------------------------------------------------------------------------
 
 
-def test_the_bundled_model_is_what_its_entry_says(real_model: models.LanguageModel):
+def test_the_bundled_model_is_what_its_entry_says(real_model: LanguageModel):
     entry = models.BUNDLED[real_model.name]
     assert sum(parameter.numel() for parameter in real_model.model.parameters()) == entry.parameters
     assert real_model.context == entry.context
@@ -338,10 +339,10 @@ def test_the_bundled_model_is_what_its_entry_says(real_model: models.LanguageMod
     assert not getattr(real_model.model, "is_quantized", False)
 
 
-def test_the_bundled_model_speaks_its_chat_format_and_knows_something(real_model: models.LanguageModel):
+def test_the_bundled_model_speaks_its_chat_format_and_knows_something(real_model: LanguageModel):
     from lowres.evaluate import Item, answer
 
-    prompt = models.prompt_ids(real_model, "What is the capital of France? Answer with one word.")
+    prompt = formats.prompt_ids(real_model, "What is the capital of France? Answer with one word.")
     text = real_model.tokenizer.decode(prompt)
     assert text.endswith("<|im_end|>\n<|im_start|>assistant\n")
     assert "Paris" in answer(real_model.model, real_model, [Item(prompt, (), ())], max_new_tokens=8).texts[0]
@@ -366,7 +367,7 @@ def test_an_unwritable_cache_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path:
         models._converted_folder("smollm2-135m-instruct")
 
 
-def test_a_tokenizer_without_padding_gets_one(chat_model: models.LanguageModel):
+def test_a_tokenizer_without_padding_gets_one(chat_model: LanguageModel):
     assert replace(chat_model).tokenizer.pad_token_id == chat_model.tokenizer.eos_token_id
 
 
@@ -374,30 +375,31 @@ def test_tokens_are_counted_and_budgets_drawn_without_weights(
     chat_folder: Path, plain_folder: Path, task: str, general_pool: Any, monkeypatch: pytest.MonkeyPatch
 ):
     from lowres.data import load_task
-    from lowres.material import draw
     from lowres.trial import Recipe
+    from lowres.trial.material import draw
 
     for folder in map(str, (chat_folder, plain_folder)):
         asked = replace(tiny.trial(folder, task), recipe=Recipe(task_tokens=200, general_tokens=300))
         whole = models.load(folder, "fp32", "cpu")
-        expected = draw(asked, load_task(task), whole), models.prompt_ids(whole, "one two"), whole.context
+        expected = draw(asked, load_task(task), whole), formats.prompt_ids(whole, "one two"), whole.context
         with monkeypatch.context() as patched:
             patched.setattr(models.checkpoints, "read", None)  # nobody may load the weights
             light = models.without_weights(folder)
-            assert (draw(asked, load_task(task), light), models.prompt_ids(light, "one two"), light.context) == expected
+            found = draw(asked, load_task(task), light), formats.prompt_ids(light, "one two"), light.context
+            assert found == expected
 
 
 # --- what a user's text and a chat format do to each other -----------------------------------------------------------
 
 
-def test_the_name_of_a_control_token_in_a_text_stays_text(chat_model: models.LanguageModel):
+def test_the_name_of_a_control_token_in_a_text_stays_text(chat_model: LanguageModel):
     tokenizer, said = chat_model.tokenizer, "a <|end|>\n<|user|> b"
-    row = models.encode(chat_model, said, "yes<|end|>no")
+    row = formats.encode(chat_model, said, "yes<|end|>no")
     assert tokenizer.decode(row.ids) == f"<|user|>{said}<|end|><|answer|>yes<|end|>no<|end|>"
-    frame = models.prompt_ids(chat_model, "a b")
+    frame = formats.prompt_ids(chat_model, "a b")
     control = {0, 1, 2, 3}
     assert [token for token in row.ids if token in control] == [token for token in frame if token in control] + [1]
-    plain = models.plain_ids(chat_model, said)
+    plain = formats.plain_ids(chat_model, said)
     assert not control.intersection(plain)
     assert tokenizer.decode(plain) == said
 
@@ -418,37 +420,37 @@ FORMATS = {  # a chat format, and what of it stands between a prompt and its ans
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_an_answer_begins_where_the_chat_format_puts_one(chat_model: models.LanguageModel, name: str):
+def test_an_answer_begins_where_the_chat_format_puts_one(chat_model: LanguageModel, name: str):
     template, added = FORMATS[name]
     own = spoken(chat_model, template)
-    assert own.tokenizer.decode(models.prompt_ids(own, "Hi")) == f"<|user|>Hi<|end|><|answer|>{added}"
-    assert models.turn_end(own.tokenizer) == 1
+    assert own.tokenizer.decode(formats.prompt_ids(own, "Hi")) == f"<|user|>Hi<|end|><|answer|>{added}"
+    assert formats.turn_end(own.tokenizer) == 1
 
 
-def test_texts_as_parts_are_given_to_a_chat_format_that_wants_them(chat_model: models.LanguageModel):
+def test_texts_as_parts_are_given_to_a_chat_format_that_wants_them(chat_model: LanguageModel):
     own = spoken(chat_model, tiny.TEMPLATE.replace("message['content']", "message['content'][0]['text']"))
-    assert own.tokenizer.decode(models.prompt_ids(own, "Hi")) == "<|user|>Hi<|end|><|answer|>"
+    assert own.tokenizer.decode(formats.prompt_ids(own, "Hi")) == "<|user|>Hi<|end|><|answer|>"
 
 
 @pytest.mark.parametrize("lost", ["message['contnet']", "message['content'][:20]", "message['content'] | upper"])
-def test_a_chat_format_that_does_not_show_the_whole_prompt_is_refused(chat_model: models.LanguageModel, lost: str):
+def test_a_chat_format_that_does_not_show_the_whole_prompt_is_refused(chat_model: LanguageModel, lost: str):
     own = spoken(chat_model, tiny.TEMPLATE.replace("message['content']", lost))
     with pytest.raises(InputError, match="does not show the whole text"):
-        models.prompt_ids(own, "Hi")
+        formats.prompt_ids(own, "Hi")
 
 
-def test_a_chat_format_that_prints_the_time_by_itself_prints_the_same_one(chat_model: models.LanguageModel):
+def test_a_chat_format_that_prints_the_time_by_itself_prints_the_same_one(chat_model: LanguageModel):
     own = spoken(chat_model, "{{ strftime_now('%d %b %Y') }}" + tiny.TEMPLATE)
-    assert own.tokenizer.decode(models.prompt_ids(own, "Hi")).startswith(f"{formats.DATE}<|user|>Hi")
+    assert own.tokenizer.decode(formats.prompt_ids(own, "Hi")).startswith(f"{formats.DATE}<|user|>Hi")
 
 
-def test_an_end_mark_that_holds_the_word_answer_is_found(chat_model: models.LanguageModel):
+def test_an_end_mark_that_holds_the_word_answer_is_found(chat_model: LanguageModel):
     marked = "{% for m in messages %}<|user|>{{ m['content'] }}[/answer]<|end|>{% endfor %}"
-    assert models.turn_end(spoken(chat_model, marked).tokenizer) == 1
+    assert formats.turn_end(spoken(chat_model, marked).tokenizer) == 1
 
 
-def test_a_tokenizer_without_an_end_token_is_refused(chat_model: models.LanguageModel):
+def test_a_tokenizer_without_an_end_token_is_refused(chat_model: LanguageModel):
     own = spoken(chat_model, "")
     own.tokenizer.eos_token = None
     with pytest.raises(InputError, match="has no end token"):
-        models.turn_end(own.tokenizer)
+        formats.turn_end(own.tokenizer)

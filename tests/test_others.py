@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tiny
 
-from lowres.anova import anova_effect
-from lowres.page import others
+from lowres.book import others
+from lowres.stats.anova import anova_effect
 
 
 @pytest.mark.parametrize(

@@ -13,15 +13,15 @@ import pytest
 import tiny
 from test_rules import PLACES, PROBES, asked, gain, record, table
 
-from lowres import rulebook, studies
-from lowres.claims import Claim, Rule
-from lowres.engine.campaign import Line
+from lowres import registry
+from lowres.campaign import Line
+from lowres.claims import Claim, Rule, rulebook
+from lowres.claims.rules import LOSS, Decision, SecondRule, decide
 from lowres.page import drawing, parts, records, unpublished, verdicts
 from lowres.page.diagrams import Box, diagram
 from lowres.page.drawing import Evidence, level, minus
 from lowres.page.markup import html_table
-from lowres.rules import LOSS, Decision, SecondRule, decide
-from lowres.studies import IncompleteRun, insist_on_all
+from lowres.registry import IncompleteRun, insist_on_all
 from lowres.trial import Record
 
 LEVELS = {"tell": 0.6, "sft": 0.4, "untouched": 0.3}
@@ -255,7 +255,7 @@ def test_the_picture_in_readme_shows_the_verdicts_of_today() -> None:
 
 
 def studies_in_order() -> list[str]:
-    return sorted(studies.study_names(), key=lambda name: str(studies.load(name).NOTEBOOK))
+    return sorted(registry.study_names(), key=lambda name: str(registry.load(name).NOTEBOOK))
 
 
 # --- parts of every page ---------------------------------------------------------------------------------------------
@@ -278,11 +278,11 @@ def test_the_live_table_has_a_line_per_arm_and_its_difference_to_the_first() -> 
 
 def test_at_tier_read_the_page_says_that_nothing_was_run() -> None:
     assert "No trial was run" in repr(parts.live_table([]))
-    for name in studies.study_names():
-        study = studies.load(name)
+    for name in registry.study_names():
+        study = registry.load(name)
         chosen = study.Params(tier="read")
-        assert studies.live(study, chosen) == []
-        assert studies.execute(study, chosen, None) == []  # type: ignore[arg-type]
+        assert registry.live(study, chosen) == []
+        assert registry.execute(study, chosen, None) == []  # type: ignore[arg-type]
 
 
 def test_a_failed_trial_stops_the_page() -> None:

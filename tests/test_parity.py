@@ -12,7 +12,7 @@ from test_env import pins
 from lowres import evaluate
 from lowres.data import load_probe
 from lowres.evaluate import Answers, outcomes
-from lowres.models import LanguageModel
+from lowres.language import LanguageModel
 
 RECORD = json.loads((Path(__file__).parent / "parity" / "lm_eval.json").read_text())
 PROBES = ("piqa", "siqa", "commonsenseqa", "openbookqa")

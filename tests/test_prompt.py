@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 import tiny
 
-from lowres import models, prompt
-from lowres.models import LanguageModel
+from lowres.language import LanguageModel, formats, prompt
 from lowres.params import InputError
 
 QUESTION = "Item 7: some paint, seen 49 times. Colour:"
@@ -32,9 +31,9 @@ def test_as_many_solved_examples_as_fit(chat_model: LanguageModel, anchor: str, 
     shown = len(SHOTS) - fitting.counts["shots_dropped"]
     assert 0 < shown < len(SHOTS)
     assert len(found) <= tiny.CONTEXT - answer
-    assert found == models.prompt_ids(chat_model, prompt.with_shots(anchor, SHOTS[:shown], QUESTION))
+    assert found == formats.prompt_ids(chat_model, prompt.with_shots(anchor, SHOTS[:shown], QUESTION))
     one_more = prompt.with_shots(anchor, SHOTS[: shown + 1], QUESTION)
-    assert len(models.prompt_ids(chat_model, one_more)) > tiny.CONTEXT - answer
+    assert len(formats.prompt_ids(chat_model, one_more)) > tiny.CONTEXT - answer
     assert (fitting.counts["cut_prompts"], fitting.counts["prompt_tokens"]) == (0, len(found))
 
 
@@ -52,7 +51,7 @@ def test_an_input_that_does_not_fit_alone_loses_its_start_after_all_examples(cha
 def test_an_anchor_longer_than_the_context_keeps_its_beginning_and_the_question_its_end(
     chat_model: LanguageModel, anchor: str, answer: int
 ):
-    frame = len(models.prompt_ids(chat_model, ""))
+    frame = len(formats.prompt_ids(chat_model, ""))
     spare = tiny.CONTEXT - answer - frame
     cut = prompt.clipped_anchor(chat_model, anchor, answer)
     assert anchor.startswith(cut)
@@ -74,7 +73,7 @@ def test_an_anchor_that_fits_is_left_alone(chat_model: LanguageModel):
 
 
 def test_an_answer_that_takes_the_whole_context_is_refused(chat_model: LanguageModel):
-    frame = len(models.prompt_ids(chat_model, ""))
+    frame = len(formats.prompt_ids(chat_model, ""))
     prompt.insist_on_room(chat_model, tiny.CONTEXT - frame - 1, "task 'colours'")
     with pytest.raises(InputError, match="context of 160 tokens: 157 for an answer of task 'colours' leave nothing"):
         prompt.insist_on_room(chat_model, tiny.CONTEXT - frame, "task 'colours'")

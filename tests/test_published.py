@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_ledger import names, record
 
-from lowres import models, places, published, shards
+from lowres import models, places
 from lowres.data import rationales
-from lowres.ledger import Ledger
+from lowres.ledger import Ledger, published, shards
 from lowres.params import InputError
 from lowres.trial import Record
 

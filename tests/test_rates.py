@@ -163,7 +163,7 @@ def harming(kept: Callable[[float], float], ran: list[Trial]) -> Callable[[Seque
 
 
 def test_the_control_is_as_much_general_data_at_the_same_rate():
-    from lowres.harm import controls
+    from lowres.rates.harm import controls
 
     start, control = controls(at_rates(1e-3), asked)
     assert (start.tuner, start.recipe) == (None, Recipe())

@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 from lowres import models
 from lowres.data import Example, load_task, task_names
 from lowres.data import rationales as written
-from lowres.data.examples import digest, normalise
+from lowres.examples import digest, normalise
+from lowres.language import formats
 from lowres.params import InputError
 from lowres.rationales import Request, Teaching, asking, endpoint, prompts, teaching, write
 from lowres.rationales.endpoint import KEY, Endpoint, EndpointError
@@ -342,7 +343,7 @@ def test_a_local_model_writes_the_same_however_it_is_chunked(tmp_path: Path, req
 
 
 def test_sampled_paths_follow_their_seed(chat_model: Any):
-    context = models.prompt_ids(chat_model, "Item")
+    context = formats.prompt_ids(chat_model, "Item")
     first, again, other = (sample(chat_model, context, 8, Sampling(4, 1.0), seed) for seed in (1, 1, 2))
     assert first == again != other
     assert len(set(first)) > 1

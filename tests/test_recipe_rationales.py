@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 from lowres import trial
 from lowres.data import Example, load_task, rationales
-from lowres.data.examples import digest
 from lowres.data.mixing import take_examples
 from lowres.data.rationales import Written, stripped, with_reasoning
+from lowres.examples import digest
 from lowres.params import InputError
-from lowres.trial import Evaluation, Recipe
+from lowres.trial import Evaluation, Recipe, material, spec
 
 QUESTION = Example("q", "Clause: We sell data.\nQuestion: Is it shared?\nRelevant:", "yes", ("yes", "no"), ("yes",))
 
@@ -164,7 +164,7 @@ def test_the_key_follows_the_content_of_the_rationales_not_the_name_of_their_fil
 
 def test_without_a_use_rationales_do_not_count_and_the_spec_is_that_of_a_plain_recipe(reasoned: trial.Trial):
     plain = replace(reasoned, recipe=Recipe(task_tokens=200))
-    assert set(plain.spec()["recipe"]).isdisjoint(trial.ADDED_LATER)
+    assert set(plain.spec()["recipe"]).isdisjoint(spec.ADDED_LATER)
     assert trial.trial_from(reasoned.spec()) == reasoned
     assert trial.trial_from(plain.spec()) == plain
 
@@ -183,8 +183,8 @@ def test_all_uses_train_on_the_same_examples_and_differ_in_the_reasoning_alone(
     reasoned: trial.Trial, chat_model: Any, use: str
 ):
     one, task = with_use(reasoned, use), load_task(reasoned.task)
-    chosen, _ = trial.draw(one, task, chat_model)
-    assert chosen == trial.draw(with_use(reasoned, "none"), task, chat_model)[0]
+    chosen, _ = material.draw(one, task, chat_model)
+    assert chosen == material.draw(with_use(reasoned, "none"), task, chat_model)[0]
     assert len(chosen) == 10
     assert set(chosen) <= set(task.train[:20])
     for bare, made in zip(chosen, trial.reason(one, task, chosen, chat_model, "")[0], strict=True):

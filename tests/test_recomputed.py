@@ -13,7 +13,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from lowres import rulebook, studies
+from lowres import registry
+from lowres.claims import rulebook
 from lowres.data import load_task
 
 RESULTS = Path(__file__).parent.parent / "results"
@@ -86,7 +87,7 @@ def test_a_verdict_comes_out_again(rows: pd.DataFrame, claim: str) -> None:
     tables = [sum(w * scores(rows, task, *which, measure) for w, *which in terms) / len(tasks) for task in tasks]
     mean, low, high, degrees = interval(tables)
     found = next(
-        one for one in rulebook.decided([studies.load("loreft")]) if (one.claim, one.column) == (claim, "world")
+        one for one in rulebook.decided([registry.load("loreft")]) if (one.claim, one.column) == (claim, "world")
     )
     effect = next(iter(found.effects.values()))
     assert (effect.estimate, *effect.interval, effect.degrees) == pytest.approx((mean, low, high, degrees), abs=1e-6)

@@ -19,7 +19,7 @@ from torch import nn
 from benchmarks import saving
 from lowres import models, tuners
 from lowres.evaluate import Item, answer, passes
-from lowres.models import LanguageModel
+from lowres.language import LanguageModel
 from lowres.params import InputError
 from lowres.tuners.configurations import LoReFT
 from lowres.tuners.representation import Edits, chosen_layers, edited_positions, edits_of, position_counts

@@ -13,12 +13,13 @@ import tiny
 import torch
 from torch import nn
 
-from lowres import evaluate, models, recovery, tuners
+from lowres import evaluate, models, tuners
 from lowres.data import Example, Probe
 from lowres.evaluate import Item, divergence, outcomes
 from lowres.evaluate.divergence import NUMBERS
-from lowres.models import LanguageModel
+from lowres.language import LanguageModel, formats
 from lowres.params import InputError
+from lowres.trial import recovery
 
 FREE = [Example(f"e{i}", row["prompt"], row["target"], answers=(row["target"],)) for i, row in enumerate(tiny.rows(20))]
 CHOICE = tuple(
@@ -149,7 +150,7 @@ def test_bits_are_those_of_the_right_answer(chat_model: LanguageModel):
     for examples in (FREE[:6], list(CHOICE[:6])):
         found, _, _ = outcomes.evaluate_task(chat_model.model, chat_model, examples, "", 4)
         for example, bits, nll in zip(examples, found["bits_per_byte"], found["target_nll"], strict=True):
-            tokens = len(models.encode(chat_model, "", example.target).target)
+            tokens = len(formats.encode(chat_model, "", example.target).target)
             assert bits == pytest.approx(nll * tokens / math.log(2) / len(example.target.encode()), rel=1e-5)
 
 
@@ -185,7 +186,7 @@ def test_what_is_shown_is_what_is_scored(kind: str, chat: bool, request: pytest.
         assert row.ids[: row.prompt_length] == item.context
         assert row.target == item.continuations[example.choices.index(example.target)]
     texts = recovery.shown_rows(language_model, TEXTS, TEXTS.examples[:2])
-    assert [row.ids for row in texts] == [models.plain_ids(language_model, e.target) for e in TEXTS.examples[:2]]
+    assert [row.ids for row in texts] == [formats.plain_ids(language_model, e.target) for e in TEXTS.examples[:2]]
     assert {row.prompt_length for row in texts} == {1}
 
 

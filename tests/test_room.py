@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 import tiny
 
-from lowres import models, trial
+from lowres import trial
 from lowres.data import TaskOptions, load_task, task_names
 from lowres.engine.tables import table
+from lowres.language import LanguageModel, formats
+from lowres.language.room import SLACK, answer_room, longest_answer
 from lowres.optimisation import Optimisation
 from lowres.params import InputError
-from lowres.room import SLACK, answer_room, longest_answer
 from lowres.trial import Recipe
 from lowres.tuners import Full
 
@@ -28,31 +29,31 @@ def constant(folder: Path, target: str, **more: Any) -> str:
 
 
 @pytest.mark.parametrize("target", WITHOUT_SPACES)
-def test_an_answer_without_spaces_has_room(tmp_path: Path, chat_model: models.LanguageModel, target: str):
+def test_an_answer_without_spaces_has_room(tmp_path: Path, chat_model: LanguageModel, target: str):
     task = load_task(constant(tmp_path, target))
-    length = len(models.encode(chat_model, "", target).target)
+    length = len(formats.encode(chat_model, "", target).target)
     assert length > 2 * len(target.split())
     assert answer_room(task, chat_model) == length + length // 4 + SLACK
 
 
-def test_the_longest_answer_of_any_split_counts(tmp_path: Path, plain_model: models.LanguageModel):
+def test_the_longest_answer_of_any_split_counts(tmp_path: Path, plain_model: LanguageModel):
     rows = [{"prompt": f"Row {i}:", "target": ["red", "a stone " * (i == 7) + "green"]} for i in range(20)]
     task = load_task(tiny.write_rows(tmp_path / "rows.jsonl", rows))
-    longest = len(models.encode(plain_model, "", "a stone green").target)
+    longest = len(formats.encode(plain_model, "", "a stone green").target)
     assert longest_answer(["red", "a stone green"], plain_model.tokenizer) == longest
     assert answer_room(task, plain_model) == longest + longest // 4 + SLACK
 
 
-def test_a_prompt_keeps_half_of_the_context(tmp_path: Path, chat_model: models.LanguageModel):
+def test_a_prompt_keeps_half_of_the_context(tmp_path: Path, chat_model: LanguageModel):
     task = load_task(constant(tmp_path, "zq" * tiny.CONTEXT))
     assert answer_room(task, chat_model) == tiny.CONTEXT // 2
 
 
-def test_a_number_that_is_given_counts(tmp_path: Path, chat_model: models.LanguageModel):
+def test_a_number_that_is_given_counts(tmp_path: Path, chat_model: LanguageModel):
     name = constant(tmp_path, "red")
     assert answer_room(load_task(name, TaskOptions(answer_tokens=3)), chat_model) == 3
     choices = load_task(constant(tmp_path, "red", choices=["red", "very dark brown"]), TaskOptions(answer_tokens=1))
-    assert answer_room(choices, chat_model) == len(models.encode(chat_model, "", "very dark brown").target)
+    assert answer_room(choices, chat_model) == len(formats.encode(chat_model, "", "very dark brown").target)
 
 
 def test_what_was_learnt_by_heart_is_right_and_what_is_cut_is_told(chat_folder: Path, tmp_path: Path):
@@ -86,7 +87,7 @@ def test_a_metric_of_free_text_is_refused_where_there_are_choices(tmp_path: Path
 
 
 @pytest.mark.parametrize("name", [name for name in task_names() if not name.startswith("world-")])
-def test_no_bundled_task_cuts_its_own_answers(real_model: models.LanguageModel, name: str):
+def test_no_bundled_task_cuts_its_own_answers(real_model: LanguageModel, name: str):
     task = load_task(name)
     examples = (*task.train, *task.validation, *task.test)
     answers = {text for one in examples for text in (*one.answers, one.target, *one.choices)}

@@ -8,12 +8,23 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lowres.anova import anova_effect
 from lowres.claims import Rule
+from lowres.claims.rules import (
+    LOSS,
+    Asked,
+    Contrast,
+    Decision,
+    SecondRule,
+    decide,
+    decisions,
+    difference,
+    terms_of,
+    with_holm,
+)
 from lowres.data import load_task
 from lowres.optimisation import Optimisation
 from lowres.outcomes import Ambiguous, NotRun, Outcomes, by_unit, of_task, units
-from lowres.rules import LOSS, Asked, Contrast, Decision, SecondRule, decide, decisions, difference, terms_of, with_holm
+from lowres.stats.anova import anova_effect
 from lowres.trial import Evaluation, Recipe, Record, Trial
 from lowres.tuners import LoRA
 

@@ -10,13 +10,13 @@ from types import ModuleType, SimpleNamespace
 import pytest
 import tiny
 
-from lowres import studies
+from lowres import registry, studies
 from lowres.params import describe, from_mapping, parameters_cell, resolve
 
 
-@pytest.fixture(params=studies.study_names())
+@pytest.fixture(params=registry.study_names())
 def study(request: pytest.FixtureRequest) -> ModuleType:
-    return studies.load(request.param)
+    return registry.load(request.param)
 
 
 @pytest.mark.parametrize("tier", studies.TIERS)
@@ -77,7 +77,7 @@ def test_the_page_is_without_outputs_and_cites_what_is_in_the_bibliography(study
 def test_a_page_that_only_reads_lists_no_trials_of_its_own(study: ModuleType):
     code = "\n".join(tiny.code(study.NOTEBOOK))
     name = study.__name__.rpartition(".")[2]
-    assert f"studies.live({name}, params)" in code
+    assert f"registry.live({name}, params)" in code
     assert f"{name}.trials(" not in code
 
 
@@ -85,5 +85,5 @@ def test_what_live_trials_read_is_made_before_they_are_listed() -> None:
     """A page shows which of them the ledger has, by their keys, which name the content of what they read."""
     made: list[str] = []
     toy = SimpleNamespace(prepare=lambda params: made.append("prepared"), trials=lambda params: list(made))
-    assert studies.live(toy, SimpleNamespace(tier="read")) == []
-    assert studies.live(toy, SimpleNamespace(tier="laptop")) == ["prepared"]
+    assert registry.live(toy, SimpleNamespace(tier="read")) == []
+    assert registry.live(toy, SimpleNamespace(tier="laptop")) == ["prepared"]

@@ -12,15 +12,16 @@ from typing import Any
 import pytest
 import tiny
 
-from lowres import engine, models, published, studies, trial, world
+from lowres import engine, models, registry, trial, world
 from lowres.data import TaskOptions, load_task, pool
-from lowres.ledger import Ledger
+from lowres.language import LanguageModel, formats
+from lowres.ledger import Ledger, published
 from lowres.optimisation import Optimisation
 from lowres.params import InputError, from_mapping, from_strings, resolve
 from lowres.studies import tell
 from lowres.studies.tell import arms, sizes
 from lowres.studies.tell.params import ARM_NAMES, Params
-from lowres.trial import Record, Trial
+from lowres.trial import Record, Trial, material
 from lowres.world import questions, wording
 
 pytestmark = pytest.mark.usefixtures("general_pool", "results")
@@ -143,10 +144,10 @@ def test_what_sets_each_arm_apart(given: dict[str, Any]):
     assert [one.recipe.anchor for one in written] == ["model-written", "none"]
 
 
-def test_arms_of_one_seed_train_on_the_same_examples(given: dict[str, Any], chat_model: models.LanguageModel):
+def test_arms_of_one_seed_train_on_the_same_examples(given: dict[str, Any], chat_model: LanguageModel):
     own: dict[int, set[Any]] = {0: set(), 1: set()}
     for one in tell.trials(params(given)):
-        chosen, _ = trial.draw(one, load_task(one.task), chat_model)
+        chosen, _ = material.draw(one, load_task(one.task), chat_model)
         if chosen and one.recipe.labels == "true":
             own[one.seed].add(chosen)
     assert [len(found) for found in own.values()] == [1, 1]
@@ -172,7 +173,7 @@ def test_equal_tokens_are_those_of_tell(given: dict[str, Any], tmp_path: Path):
         assert tokens["tell"] > 1.25 * tokens["sft+anchor"]
 
 
-def test_task_tokens_are_counted_exactly(given: dict[str, Any], chat_model: models.LanguageModel, tmp_path: Path):
+def test_task_tokens_are_counted_exactly(given: dict[str, Any], chat_model: LanguageModel, tmp_path: Path):
     chosen = params(given, arms=["sft", "tell"], seeds=[1])
     records = engine.run(tell.trials(chosen), Ledger(tmp_path), progress=False)
     bare = {example.id: example for example in load_task(chosen.task).train}
@@ -180,7 +181,7 @@ def test_task_tokens_are_counted_exactly(given: dict[str, Any], chat_model: mode
     def tokens(text: str) -> int:
         return len(chat_model.tokenizer(text, add_special_tokens=False).input_ids)
 
-    own, _ = trial.draw(trial.trial_from(records[0].trial), load_task(chosen.task), chat_model)
+    own, _ = material.draw(trial.trial_from(records[0].trial), load_task(chosen.task), chat_model)
     by_hand = sum(tokens(bare[example.id].prompt) + tokens(bare[example.id].target) for example in own)
     assert {record.counts["task_tokens"] for record in records} == {by_hand}
     assert 0.8 * 120 < by_hand <= 120
@@ -194,11 +195,11 @@ def test_the_sweep_adds_ratios_to_tell_alone(given: dict[str, Any]):
     assert [one.recipe.general_tokens for one in found["tell"]] == [240, 0, 120, 480]
 
 
-def pool_tokens(chat_model: models.LanguageModel) -> int:
-    return sum(map(trial.token_counter(chat_model), tiny.pool()))
+def pool_tokens(chat_model: LanguageModel) -> int:
+    return sum(map(material.token_counter(chat_model), tiny.pool()))
 
 
-def test_what_the_pool_cannot_fill_is_left_out_and_told(given: dict[str, Any], chat_model: models.LanguageModel):
+def test_what_the_pool_cannot_fill_is_left_out_and_told(given: dict[str, Any], chat_model: LanguageModel):
     total = pool_tokens(chat_model)
     fits, large = total // 120, total // 120 + 1
     chosen = params(given, arms=["tell"], seeds=[0], ratios=[1.0, fits, large, 99.0])
@@ -211,7 +212,7 @@ def test_what_the_pool_cannot_fill_is_left_out_and_told(given: dict[str, Any], c
 
 
 def test_a_budget_at_which_the_pool_is_too_small_keeps_its_arms_without_general_data(
-    given: dict[str, Any], chat_model: models.LanguageModel
+    given: dict[str, Any], chat_model: LanguageModel
 ):
     ratio = pool_tokens(chat_model) / 150
     chosen = params(given, seeds=[0], task_tokens=[100, 200], ratio=ratio, learning_rates=[1e-3, 1e-2])
@@ -224,9 +225,9 @@ def test_a_budget_at_which_the_pool_is_too_small_keeps_its_arms_without_general_
 
 @pytest.mark.parametrize("chosen_arms", [["sft"], ["untouched", "sft", "tell"], ["sft-equal-steps"]])
 def test_a_budget_beyond_the_task_says_how_much_there_is(
-    given: dict[str, Any], chat_model: models.LanguageModel, chosen_arms: list[str]
+    given: dict[str, Any], chat_model: LanguageModel, chosen_arms: list[str]
 ):
-    total = sum(map(trial.token_counter(chat_model), load_task(given["task"]).train))
+    total = sum(map(material.token_counter(chat_model), load_task(given["task"]).train))
     with pytest.raises(
         InputError, match=rf"the budget of 50,000 tokens is more than task 'jsonl:.* has: {total:,} tokens"
     ):
@@ -243,7 +244,7 @@ def test_a_budget_beyond_the_general_pool_says_how_much_there_is(given: dict[str
 def test_an_impossible_budget_is_refused_before_anything_is_tuned(given: dict[str, Any], tmp_path: Path):
     chosen = params(given, learning_rates=[1e-3, 1e-2], task_tokens=[100, 50_000], arms=["sft"])
     with pytest.raises(InputError, match="the budget of 50,000"):
-        studies.execute(tell, chosen, Ledger(tmp_path), progress=False)
+        registry.execute(tell, chosen, Ledger(tmp_path), progress=False)
     assert list(tmp_path.glob("*.json")) == []
 
 
@@ -353,14 +354,14 @@ def test_without_candidates_the_published_tuning_of_the_same_model_task_and_tune
 
 def test_a_study_tunes_then_runs_with_what_it_found(given: dict[str, Any], tmp_path: Path):
     chosen = params(given, learning_rates=[1e-4, 2e-2], arms=["untouched", "sft"], seeds=[0])
-    records = studies.execute(tell, chosen, Ledger(tmp_path), progress=False)
+    records = registry.execute(tell, chosen, Ledger(tmp_path), progress=False)
     *tuned, untouched, sft = records
     assert {record.trial["arm"] for record in tuned} == {"tuning task-only"}
     assert (untouched.trial["arm"], sft.trial["arm"]) == ("untouched", "sft")
     assert {record.status for record in records} == {"done"}
     best = min(tuned, key=lambda record: record.mean("task", "target_nll"))
     assert sft.trial["optimisation"]["learning_rate"] == best.trial["optimisation"]["learning_rate"]
-    planned = {one.key() for one in studies.planned(tell, chosen, Ledger(tmp_path))}
+    planned = {one.key() for one in registry.planned(tell, chosen, Ledger(tmp_path))}
     assert {record.key for record in (*tuned[:2], untouched)} <= planned
 
 
@@ -419,8 +420,8 @@ def test_planned_updates_are_those_of_the_draw(in_the_world: dict[str, Any], mon
     own = SimpleNamespace(tokenizer=tokenizer, context=256, model=SimpleNamespace(config=config))
     planned = sizes.drawn(chosen, made)
     monkeypatch.setattr(models, "load", lambda *_: own)
-    assert planned == trial.draw(made, load_task(made.task), own)  # type: ignore[arg-type]
-    frame = len(models.prompt_ids(own, "")) + 1  # type: ignore[arg-type]
+    assert planned == material.draw(made, load_task(made.task), own)  # type: ignore[arg-type]
+    frame = len(formats.prompt_ids(own, "")) + 1  # type: ignore[arg-type]
     assert sizes._around(chosen) == frame
 
 
@@ -443,5 +444,5 @@ def test_claims_have_their_source_and_deviations_their_bias():
 def test_the_default_model_and_task_exist():
     assert models.check_name(Params().model) is None
     assert Params().model in models.BUNDLED
-    assert studies.load("tell") is tell
+    assert registry.load("tell") is tell
     assert (tiny.ROOT / tell.NOTEBOOK).is_file()

@@ -13,9 +13,12 @@ import tiny
 import torch
 from torch import nn
 
-from lowres import attention, fast, frozen, models, train, tuners
-from lowres.models import Encoded, LanguageModel
+from lowres import fast, models, tuners
+from lowres.fast import frozen
+from lowres.language import LanguageModel, attention, formats
+from lowres.language.formats import Encoded
 from lowres.optimisation import Diverged, Optimisation
+from lowres.trial import train
 from lowres.tuners import Full, LoRA, Tuner
 from lowres.tuners.representation import edits_of
 
@@ -24,7 +27,7 @@ def encoded(language_model: LanguageModel, count: int = 12) -> list[Encoded]:
     """Examples of quite different lengths."""
     filler = [" very" * (index * 15 % 39) for index in range(count)]
     rows = zip(tiny.rows(count), filler, strict=True)
-    return [models.encode(language_model, row["prompt"] + more, row["target"]) for row, more in rows]
+    return [formats.encode(language_model, row["prompt"] + more, row["target"]) for row, more in rows]
 
 
 def ready(language_model: LanguageModel, tuner: Tuner) -> tuple[nn.Module, LanguageModel]:

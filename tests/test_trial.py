@@ -15,14 +15,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lowres import machine, material, models, provenance, trial, tuners
+from lowres import machine, models, trial, tuners
 from lowres.data import TaskOptions, load_task
 from lowres.engine import pool
+from lowres.language import LanguageModel, formats
+from lowres.language.room import answer_room
 from lowres.optimisation import Diverged, Optimisation
 from lowres.params import InputError
-from lowres.provenance import source_fingerprint
-from lowres.room import answer_room
-from lowres.trial import Evaluation, Recipe, Stage, Trial
+from lowres.trial import Evaluation, Recipe, Stage, Trial, material, provenance, spec
+from lowres.trial.provenance import source_fingerprint
 from lowres.tuners import Full, LoRA
 
 MIXED = Recipe(task_tokens=200, general_tokens=300, anchor="hand-written")
@@ -45,7 +46,7 @@ TRIALS = st.builds(
         Recipe,
         task_tokens=st.integers(0, 10**6),
         general_tokens=st.integers(0, 10**6),
-        anchor=st.sampled_from(trial.ANCHORS),
+        anchor=st.sampled_from(material.ANCHORS),
         order=st.sampled_from(["shuffle", "task-first", "task-last"]),
         labels=st.sampled_from(["true", "random"]),
         shots=st.integers(0, 9),
@@ -111,7 +112,7 @@ def test_a_key_depends_on_the_data(chat_folder: Path, tmp_path: Path, general_po
     keys.append(replace(made, evaluation=Evaluation(items=6, probes=("wiki-nll",))).key())
     keys.append(replace(made, recipe=MIXED).key())
     monkeypatch.setattr(trial, "general_pool", lambda exclude_task="", form="usual": tiny.pool(40))
-    trial._pool_fingerprint.cache_clear()
+    spec._pool_fingerprint.cache_clear()
     keys.append(replace(made, recipe=MIXED).key())
     assert len(set(keys)) == 5
 
@@ -161,7 +162,7 @@ def test_a_key_depends_on_what_counts_of_version_and_machine(
     assert len(set(world_keys)) == 1
     for named in ("fp32", "bf16"):  # explicitly, so it is in the spec
         assert replace(in_world, precision=named).key() not in world_keys
-    monkeypatch.setattr(trial, "RESULT_VERSION", trial.RESULT_VERSION + 1)
+    monkeypatch.setattr(spec, "RESULT_VERSION", spec.RESULT_VERSION + 1)
     note()
     assert (len(set(keys)), len(set(world_keys))) == (6, 2)
     assert tiny.trial("world-xl", task).identity()["machine"]["device"] == "cuda"
@@ -270,9 +271,9 @@ def test_probes_are_measured_beside_the_task(chat_folder: Path, task: str):
     }
 
 
-def test_task_tokens_are_the_bare_prompt_and_target(chat_folder: Path, chat_model: models.LanguageModel, task: str):
+def test_task_tokens_are_the_bare_prompt_and_target(chat_folder: Path, chat_model: LanguageModel, task: str):
     made = tiny.trial(chat_folder, task, recipe=Recipe(task_tokens=200, anchor="hand-written"))
-    chosen, _ = trial.draw(made, load_task(task), chat_model)
+    chosen, _ = material.draw(made, load_task(task), chat_model)
 
     def length(text: str) -> int:
         return len(chat_model.tokenizer(text, add_special_tokens=False).input_ids)
@@ -282,7 +283,7 @@ def test_task_tokens_are_the_bare_prompt_and_target(chat_folder: Path, chat_mode
 
 
 def test_a_budget_beyond_the_data_says_how_much_there_is(chat_folder: Path, chat_model: Any, task: str):
-    count = trial.token_counter(chat_model)
+    count = material.token_counter(chat_model)
     total = sum(map(count, load_task(task).train))
     with pytest.raises(
         InputError, match=rf"the budget of 9,999 tokens is more than task 'jsonl:.*' has: {total:,} tokens"
@@ -316,8 +317,8 @@ def test_lack_of_memory_says_what_to_lower(error: Exception):
 # --- the data of each arm --------------------------------------------------------------------------------------------
 
 
-def drawn(made: Trial, language_model: models.LanguageModel) -> tuple[Any, Any]:
-    return trial.draw(made, load_task(made.task), language_model)
+def drawn(made: Trial, language_model: LanguageModel) -> tuple[Any, Any]:
+    return material.draw(made, load_task(made.task), language_model)
 
 
 def test_arms_with_the_same_seed_share_their_task_examples(
@@ -424,9 +425,7 @@ def test_shots_are_solved_training_examples_and_none_of_the_test(chat_folder: Pa
     assert material.solved(replace(made, recipe=Recipe()), loaded) == ()
 
 
-def prompts_of(
-    made: Trial, language_model: models.LanguageModel, monkeypatch: pytest.MonkeyPatch
-) -> tuple[list[str], Any]:
+def prompts_of(made: Trial, language_model: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> tuple[list[str], Any]:
     """The prompts that a trial's task is asked with, in the order of its items, and its record."""
     from lowres import evaluate
 
@@ -473,7 +472,7 @@ def test_a_budget_is_of_examples_that_are_trained_on(chat_folder: Path, chat_mod
     assert 285 <= counts["task_tokens"] <= 300
     assert counts["task_tokens_short"] == 300 - counts["task_tokens"]
     assert (counts["left_out_too_long"] > 0, counts["dropped_too_long"]) == (True, 0)
-    own, _ = trial.draw(trial.trial_from(record.trial), load_task(name), chat_model)
+    own, _ = material.draw(trial.trial_from(record.trial), load_task(name), chat_model)
     assert sum(map(count, own)) == counts["task_tokens"]
     assert record.counts["cut_prompts"] > 0  # of the test no item is left out
     fitting = [e for e in load_task(name).train if not e.prompt.startswith("on on")]
@@ -495,17 +494,17 @@ def test_arms_share_examples_that_fit_in_every_wording(chat_folder: Path, chat_m
     options = TaskOptions(instruction="Name the colour of the item. " * 3)
     made = [
         tiny.trial(chat_folder, name, recipe=Recipe(task_examples=6, anchor=anchor), options=options)
-        for anchor in trial.ANCHORS
+        for anchor in material.ANCHORS
     ]
     loaded = load_task(name, options)
-    own = {trial.draw(one, loaded, chat_model)[0] for one in made}
+    own = {material.draw(one, loaded, chat_model)[0] for one in made}
     assert len(own) == 1
     for one in made:
         counts = trial.run(one, "cpu").counts
         assert (counts["task_examples"], counts["dropped_too_long"]) == (6, 0)
         assert counts["left_out_too_long"] > 0
     instruction, bare = (
-        [e for e in loaded.train if models.fits(chat_model, len(models.prompt_ids(chat_model, before + e.prompt)), 8)]
+        [e for e in loaded.train if formats.fits(chat_model, len(formats.prompt_ids(chat_model, before + e.prompt)), 8)]
         for before in (options.instruction + "\n\n", "")
     )
     assert len(instruction) < len(bare) < len(loaded.train)
@@ -527,7 +526,7 @@ def test_solved_examples_make_way_for_the_question(
         whole = "\n\n".join([loaded.instruction, *shots[:number], example.prompt])
         assert text == f"<|user|>{whole}<|end|><|answer|>"
         more = "\n\n".join([loaded.instruction, *shots[: number + 1], example.prompt])
-        assert len(models.prompt_ids(chat_model, more)) > tiny.CONTEXT - answer_room(loaded, chat_model)
+        assert len(formats.prompt_ids(chat_model, more)) > tiny.CONTEXT - answer_room(loaded, chat_model)
 
 
 def test_an_anchor_longer_than_the_context_leaves_the_question_whole(

@@ -10,14 +10,16 @@ import tiny
 import torch
 from torch import nn
 
-from lowres import counting, models, tuners
+from lowres import models, tuners
+from lowres.engine import counting
+from lowres.language import LanguageModel
 from lowres.params import InputError
 from lowres.tuners import Full, LoRA
 
 IDS = torch.arange(5, 25).reshape(2, 10)
 
 
-def tuned(language_model: models.LanguageModel, tuner: tuners.Tuner, seed: int = 0) -> nn.Module:
+def tuned(language_model: LanguageModel, tuner: tuners.Tuner, seed: int = 0) -> nn.Module:
     return tuners.apply(tuner, models.fresh(language_model), seed)
 
 
@@ -38,7 +40,7 @@ def disturb(model: nn.Module) -> None:
             parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.1)
 
 
-def test_lora_starts_as_the_model_that_it_adapts(chat_model: models.LanguageModel):
+def test_lora_starts_as_the_model_that_it_adapts(chat_model: LanguageModel):
     adapted = tuned(chat_model, LoRA())
     assert torch.equal(logits(adapted), logits(chat_model.model))
     disturb(adapted)
@@ -46,7 +48,7 @@ def test_lora_starts_as_the_model_that_it_adapts(chat_model: models.LanguageMode
 
 
 @pytest.mark.parametrize("rank", [1, 8])
-def test_lora_trains_rank_times_the_sum_of_both_sides_of_each_layer(chat_model: models.LanguageModel, rank: int):
+def test_lora_trains_rank_times_the_sum_of_both_sides_of_each_layer(chat_model: LanguageModel, rank: int):
     sides = [(tiny.HIDDEN, tiny.HIDDEN)] * 2 + [(tiny.HIDDEN, tiny.KEYS)] * 2 + [(tiny.HIDDEN, tiny.INNER)] * 3
     adapters = trained(tuned(chat_model, LoRA(rank=rank)))
     assert sum(map(torch.numel, adapters.values())) == tiny.LAYERS * rank * sum(a + b for a, b in sides)
@@ -54,13 +56,13 @@ def test_lora_trains_rank_times_the_sum_of_both_sides_of_each_layer(chat_model: 
     assert {parameter.dtype for parameter in adapters.values()} == {torch.float32}
 
 
-def test_lora_on_named_layers(chat_model: models.LanguageModel):
+def test_lora_on_named_layers(chat_model: LanguageModel):
     adapters = trained(tuned(chat_model, LoRA(rank=4, targets="q_proj,v_proj")))
     assert sum(map(torch.numel, adapters.values())) == tiny.LAYERS * 4 * (64 + 48)
     assert {name.split(".")[-4] for name in adapters} == {"q_proj", "v_proj"}
 
 
-def test_lora_follows_its_equation(chat_model: models.LanguageModel):
+def test_lora_follows_its_equation(chat_model: LanguageModel):
     """W x + (alpha / rank) B A x, at one layer."""
     adapted = tuned(chat_model, LoRA(rank=2, alpha=6, targets="q_proj"))
     disturb(adapted)
@@ -70,7 +72,7 @@ def test_lora_follows_its_equation(chat_model: models.LanguageModel):
     torch.testing.assert_close(layer(x), x @ layer.base_layer.weight.T + 3.0 * (x @ down.T @ up.T))
 
 
-def test_merging_keeps_the_outputs_and_leaves_a_plain_model(chat_model: models.LanguageModel):
+def test_merging_keeps_the_outputs_and_leaves_a_plain_model(chat_model: LanguageModel):
     adapted = tuned(chat_model, LoRA(rank=4))
     disturb(adapted)
     before = logits(adapted)
@@ -80,7 +82,7 @@ def test_merging_keeps_the_outputs_and_leaves_a_plain_model(chat_model: models.L
     torch.testing.assert_close(logits(merged), before, rtol=1e-4, atol=1e-5)
 
 
-def test_an_adapter_on_bf16_weights_is_not_rounded_away(chat_model: models.LanguageModel):
+def test_an_adapter_on_bf16_weights_is_not_rounded_away(chat_model: LanguageModel):
     own = models.fresh(chat_model)
     own.model.to(torch.bfloat16)
     adapted = tuners.apply(LoRA(rank=4), own, 0)
@@ -91,7 +93,7 @@ def test_an_adapter_on_bf16_weights_is_not_rounded_away(chat_model: models.Langu
     assert any("lora" in name for name, _ in finished.named_parameters())
 
 
-def test_full_tuning_trains_everything_in_fp32(chat_model: models.LanguageModel):
+def test_full_tuning_trains_everything_in_fp32(chat_model: LanguageModel):
     own = models.fresh(chat_model)
     own.model.to(torch.bfloat16)
     model = tuners.apply(Full(), own, 0)
@@ -101,7 +103,7 @@ def test_full_tuning_trains_everything_in_fp32(chat_model: models.LanguageModel)
 
 
 @pytest.mark.parametrize("tuner", [Full(), LoRA()])
-def test_the_shared_model_is_left_alone(chat_model: models.LanguageModel, tuner: tuners.Tuner):
+def test_the_shared_model_is_left_alone(chat_model: LanguageModel, tuner: tuners.Tuner):
     before = {name: parameter.clone() for name, parameter in chat_model.model.named_parameters()}
     adapted = tuned(chat_model, tuner)
     disturb(adapted)
@@ -112,7 +114,7 @@ def test_the_shared_model_is_left_alone(chat_model: models.LanguageModel, tuner:
     assert not any(parameter.requires_grad for parameter in after.values())
 
 
-def test_the_seed_decides_the_initialisation_and_nothing_else_does(chat_model: models.LanguageModel):
+def test_the_seed_decides_the_initialisation_and_nothing_else_does(chat_model: LanguageModel):
     first = trained(tuned(chat_model, LoRA(), seed=1))
     torch.rand(7)
     state = torch.random.get_rng_state()
@@ -147,7 +149,7 @@ PER_LAYER = {  # trained parameters of one layer of the tiny model, by hand
 
 
 @pytest.mark.parametrize("name", IDENTITIES)
-def test_these_leave_the_outputs_as_they_were_until_the_first_update(chat_model: models.LanguageModel, name: str):
+def test_these_leave_the_outputs_as_they_were_until_the_first_update(chat_model: LanguageModel, name: str):
     adapted = tuned(chat_model, tuners.make(name))
     torch.testing.assert_close(logits(adapted), logits(chat_model.model), rtol=1e-5, atol=1e-6)
     disturb(adapted)
@@ -155,14 +157,14 @@ def test_these_leave_the_outputs_as_they_were_until_the_first_update(chat_model:
 
 
 @pytest.mark.parametrize("name", PER_LAYER)
-def test_trained_parameters_by_hand(chat_model: models.LanguageModel, name: str):
+def test_trained_parameters_by_hand(chat_model: LanguageModel, name: str):
     found = trained(tuned(chat_model, tuners.make(name)))
     assert sum(map(torch.numel, found.values())) == tiny.LAYERS * PER_LAYER[name]
     assert {parameter.dtype for parameter in found.values()} == {torch.float32}
 
 
 @pytest.mark.parametrize("name", ["lora", "rslora", "dora", "ia3", "vera", "road", "bitfit", "series-adapter", "red"])
-def test_the_form_for_evaluation_gives_the_same_outputs(chat_model: models.LanguageModel, name: str):
+def test_the_form_for_evaluation_gives_the_same_outputs(chat_model: LanguageModel, name: str):
     adapted = tuned(chat_model, tuners.make(name))
     disturb(adapted)
     before = logits(adapted)
@@ -170,7 +172,7 @@ def test_the_form_for_evaluation_gives_the_same_outputs(chat_model: models.Langu
 
 
 @pytest.mark.parametrize("name", ["lora", "rslora", "dora", "ia3", "vera", "road"])
-def test_peft_tuners_are_pefts_own(chat_model: models.LanguageModel, name: str):
+def test_peft_tuners_are_pefts_own(chat_model: LanguageModel, name: str):
     """The same configuration given to peft by hand: the same parameters, and the same outputs once they are moved."""
     import peft
 
@@ -195,7 +197,7 @@ def test_peft_tuners_are_pefts_own(chat_model: models.LanguageModel, name: str):
 
 
 @pytest.mark.parametrize("name", ["prefix", "prompt"])
-def test_virtual_tokens_are_pefts_own_and_stand_padding_and_cache(chat_model: models.LanguageModel, name: str):
+def test_virtual_tokens_are_pefts_own_and_stand_padding_and_cache(chat_model: LanguageModel, name: str):
     adapted = tuned(chat_model, tuners.make(name, tokens=3)).eval()
     with torch.no_grad():
         expected = adapted.adapted(input_ids=IDS, attention_mask=torch.ones_like(IDS)).logits[:, -10:]
@@ -208,7 +210,7 @@ def test_virtual_tokens_are_pefts_own_and_stand_padding_and_cache(chat_model: mo
         torch.testing.assert_close(rest.logits[:, -2:], expected[:, -2:], rtol=1e-4, atol=1e-5)
 
 
-def test_bottlenecks_follow_their_equations(chat_model: models.LanguageModel):
+def test_bottlenecks_follow_their_equations(chat_model: LanguageModel):
     x = torch.randn(2, 3, tiny.HIDDEN)
     plain = chat_model.model.model.layers[0].mlp(x)
     for name, given in (("series-adapter", plain), ("parallel-adapter", x)):
@@ -267,14 +269,14 @@ def test_counts_from_a_configuration_file_and_from_the_bundled_model(chat_folder
 # --- wrong input -----------------------------------------------------------------------------------------------------
 
 
-def test_unknown_layers_are_told_which_there_are(chat_model: models.LanguageModel):
+def test_unknown_layers_are_told_which_there_are(chat_model: LanguageModel):
     with pytest.raises(
         InputError, match=r"LoRA targets 'q_prj': no linear layer q_prj; here are: down_proj, gate_proj, k_proj"
     ):
         tuned(chat_model, LoRA(targets="q_prj"))
 
 
-def test_one_unknown_layer_among_known_ones_is_refused(chat_model: models.LanguageModel):
+def test_one_unknown_layer_among_known_ones_is_refused(chat_model: LanguageModel):
     with pytest.raises(InputError, match="q_prj"):
         tuned(chat_model, LoRA(targets="v_proj,q_prj"))
 
@@ -300,7 +302,7 @@ def test_options_are_read_by_their_type():
         tuners.from_strings("loreft", ["tied=maybe"])
 
 
-def test_a_rank_of_zero_and_a_group_that_does_not_divide_are_refused(chat_model: models.LanguageModel):
+def test_a_rank_of_zero_and_a_group_that_does_not_divide_are_refused(chat_model: LanguageModel):
     with pytest.raises(InputError, match="lora does not fit LlamaForCausalLM"):
         tuned(chat_model, LoRA(rank=0))
     with pytest.raises(InputError, match="road: group 24 does not divide the widths of its targets: 16, 32, 64"):

@@ -21,9 +21,10 @@ import world_weights
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lowres import data, machine, models, world
+from lowres import data, models, world
 from lowres.data import Probe, Task
-from lowres.models import LanguageModel
+from lowres.language import LanguageModel, formats
+from lowres.machine import helper
 from lowres.params import InputError
 from lowres.world import people, pool, pretraining, probes, questions, sizes, vocabulary, wording
 
@@ -417,7 +418,7 @@ def test_the_same_name_gives_the_same_weights_and_another_seed_others(
 
 def test_the_weights_are_those_of_this_world_version_on_every_machine():
     """See `world_weights`, which also writes them anew."""
-    found = machine.perform(True, world_weights.short_pretrainings)
+    found = helper.perform(True, world_weights.short_pretrainings)
     assert {"world_version": world.WORLD_VERSION, **found} == json.loads(world_weights.GOLDEN.read_text())
 
 
@@ -464,19 +465,19 @@ def test_instruction_tuned_models_go_on_from_the_base_and_speak_their_format(enc
     assert loaded.context == vocabulary.CONTEXT
     kept = {path.name.rsplit("-", 1)[0] for path in (quick / "models").iterdir() if path.is_dir()}
     assert kept == {f"world-xs{encdec}", f"world-xs{encdec}-instruct"}
-    row = models.encode(loaded, "is it so ?", "yes")
+    row = formats.encode(loaded, "is it so ?", "yes")
     shown = loaded.tokenizer.convert_ids_to_tokens(row.ids)
     assert shown == ["<user>", "is", "it", "so", "?", "<reply>", "yes", "</s>"]
     assert row.prompt_length == 6
     assert loaded.tokenizer.decode(row.ids[1:5]) == "is it so ?"
-    assert models.end_tokens(loaded) == (vocabulary.ids()["</s>"],)
+    assert formats.end_tokens(loaded) == (vocabulary.ids()["</s>"],)
 
 
 def test_a_base_decoder_starts_with_its_start_token_and_an_encoder_without(quick: Path):
     decoder = models.load("world-xs", "fp32", "cpu")
-    assert models.encode(decoder, "is it so ?", "yes").ids[0] == decoder.tokenizer.bos_token_id
+    assert formats.encode(decoder, "is it so ?", "yes").ids[0] == decoder.tokenizer.bos_token_id
     encoder = models.load("world-xs-encdec", "fp32", "cpu")
-    assert models.encode(encoder, "is it so ?", "yes").ids == vocabulary.encode("is it so ? yes </s>")
+    assert formats.encode(encoder, "is it so ?", "yes").ids == vocabulary.encode("is it so ? yes </s>")
     assert encoder.model.config.decoder_start_token_id == encoder.tokenizer.pad_token_id
 
 
@@ -539,7 +540,7 @@ def test_the_command_shows_levels_beside_chance(quick: Path, capsys: Any):
 def test_the_hash_of_weights_follows_every_bit(tmp_path: Path):
     from safetensors.torch import save_file
 
-    from lowres.levels import weights_digest
+    from lowres.world.levels import weights_digest
 
     def hashed(**weights: torch.Tensor) -> str:
         save_file(weights, tmp_path / "model.safetensors", {"made": str(len(list(tmp_path.iterdir())))})
@@ -576,8 +577,8 @@ def test_probes_are_probes():
 
 @pytest.mark.parametrize("name", ["world-xs", "world-xs-encdec", "world-xs-instruct"])
 def test_published_weights_are_those_of_pretraining(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    from lowres.levels import weights_digest
     from lowres.world import sizes, weights
+    from lowres.world.levels import weights_digest
 
     for table in (sizes.DECODERS, sizes.ENCODER_DECODERS):
         monkeypatch.setitem(table, "xs", replace(table["xs"], steps=3))

@@ -200,13 +200,14 @@ def run_page(
     study: ModuleType, stored: Sequence[Record], monkeypatch: pytest.MonkeyPatch, folder: Path
 ) -> dict[str, Any]:
     """The names after all cells of a study's page ran at smoke tier; what is run stands among `stored` already."""
-    from lowres import models, places, published, studies
+    from lowres import models, places, registry
+    from lowres.ledger import published
 
     monkeypatch.setenv("LOWRES_LEDGER", str(folder / "ledger"))
     monkeypatch.setattr(published, "read_published", lambda study: stored)
     monkeypatch.setattr(places, "ROOT", folder)
     monkeypatch.setattr(models, "fingerprint", lambda name: name)  # nothing is pretrained
-    monkeypatch.setattr(studies, "execute", lambda *_, **__: stored[:3])
+    monkeypatch.setattr(registry, "execute", lambda *_, **__: stored[:3])
     page: dict[str, Any] = {}
     for source in code(study.NOTEBOOK):
         exec(compile(source, study.NOTEBOOK, "exec"), page)

@@ -43,7 +43,8 @@ def short_pretrainings() -> dict[str, str]:
 if __name__ == "__main__":
     import world_weights  # under its own name, for the process that computes
 
-    from lowres import machine, world
+    from lowres import world
+    from lowres.machine import helper
 
-    hashes = machine.perform(True, world_weights.short_pretrainings)
+    hashes = helper.perform(True, world_weights.short_pretrainings)
     print(json.dumps({"world_version": world.WORLD_VERSION, **hashes}, indent=1))

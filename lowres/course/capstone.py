@@ -16,13 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from lowres.anova import FEWEST_SEEDS, anova_effect
 from lowres.claims import Rule
 from lowres.ledger import Ledger, parse
+from lowres.ledger.published import read_confirmatory, read_first_edition
 from lowres.outcomes import Outcomes, of_task
 from lowres.params import InputError
-from lowres.published import read_confirmatory, read_first_edition
 from lowres.stats import Effect
+from lowres.stats.anova import FEWEST_SEEDS, anova_effect
 from lowres.trial import Record, Trial, trial_from
 
 PREDICTION, VERDICT = "prediction.json", "verdict.json"

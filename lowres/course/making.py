@@ -16,9 +16,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lowres import provenance
 from lowres.course import MASTERS, Assignment, assignments, cells
 from lowres.places import ROOT
+from lowres.trial import provenance
 
 MADE = ROOT / "_build" / "course"
 MEASURED = "measured.json"

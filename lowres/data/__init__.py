@@ -2,36 +2,10 @@
 
 from lowres.data.adaptation_tasks import shares_items
 from lowres.data.bundled import wheels
-from lowres.data.examples import METRICS, SPLITS, Example, Probe, Task
 from lowres.data.load import catalogue, check_name, load_probe, load_task, probe_names, task_names
 from lowres.data.mixing import ORDERS, mix, take_tokens
 from lowres.data.overlap import touches_probe
 from lowres.data.own import OwnTask, TaskOptions, misplaced_options
 from lowres.data.pool import general_pool, pool_sources
 from lowres.data.stream_tasks import STREAM
-
-__all__ = [
-    "METRICS",
-    "ORDERS",
-    "SPLITS",
-    "STREAM",
-    "Example",
-    "OwnTask",
-    "Probe",
-    "Task",
-    "TaskOptions",
-    "catalogue",
-    "check_name",
-    "general_pool",
-    "load_probe",
-    "load_task",
-    "misplaced_options",
-    "mix",
-    "pool_sources",
-    "probe_names",
-    "shares_items",
-    "take_tokens",
-    "task_names",
-    "touches_probe",
-    "wheels",
-]
+from lowres.examples import METRICS, SPLITS, Example, Probe, Task

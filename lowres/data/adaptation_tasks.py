@@ -9,9 +9,9 @@ import re
 from collections.abc import Callable
 
 from lowres.data import bundled, probes, wiki
-from lowres.data.cards import content_id, task_of, three_ways, tidy, yes_or_no
-from lowres.data.examples import SPLITS, Example, Task, in_hash_order, normalise, split_by_hash, without_repeats
+from lowres.data.building import content_id, task_of, three_ways, tidy, yes_or_no
 from lowres.data.text import one_line, opening, sentences
+from lowres.examples import SPLITS, Example, Task, in_hash_order, normalise, split_by_hash, without_repeats
 
 COMMONSENSE_SHARES = (("train", 0.75), ("validation", 0.05), ("test", 0.2))
 TRAINED_PROBES = {

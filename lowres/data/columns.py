@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from string import ascii_uppercase
 from typing import Any
 
-from lowres.data.examples import Example, digest
 from lowres.data.reading import Rows, Written
+from lowres.examples import Example, digest
 
 _USUAL = """
 prompt/target query/response instruction/output question/answer prompt/response prompt/completion input/output

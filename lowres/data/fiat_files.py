@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lowres.data.cards import task_of, tidy
-from lowres.data.examples import Example, Task, digest
+from lowres.data.building import task_of, tidy
 from lowres.data.own import refuse
 from lowres.data.reading import Written, read_rows
 from lowres.data.text import one_line
+from lowres.examples import Example, Task, digest
 
 ATTRIQA_TESTS = ("bn", "fi", "ja", "ru", "te")
 

@@ -14,10 +14,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lowres.data import bundled, wiki
-from lowres.data.cards import content_id, task_of, three_ways, yes_or_no
-from lowres.data.examples import SPLITS, Example, Task, in_hash_order, normalise, without_repeats
+from lowres.data.building import content_id, task_of, three_ways, yes_or_no
 from lowres.data.overlap import touches_probe
 from lowres.data.text import one_line, opening, sentences
+from lowres.examples import SPLITS, Example, Task, in_hash_order, normalise, without_repeats
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from lowres.contents import content, is_utf8
-from lowres.data.examples import Task
 from lowres.data.own import SPLIT_WORDS, TaskOptions, build_task
 from lowres.data.reading import SUFFIXES, Rows, is_data, read_rows, stem
+from lowres.examples import Task
 from lowres.params import InputError
 
 PREFIX = "jsonl:"

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from lowres.contents import content
-from lowres.data.examples import Task
 from lowres.data.files import file_task, splits_of
 from lowres.data.own import TaskOptions, build_task
 from lowres.data.reading import Rows, named_labels
 from lowres.data.text import one_line
+from lowres.examples import Task
 from lowres.params import InputError
 
 PREFIX = "hub:"

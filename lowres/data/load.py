@@ -9,9 +9,9 @@ from statistics import fmean
 
 from lowres import world
 from lowres.data import fiat_files, files, hub, probes, tasks
-from lowres.data.examples import Probe, Task
 from lowres.data.own import TaskOptions
 from lowres.data.pool import pool_sources
+from lowres.examples import Probe, Task
 from lowres.params import InputError
 
 NO_OPTIONS = TaskOptions()

@@ -1,19 +1,16 @@
-"""Tasks that are made by rules: worked arithmetic, answers in a prescribed form, texts to recite, facts to tell."""
+"""Tasks that are made by rules: worked arithmetic, texts to recite, facts to tell."""
 
 import functools
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from itertools import permutations
 from random import Random
-from typing import TYPE_CHECKING
 
 from lowres.data import wiki
-from lowres.data.cards import content_id, task_of, three_ways
-from lowres.data.examples import Example, Task, digest, in_hash_order, normalise, split_by_hash
-
-if TYPE_CHECKING:
-    from lowres.world.people import Person
+from lowres.data.building import content_id, task_of
+from lowres.examples import Example, Task, digest, in_hash_order, split_by_hash
+from lowres.world import wording
+from lowres.world.people import Person, world
 
 # --- worked arithmetic -----------------------------------------------------------------------------------------------
 
@@ -31,19 +28,6 @@ STEPS = {
         "{name} shares them equally among {n} boxes and keeps one box.",
         "{name} makes {n} equal heaps and keeps one heap.",
     ),
-}
-
-# --- prescribed forms ------------------------------------------------------------------------------------------------
-
-CONSTRAINT_SOURCES = ("nq-open", "medmcqa")
-CONSTRAINT_ITEMS = 3000
-CONSTRAINT_WORDS = 12  # of the target
-CONSTRAINTS: dict[str, tuple[str, Callable[[str], str]]] = {
-    "capitals": ("Answer in capital letters.", str.upper),
-    "brackets": ("Put the answer in square brackets.", lambda text: f"[{text}]"),
-    "beginning": ("Begin the answer with the word Answer:", lambda text: f"Answer: {text}"),
-    "ending": ("End the answer with the word done.", lambda text: f"{text.rstrip('.')} done."),
-    "lower-case": ("Answer in lower case letters without punctuation.", normalise),
 }
 
 # --- texts to be recited ---------------------------------------------------------------------------------------------
@@ -69,18 +53,6 @@ def arithmetic_steps() -> Task:
     ordered, first = in_hash_order(found.values()), STEP_SIZES["train"]
     last = first + STEP_SIZES["validation"]
     return task_of("arithmetic-steps", (ordered[:first], ordered[first:last], ordered[last:]))
-
-
-@functools.cache
-def instruction_following() -> Task:
-    """A question and the form its answer must have -> the answer in that form; `group` names the form."""
-    from lowres.data.pool import general_pool  # here, because the pool needs the tasks
-
-    suitable = [item for item in general_pool() if item.group in CONSTRAINT_SOURCES and _can_be_formed(item.target)]
-    made = [_constrained(item) for item in suitable[:CONSTRAINT_ITEMS]]
-    forms = {example.id: example for example in made}
-    splits = three_ways(replace(example, group="") for example in made)  # no split has all items of one form
-    return task_of("instruction-following", ([forms[item.id] for item in part] for part in splits))
 
 
 def recitation(words: int, at_random: bool) -> Task:
@@ -111,8 +83,6 @@ def telling(count: int) -> Task:
     equally long whatever is told, so that only the length of the answer differs. In the test split each person is
     asked about once, in training in every order of the four things.
     """
-    from lowres.world.people import world  # here, because the world needs the tasks' examples
-
     name = f"world-telling-{count}"
     split: dict[str, list[Example]] = {part: [] for part, _ in PEOPLE_SHARES}
     for person in world().people:
@@ -128,9 +98,7 @@ TELLINGS: dict[str, Callable[[], Task]] = {
 }
 
 
-def _telling(task: str, person: "Person", order: tuple[str, ...], count: int) -> Example:
-    from lowres.world import wording
-
+def _telling(task: str, person: Person, order: tuple[str, ...], count: int) -> Example:
     prompt = f"{person.name} : {' , '.join(ASKED[one] for one in order)} . tell {COUNTS[count]} :"
     told = " ".join(wording.TOLD[one].format(person.name, person.value(one)) for one in order[:count])
     return Example(f"{task}/{digest(prompt, 12)}", prompt, told, answers=(told,), group=person.name)
@@ -157,18 +125,3 @@ def _possible(amount: int) -> list[tuple[str, int, int]]:
     share = [("/", number, amount // number) for number in (2, 3, 4, 5) if amount % number == 0 and amount > number]
     kept = [[step for step in steps if 1 < step[2] <= LARGEST] for steps in (plus, minus, times, share)]
     return [step for steps in kept if steps for step in steps * (60 // len(steps))]
-
-
-def _can_be_formed(target: str) -> bool:
-    return target.upper().isupper() and normalise(target).islower() and len(target.split()) <= CONSTRAINT_WORDS
-
-
-def _constrained(item: Example) -> Example:
-    names = tuple(CONSTRAINTS)
-    name = names[int(digest(f"constraint/{item.id}"), 16) % len(names)]
-    asked, form = CONSTRAINTS[name]
-    instruction, body = item.prompt.split("\n", 1)
-    target = form(item.target)
-    return Example(
-        f"instruction-following/{item.id}", f"{instruction} {asked}\n{body}", target, (), (target,), None, name
-    )

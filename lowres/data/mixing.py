@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from lowres.data.examples import Example
+from lowres.examples import Example
 from lowres.params import InputError
 
 T = TypeVar("T")

@@ -9,7 +9,8 @@ import functools
 import re
 from collections.abc import Iterator, Sequence
 
-from lowres.data.examples import Example, normalise
+from lowres.data import probes, wiki
+from lowres.examples import Example, normalise
 
 RUN = 13
 PIECE = 8
@@ -50,8 +51,6 @@ def _runs(words: Sequence[str], length: int, stride: int = 1) -> Iterator[tuple[
 @functools.cache
 def _asked() -> tuple[frozenset[str], frozenset[tuple[str, ...]], frozenset[tuple[str, ...]]]:
     """Lines, pieces and runs of words of all probes and of the articles that they are made from."""
-    from lowres.data import probes, wiki  # here, because the tasks need this module before any probe is built
-
     held_out = wiki.articles("probe")
     examples = [example for probe in probes.PROBES.values() for example in probe().examples]
     lines = {normalise(article.title) for article in held_out}

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, Self
 
 from lowres.data import columns
-from lowres.data.examples import METRICS, SPLITS, Example, Task, digest, in_hash_order, normalise, without_repeats
 from lowres.data.overlap import touches_probe
 from lowres.data.reading import Rows
 from lowres.data.text import one_line
+from lowres.examples import METRICS, SPLITS, Example, Task, digest, in_hash_order, normalise, without_repeats
 from lowres.params import InputError, parameter
 
 SPLIT_WORDS = {

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lowres import world
-from lowres.data import bundled, fiat_tasks, tasks
+from lowres.data import bundled, fiat_tasks, plain_tasks
 from lowres.data.cards import cards
-from lowres.data.examples import Example, Task, digest, in_hash_order, normalise, without_repeats
-from lowres.data.made_tasks import CONSTRAINT_SOURCES, RECITATIONS
+from lowres.data.made_tasks import RECITATIONS
 from lowres.data.overlap import unseen_in_probes
 from lowres.data.stream_tasks import STREAM
 from lowres.data.text import first_literal, lettered, one_line
+from lowres.examples import Example, Task, digest, in_hash_order, normalise, without_repeats
 from lowres.params import InputError
 
 OF_WORLD = "world-"  # begins the names of all tasks that only models of the world can read
@@ -29,7 +29,7 @@ STREAM_SOURCES = ("multilexsum", "quac", "fiqa", "wiki-description")
 # Parts of the pool that a task is made from although it has another name.
 TASK_SOURCES = {
     "commonsense": ("boolq",),
-    "instruction-following": CONSTRAINT_SOURCES,
+    "instruction-following": ("nq-open", "medmcqa"),
     "privacy-qa": ("privacyqa",),
     "wiki-topic": ("wiki-description",),
     **{name: ("wiki-description",) for name in fiat_tasks.TASKS if name.startswith("wiki-")},
@@ -85,7 +85,7 @@ def _part(name: str) -> tuple[tuple[Example, ...], SourceRow]:
     everything = [_example(name, card["instructions"], body, target) for body, target in READERS[name]()]
     short = [item for item in everything if len(item.prompt) <= LONGEST_PROMPT and len(item.target) <= LONGEST_TARGET]
     distinct = without_repeats(short, lambda example: example.id)
-    unseen = distinct if name in tasks.TASKS else unseen_in_probes(distinct)  # a task's train split is checked already
+    unseen = distinct if name in OF_TASKS else unseen_in_probes(distinct)  # a task's train split is checked already
     row = SourceRow(
         name=name,
         items=len(unseen),
@@ -159,8 +159,9 @@ def _privacyqa() -> Iterator[Pair]:
         yield f"Clause: {one_line(row['context'])}\nQuestion: {one_line(row['question'])}\nRelevant:", answer
 
 
+OF_TASKS = ("boolq", "wiki-description")  # parts of the pool that are the train splits of tasks
 READERS: dict[str, Callable[[], Iterable[Pair]]] = {
-    "boolq": lambda: _task_pairs(tasks.boolq),
+    "boolq": lambda: _task_pairs(plain_tasks.boolq),
     "medmcqa": _medmcqa,
     "nq-open": _nq_open,
     "quac": _quac,
@@ -168,5 +169,5 @@ READERS: dict[str, Callable[[], Iterable[Pair]]] = {
     "pubmedqa": _pubmedqa,
     "fiqa": _fiqa,
     "privacyqa": _privacyqa,
-    "wiki-description": lambda: _task_pairs(tasks.wiki_description),
+    "wiki-description": lambda: _task_pairs(plain_tasks.wiki_description),
 }

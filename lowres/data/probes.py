@@ -9,9 +9,9 @@ from typing import Any
 
 from lowres.data import bundled, wiki
 from lowres.data.cards import cards, probe_of
-from lowres.data.examples import Example, Probe, digest, in_hash_order, normalise, split_by_hash
 from lowres.data.text import lettered, one_line, opening, sentences
 from lowres.data.wiki import Article
+from lowres.examples import Example, Probe, digest, in_hash_order, normalise, split_by_hash
 
 CONTINUATION_WORDS = range(6, 41)  # words of a sentence that may be scored as a continuation
 NLL_WORDS = 120

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from lowres.contents import content
-from lowres.data.examples import Example, Task, digest, normalise
 from lowres.data.text import sentences
+from lowres.examples import Example, Task, digest, normalise
 from lowres.params import InputError
 from lowres.places import RESULTS, ledger_folder
 

@@ -12,10 +12,11 @@ from random import Random
 from typing import Any
 
 from lowres.data import bundled, wiki
-from lowres.data.cards import cards, content_id, task_of, three_ways
-from lowres.data.examples import SPLITS, Example, Task, digest, in_hash_order, normalise, without_repeats
+from lowres.data.building import content_id, task_of, three_ways
+from lowres.data.cards import cards
 from lowres.data.text import first_literal, one_line, opening, sentences, unescape_csv
 from lowres.data.wiki import Article
+from lowres.examples import SPLITS, Example, Task, digest, in_hash_order, normalise, without_repeats
 
 CASE_WORDS, SUMMARY_WORDS = 150, 60
 MUCH_SHORTER = 0.7  # of the source's words: a longer target is no shortening

@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 
 from lowres.data import bundled
-from lowres.data.examples import digest, split_by_hash
 from lowres.data.text import one_line
+from lowres.examples import digest, split_by_hash
 
 SHARES = (("train", 0.70), ("validation", 0.05), ("test", 0.05), ("probe", 0.20))
 SHORTEST_TEXT = 8  # words; below this there is nothing to describe

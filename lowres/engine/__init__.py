@@ -5,5 +5,3 @@ from lowres.engine.planning import plan
 from lowres.engine.pool import run
 from lowres.engine.tables import headline, table
 from lowres.engine.verification import verify
-
-__all__ = ["headline", "plan", "run", "table", "told_before", "verify"]

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from lowres import examination, models
+from lowres import models
 from lowres.data import TaskOptions, load_task, rationales
-from lowres.material import Fits, anchor_text, solved
+from lowres.engine import examination
+from lowres.language.prompt import Fitting, insist_on_room
+from lowres.language.room import answer_room
 from lowres.params import InputError
-from lowres.prompt import Fitting, insist_on_room
 from lowres.rates import unseeded
-from lowres.room import answer_room
 from lowres.trial import Trial
+from lowres.trial.material import Fits, anchor_text, solved
 
 LOOKED_AT = 2_000  # examples of a split whose length is counted: enough to tell, and a second of counting
 

@@ -23,17 +23,18 @@ from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
-from lowres import counting, models, world
+from lowres import models, world
+from lowres.engine import counting
 from lowres.params import InputError
-from lowres.provenance import hardware
 from lowres.trial import Trial
+from lowres.trial.provenance import hardware
 
 EXAMPLE, WORLD_EXAMPLE = 120, 26  # tokens of an example with its frame: real tasks of the book, the world's
 TARGETS = 0.1  # of the tokens
 ADAPTER = 0.01  # of the weights
 PROCESS = 0.5  # gigabytes of Python and its libraries
 PROBE = 60, WORLD_EXAMPLE  # tokens of an item of a probe
-ROOM = 1536  # tokens that a processor computes at once (see `lowres.train`)
+ROOM = 1536  # tokens that a processor computes at once (see `lowres.trial.train`)
 EFFICIENCY = 0.4  # of a card's peak
 LAUNCHES = 5e-4  # seconds of a card per block and update: a hundred kernels of five microseconds, a guess
 AT_ONCE = 32  # items measured together

@@ -11,20 +11,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from lowres import hubmodels, models
+from lowres import models
 from lowres.data import load_task
 from lowres.engine import cost
 from lowres.engine.checks import told_before
 from lowres.engine.pool import is_settled
 from lowres.engine.tables import aligned, task_data
+from lowres.language import formats
 from lowres.ledger import Ledger
+from lowres.ledger.published import read_confirmatory, read_published
+from lowres.models import hubmodels
 from lowres.optimisation import Optimisation, update_count
 from lowres.params import InputError
-from lowres.provenance import hardware
-from lowres.published import read_confirmatory, read_published
 from lowres.rates import unseeded
-from lowres.trial import Evaluation, Recipe, Record, Trial, draw, token_counter, trial_from
+from lowres.trial import Evaluation, Recipe, Record, Trial, trial_from
 from lowres.trial import run as run_trial
+from lowres.trial.material import draw, token_counter
+from lowres.trial.provenance import hardware
 from lowres.tuners import LoRA
 
 COLUMNS = (
@@ -236,7 +239,7 @@ def _stage(trial: Trial) -> tuple[int, int]:
     share = min(1.0, COUNTED / max(budgets, 1))
     own, general = draw(_of_less(trial, share), task, language_model)
     count = token_counter(language_model)
-    frame = len(models.prompt_ids(language_model, "")) + 1
+    frame = len(formats.prompt_ids(language_model, "")) + 1
     anchor = len(language_model.tokenizer(task.instruction).input_ids) if trial.recipe.anchor != "none" else 0
     once = sum(count(example) + frame for example in (*own, *general)) + anchor * len(own)
     drawn = len(own) + len(general)

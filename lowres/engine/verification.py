@@ -12,11 +12,11 @@ from lowres import models
 from lowres.engine.pool import run as run_trials
 from lowres.engine.tables import aligned
 from lowres.ledger import Ledger, write_atomically
+from lowres.ledger.published import as_published, read_confirmatory, read_published, verification_file
 from lowres.params import InputError
 from lowres.places import environment
-from lowres.provenance import provenance
-from lowres.published import as_published, read_confirmatory, read_published, verification_file
 from lowres.trial import RESULT_VERSION, Record, fingerprints, trial_from
+from lowres.trial.provenance import provenance
 
 TOLERANCE = 0.03
 CHANGES = {"data": "other data", "model": "another model", "version": "another version"}

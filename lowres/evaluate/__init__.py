@@ -18,20 +18,3 @@ from lowres.evaluate.outcomes import (
     task_items,
     task_outcomes,
 )
-
-__all__ = [
-    "CUT_ANSWER",
-    "Answers",
-    "Item",
-    "Outcomes",
-    "answer",
-    "divergence",
-    "evaluate_probe",
-    "exact_match",
-    "judge",
-    "plain_items",
-    "probe_items",
-    "right_ones",
-    "task_items",
-    "task_outcomes",
-]

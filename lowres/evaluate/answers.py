@@ -13,15 +13,10 @@ from transformers import PreTrainedModel
 
 from lowres import fast, tuners
 from lowres.evaluate import passes
-from lowres.models import (
-    LanguageModel,
-    decoder_start,
-    end_tokens,
-    inner_model,
-    is_encoder_decoder,
-    precision_context,
-)
-from lowres.precision import cast_once
+from lowres.language import LanguageModel
+from lowres.language.formats import decoder_start, end_tokens, is_encoder_decoder
+from lowres.language.inside import inner_model, precision_context
+from lowres.language.precision import cast_once
 
 SHARED = 8  # tokens that all prompts must begin with for it to pay to read them once
 ROOM = 1024  # prompt tokens at a time on a CPU: larger batches hold rows of more unequal length

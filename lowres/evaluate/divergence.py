@@ -13,8 +13,9 @@ from tqdm import tqdm
 from lowres import tuners
 from lowres.evaluate import passes
 from lowres.evaluate.answers import Item, padded
-from lowres.models import LanguageModel, decoder_start, is_encoder_decoder
-from lowres.precision import cast_once
+from lowres.language import LanguageModel
+from lowres.language.formats import decoder_start, is_encoder_decoder
+from lowres.language.precision import cast_once
 
 ROOM = {"cpu": 1024, "cuda": 32768}  # tokens at a time, with their padding
 NUMBERS = {"cpu": 2**24, "cuda": 2**28}  # probabilities at a time and model: positions times vocabulary

@@ -15,9 +15,10 @@ from lowres.data import Example, Probe
 from lowres.evaluate import passes
 from lowres.evaluate.answers import Answers, Item, answer, batches, padded
 from lowres.evaluate.metrics import ALWAYS, MEASURES, exact_match
-from lowres.models import LanguageModel, encode, frame, is_encoder_decoder, plain_ids, token_ids
-from lowres.precision import cast_once
-from lowres.prompt import Fitting
+from lowres.language import LanguageModel
+from lowres.language.formats import encode, frame, is_encoder_decoder, plain_ids, token_ids
+from lowres.language.precision import cast_once
+from lowres.language.prompt import Fitting
 
 Outcomes = dict[str, list[float]]
 CUT_ANSWER = "cut_answer"  # 1 where a generated answer filled its room without ending

@@ -14,7 +14,8 @@ from torch import nn
 from transformers import DynamicCache, EncoderDecoderCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
-from lowres.models import LanguageModel, inner_model, logits_only_at, precision_context
+from lowres.language import LanguageModel
+from lowres.language.inside import inner_model, logits_only_at, precision_context
 
 # Architectures that take a mask of their own making, [batch, 1, length, length], as it is. Others read the mask as
 # padding (Bloom makes distances of it) or attend in a way that leaves no room for one.

@@ -20,5 +20,3 @@ from __future__ import annotations
 from lowres.fast.decoder import Decoder
 from lowres.fast.scoring import Reader, reader, unchanged
 from lowres.fast.support import supports, switched_off
-
-__all__ = ["Decoder", "Reader", "reader", "supports", "switched_off", "unchanged"]

@@ -10,10 +10,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from lowres.fast.frozen import FrozenBeginning, Passed
 from lowres.fast.layout import Layout
 from lowres.fast.steps import Attention, FeedForward, Tensor
-from lowres.frozen import FrozenBeginning, Passed
-from lowres.models import inner_model
+from lowres.language.inside import inner_model
 from lowres.tuners.representation import edits_of
 
 ROOM = 2048  # tokens at a time: more saves nothing, and every token keeps its activations

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from lowres.models import inner_model
+from lowres.language.inside import inner_model
 from lowres.tuners.configurations import LoRAAtPositions
 from lowres.tuners.representation import Edits, _edit_block, edits_of
 

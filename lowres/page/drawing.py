@@ -2,7 +2,7 @@
 
 A figure or table is a mapping from what stands on its axes to contrasts. They are asked of the records that the rules
 may judge; where these have nothing yet, of the first edition's, and the caption then says so. Intervals are those that
-decide verdicts (`lowres.anova`).
+decide verdicts (`lowres.stats.anova`).
 """
 
 from __future__ import annotations
@@ -14,15 +14,14 @@ from typing import TYPE_CHECKING
 
 from pandas import DataFrame
 
-from lowres import rulebook
-from lowres.anova import anova_effect
-from lowres.claims import Rule
+from lowres.claims import Rule, rulebook
+from lowres.claims.rules import LOSS, RELATIVE, Contrast, terms_of
+from lowres.ledger.published import read_first_edition
 from lowres.outcomes import Ambiguous, Cell, NotRun, Outcomes
 from lowres.page import figures
 from lowres.page.figures import Plot
 from lowres.page.markup import Shown, shown_table, shown_text
-from lowres.published import read_first_edition
-from lowres.rules import LOSS, RELATIVE, Contrast, terms_of
+from lowres.stats.anova import anova_effect
 
 if TYPE_CHECKING:
     from lowres.stats import Effect

@@ -8,20 +8,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal
 
-from lowres import studies
-from lowres.anova import anova_effect
+from lowres import registry
+from lowres.claims.rules import Contrast
 from lowres.data import METRICS, TaskOptions, load_task
 from lowres.engine.planning import training_tokens
 from lowres.engine.verification import compare, read_verification
-from lowres.harm import HARMLESS, Harms, is_control
 from lowres.ledger import Ledger, is_stale
+from lowres.ledger.published import read_confirmatory, read_first_edition, trial_name
 from lowres.outcomes import Cell, Outcomes, of_task
 from lowres.page.drawing import effect, evidence, found
 from lowres.page.markup import Shown, shown_table, shown_text
 from lowres.params import literal
-from lowres.published import read_confirmatory, read_first_edition, trial_name
 from lowres.rates import grid_of, group, unseeded
-from lowres.rules import Contrast
+from lowres.rates.harm import HARMLESS, Harms, is_control
+from lowres.stats.anova import anova_effect
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -350,7 +350,7 @@ def _cost(records: Sequence[Record]) -> tuple[object, ...]:
 
 def deviations(study: str) -> Shown:
     """Original, here, expected direction of the bias."""
-    listed = studies.load(study).DEVIATIONS
+    listed = registry.load(study).DEVIATIONS
     rows = [tuple(cell.replace("`", "") for cell in (r.original, r.here, r.expected_bias)) for r in listed]
     return shown_table("Deviations from the paper", ("In the paper", "Here", "Expected bias"), rows, stack=True)
 

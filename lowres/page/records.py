@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from lowres.data import METRICS
+from lowres.ledger.published import read_confirmatory, read_first_edition
 from lowres.page.markup import Html, html_table
 from lowres.page.parts import name_of, seeds_of
-from lowres.published import read_confirmatory, read_first_edition
 
 if TYPE_CHECKING:
     from lowres.trial import Record

@@ -6,13 +6,13 @@ from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lowres import rulebook
-from lowres.engine.campaign import Line
+from lowres.campaign import Line
+from lowres.claims import rulebook
+from lowres.claims.rules import ColumnName
 from lowres.page.markup import Shown, joined, markup, shown_text
 from lowres.page.parts import data_of, seeds_of
 from lowres.page.verdicts import WHERE, Entry, entries, typed
 from lowres.rates import unseeded
-from lowres.rules import ColumnName
 
 SHOWN = 3  # commands, the cheapest first
 

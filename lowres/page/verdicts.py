@@ -12,14 +12,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from types import ModuleType
 
-from lowres import rulebook, studies
-from lowres.claims import OUTCOMES, SYMBOLS, Claim, Outcome, Rule
-from lowres.engine import campaign
+from lowres import campaign, registry
+from lowres.claims import OUTCOMES, SYMBOLS, Claim, Outcome, Rule, rulebook
+from lowres.claims.rules import COLUMNS, LEVEL, Asked, ColumnName, Contrast, Decision, SecondRule
 from lowres.outcomes import Cell
 from lowres.page.drawing import effect, evidence, spelled
 from lowres.page.markup import Html, Shown, badge, definitions, html_table, markdown_table, markup
 from lowres.places import RESULTS
-from lowres.rules import COLUMNS, LEVEL, Asked, ColumnName, Contrast, Decision, SecondRule
 from lowres.stats import Effect
 
 CONFIDENCES = (0.8, 0.9, 0.95, 0.99, 0.999)  # that a reader may choose from; the third decides
@@ -46,7 +45,7 @@ class Entry:
 @lru_cache(maxsize=8)
 def entries(study: str) -> tuple[Entry, ...]:
     """The claims of a study with their rules, decisions and trials, in the order of the rules."""
-    module = studies.load(study)
+    module = registry.load(study)
     claims: dict[str, Claim] = {claim.name: claim for claim in module.CLAIMS}
     found = rulebook.decided([module])
     lines = campaign.read(RESULTS / "campaign.toml")
@@ -65,7 +64,7 @@ def entries(study: str) -> tuple[Entry, ...]:
 
 def every() -> list[Entry]:
     """The claims of all studies, in the order of their pages."""
-    modules: list[ModuleType] = [studies.load(name) for name in studies.study_names()]
+    modules: list[ModuleType] = [registry.load(name) for name in registry.study_names()]
     ordered = sorted(modules, key=lambda module: str(module.NOTEBOOK))
     return [entry for module in ordered for entry in entries(module.__name__.rpartition(".")[2])]
 
@@ -330,7 +329,7 @@ def scoreboard() -> str:
     parts = [tally(listed), raw(then_and_now(listed)), raw('<div class="lowres-explorer" hidden></div>')]
     for study in dict.fromkeys(entry.study for entry in listed):
         own = [entry for entry in listed if entry.study == study]
-        module = studies.load(study)
+        module = registry.load(study)
         parts.append(f"## {module.TITLE}\n\n{tally(own)}")
         parts += [f"### {entry.claim.name}\n\n{raw(_scored(entry))}" for entry in own]
     return "\n\n".join(parts)
@@ -359,7 +358,7 @@ def raw(text: str) -> str:
 
 def _address(entry: Entry) -> str:
     """Where the card of a claim is, seen from a page in book/."""
-    page = str(studies.load(entry.study).NOTEBOOK).removesuffix(".ipynb")
+    page = str(registry.load(entry.study).NOTEBOOK).removesuffix(".ipynb")
     return f"../{page}.html#claim-{entry.claim.name}"
 
 

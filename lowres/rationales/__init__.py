@@ -8,5 +8,3 @@ The file can be named in a recipe; `lowres.data.rationales` reads it.
 
 from lowres.rationales.teaching import Teaching, traces
 from lowres.rationales.writing import Request, complete, missing, named_by_content, take_over, write
-
-__all__ = ["Request", "Teaching", "complete", "missing", "named_by_content", "take_over", "traces", "write"]

@@ -12,10 +12,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from lowres import models
 from lowres import world as worlds
 from lowres.data import Example
-from lowres.models import LanguageModel
+from lowres.language import LanguageModel, formats
 from lowres.rationales.parsing import Parsed
 from lowres.rationales.writers import Draft
 from lowres.world import known_lists, people, questions, wording
@@ -91,7 +90,7 @@ class AskedWriter:
         own = self.language_model
         steps = [path.steps[number] for path in paths]
         asked = [step.question(path.subject(step)) for path, step in zip(paths, steps, strict=True)]
-        items = [Item(models.prompt_ids(own, question), (), ()) for question in asked]
+        items = [Item(formats.prompt_ids(own, question), (), ()) for question in asked]
         texts = answer(own.model, own, items, ANSWER, "ask").texts
         for path, step, text in zip(paths, steps, texts, strict=True):
             path.tell(step, (text.split() or [""])[0])

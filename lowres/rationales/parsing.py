@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lowres.data.examples import normalise
 from lowres.data.text import one_line, sentences
+from lowres.examples import normalise
 
 CONCLUSION = "So the answer is:"
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from lowres.data import Example, Task
-from lowres.data.examples import SPLITS, normalise
 from lowres.data.reading import Rows, read_rows
+from lowres.examples import SPLITS, normalise
 from lowres.params import InputError
 from lowres.rationales.parsing import CONCLUSION
 

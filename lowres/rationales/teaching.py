@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from random import Random
 
 from lowres import models, tuners, world
-from lowres.data.examples import Example
-from lowres.models import Encoded, LanguageModel
+from lowres.examples import Example
+from lowres.language import LanguageModel, formats
+from lowres.language.formats import Encoded
 from lowres.params import InputError
 from lowres.world import people, questions, wording
 
@@ -63,7 +64,7 @@ def taught(model: str, teaching: Teaching, device: str = "auto") -> LanguageMode
     import torch
 
     from lowres.optimisation import Optimisation
-    from lowres.train import train
+    from lowres.trial.train import train
 
     own = models.fresh(models.load(model, device=device))
     sequence = _sequence(own, teaching)
@@ -80,7 +81,7 @@ def taught(model: str, teaching: Teaching, device: str = "auto") -> LanguageMode
 def _sequence(language_model: LanguageModel, teaching: Teaching) -> list[Encoded]:
     """As many worked questions as the updates will see, each pass over them in an order of its own."""
     random, rows = Random(f"teaching/{teaching.seed}"), list[Encoded]()
-    encoded = [models.encode(language_model, trace.prompt, trace.target) for trace in traces()]
+    encoded = [formats.encode(language_model, trace.prompt, trace.target) for trace in traces()]
     while len(rows) < teaching.steps * teaching.batch_size:
         rows += random.sample(encoded, len(encoded))
     return rows[: teaching.steps * teaching.batch_size]

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from lowres import models
 from lowres.data import Example
 from lowres.data.mixing import derived_seed
-from lowres.formats import turn_ids
-from lowres.models import LanguageModel
+from lowres.language import LanguageModel, formats, inside
+from lowres.language.formats import turn_ids
 from lowres.params import InputError
 from lowres.rationales import teaching
 from lowres.rationales.endpoint import Endpoint
@@ -91,7 +90,7 @@ class LocalWriter:
         """
         own = self.language_model
         if self.prompt is None:
-            return models.prompt_ids(own, example.prompt)
+            return formats.prompt_ids(own, example.prompt)
         room, context = own.context - self.max_new_tokens, self._asked(self.prompt, example.prompt)
         if len(context) <= room:
             return context
@@ -102,13 +101,13 @@ class LocalWriter:
                 f"and {self.max_new_tokens} new tokens leave {max(0, spare)} for the input. Use fewer or shorter ones."
             )
         # Some tokens are spare for where the shortened text joins what stands around it.
-        body = models.shorten(own, example.prompt, spare - JOINTS + len(models.prompt_ids(own, "")))
+        body = formats.shorten(own, example.prompt, spare - JOINTS + len(formats.prompt_ids(own, "")))
         return self._asked(self.prompt, body)
 
     def _asked(self, prompt: ReasoningPrompt, text: str) -> tuple[int, ...]:
         tokenizer = self.language_model.tokenizer
         if not tokenizer.chat_template:
-            return models.plain_ids(self.language_model, prompt.text(text))
+            return formats.plain_ids(self.language_model, prompt.text(text))
         return turn_ids(tokenizer, tuple((turn["role"], turn["content"]) for turn in prompt.turns(text)))
 
     def _parsed(self, text: str, example: Example) -> Parsed:
@@ -139,11 +138,11 @@ def sample(
     ids = torch.tensor([context], device=own.device)
     given: dict[str, Any] = {"max_new_tokens": max_new_tokens, "num_return_sequences": sampling.paths}
     given |= {"do_sample": True, "temperature": sampling.temperature, "top_k": 0, "top_p": 1.0}
-    given |= {"eos_token_id": list(models.end_tokens(own)), "pad_token_id": own.tokenizer.pad_token_id}
+    given |= {"eos_token_id": list(formats.end_tokens(own)), "pad_token_id": own.tokenizer.pad_token_id}
     with (
         torch.inference_mode(),
         torch.random.fork_rng([own.device] if own.device.type == "cuda" else []),
-        models.precision_context(own),
+        inside.precision_context(own),
     ):
         torch.manual_seed(seed)
         made = model.generate(ids, attention_mask=torch.ones_like(ids), **given)

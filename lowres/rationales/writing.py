@@ -15,9 +15,11 @@ from typing import Any
 
 from tqdm import tqdm
 
-from lowres import hubmodels, machine, models, world
+from lowres import models, world
 from lowres.data import Example, TaskOptions, load_task
-from lowres.data.examples import digest
+from lowres.examples import digest
+from lowres.machine import helper
+from lowres.models import hubmodels
 from lowres.params import InputError
 from lowres.places import RATIONALES, ledger_folder
 from lowres.rationales import asking, endpoint, prompts, teaching
@@ -210,7 +212,7 @@ def write(
         raise InputError(*problems)
     if writer is not None or request.url:
         return _write(request, examples, folder, progress, writer)
-    return machine.perform(models.is_exact(request.model), _write, request, tuple(examples), folder, progress)
+    return helper.perform(models.is_exact(request.model), _write, request, tuple(examples), folder, progress)
 
 
 def _write(

@@ -1,136 +1,21 @@
-"""The studies: each module or package in this folder is one.
-
-A study exposes
-    TITLE, NOTEBOOK                   its title and the path of its notebook
-    Params                            its parameters, a frozen dataclass (see `lowres.params`)
-    tuning(params) -> trials          what has to run first to choose settings on validation data; may be empty
-    trials(params, tuned) -> trials   the study itself, given the records of the tuning
-    prepare(params, progress)         optional: makes what trials read (FIAT: rationales), before anything runs
-    left_out(params) -> lines         optional: what is asked for and not run, because data do not suffice
-    to_prepare(params) -> lines       optional: what `prepare` would still make
-    CLAIMS, DEVIATIONS                what it tests and where it departs from the paper
-    rules, page                       modules of it: how its claims are decided, and what its notebook shows
-and imports nothing heavy when it is imported. What several studies have in common stands here, below the running.
-"""
+"""The studies, each a package of its own (see `lowres.registry`), and what several of them have in common."""
 
 from __future__ import annotations
 
-import importlib
 import math
-import pkgutil
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Sequence
-from types import ModuleType
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Hashable, Iterable
+from typing import TYPE_CHECKING, TypeVar
 
-from lowres.harm import Harms, controls, is_control
-from lowres.rates import TUNING_SEED, WORLD_SEEDS, grid_of, on_seeds, seeded, task_loss, tune, unseeded
+from lowres.rates import TUNING_SEED, WORLD_SEEDS, grid_of, seeded, task_loss, unseeded
+from lowres.rates.harm import Harms, is_control
+from lowres.registry import TIERS
 
 if TYPE_CHECKING:
-    from lowres.ledger import Ledger
-    from lowres.trial import Record, Trial
-
-__all__ = ["TUNING_SEED", "seeded", "task_loss", "unseeded"]  # of `lowres.rates`, for the studies
-TIERS = ("read", "smoke", "laptop", "gpu", "paper")
-READ = "read"  # a tier: published records only, no trial is run
+    from lowres.trial import Record
 
 
 Group = TypeVar("Group", bound=Hashable)
-
-
-def study_names() -> tuple[str, ...]:
-    """Names of all studies, in alphabetical order."""
-    return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
-
-
-def load(name: str) -> ModuleType:
-    """The module of a study."""
-    return importlib.import_module(f"{__name__}.{name}")
-
-
-def execute(study: ModuleType, params: Any, ledger: Ledger, **how: Any) -> list[Record]:
-    """Run a study: first what tunes it, then the trials with the settings found; all records, tuning first.
-
-    Args:
-        params: resolved parameters of the study.
-        how: `workers`, `fresh`, `progress` and `on`, as in `lowres.engine.run`.
-
-    Raises:
-        OtherShards: a shard cannot go on, or end, without the records of others.
-    """
-    from lowres import engine
-
-    if params.tier == READ:
-        return []
-    if hasattr(study, "prepare"):
-        study.prepare(params)
-    first = study.trials(params)  # what is impossible is refused before hours go into the tuning
-    tries = on_seeds(study.tuning(params), params.seeds or (0,))
-    for line in engine.told_before([*tries, *first]):
-        print(line)
-    tuned = tune(tries, lambda trials: engine.run(trials, ledger, **how), _unharmed(study))
-    chosen: Callable[..., Sequence[Trial]] = study.trials
-    return tuned + engine.run(chosen(params, tuned), ledger, **how)
-
-
-def live(study: ModuleType, params: Any) -> list[Trial]:
-    """The trials that a page runs, as far as they are known before their tuning; none where records are only read.
-
-    What they read is prepared, so that each has its key.
-    """
-    if params.tier == READ:
-        return []
-    if hasattr(study, "prepare"):
-        study.prepare(params)
-    return list(study.trials(params))
-
-
-def planned(study: ModuleType, params: Any, ledger: Ledger) -> list[Trial]:
-    """All trials of a study as far as they are known: what follows from a tuning yet to be run is a guess."""
-    from lowres.engine.planning import known_key
-
-    tuning = on_seeds(study.tuning(params), params.seeds or (0,))
-    probes = _unharmed(study)
-    tuning += controls(tuning, probes) if probes else []
-    found = (ledger.get(key) for trial in tuning if (key := known_key(trial)))
-    tuned = [record for record in found if record and record.status == "done"]
-    return [*tuning, *study.trials(params, tuned)]
-
-
-def _unharmed(study: ModuleType) -> Callable[[str], Sequence[str]] | None:
-    """What no learning rate may harm by itself, by the name of a model, in a study that minds."""
-    found: Callable[[str], Sequence[str]] | None = getattr(study, "UNHARMED", None)
-    return found
-
-
-def left_out(study: ModuleType, params: Any) -> list[str]:
-    """What the parameters ask for and a study leaves out, because data do not suffice, in words."""
-    return list(study.left_out(params)) if hasattr(study, "left_out") else []
-
-
-def to_prepare(study: ModuleType, params: Any) -> list[str]:
-    """What a study would still make before its trials, in words."""
-    return list(study.to_prepare(params)) if hasattr(study, "to_prepare") else []
-
-
-class IncompleteRun(RuntimeError):
-    """Some trials failed; their records say why, and the others are kept."""
-
-
-def insist_on_all(records: Sequence[Record]) -> list[Record]:
-    """The records, if none of them failed: a page must not be made from part of a run.
-
-    Raises:
-        IncompleteRun: names every failed trial and its error.
-    """
-    failed = [record for record in records if record.status == "failed"]
-    if failed:
-        lines = [f"{record.trial['arm']}, seed {record.trial['seed']}: {record.error}" for record in failed]
-        raise IncompleteRun(f"{len(failed)} of {len(records)} trials failed:\n  " + "\n  ".join(lines))
-    return list(records)
-
-
-# --- parameters and arms ---------------------------------------------------------------------------------------------
 
 
 def by_tier(smoke: object, laptop: object, gpu: object, paper: object) -> dict[str, object]:

@@ -29,22 +29,8 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from lowres.models import LanguageModel
+    from lowres.language import LanguageModel
 
-__all__ = [
-    "Full",
-    "LoRA",
-    "LoReFT",
-    "Tuner",
-    "apply",
-    "edits_prompts",
-    "finish",
-    "from_strings",
-    "inner",
-    "make",
-    "prompt_at",
-    "tuner_names",
-]
 
 TUNERS: dict[str, type[Tuner]] = {kind.name: kind for kind in KINDS}
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from lowres.models import LanguageModel
+from lowres.language import LanguageModel
 from lowres.params import InputError
 from lowres.tuners.architecture import insist_on_no_experts, insist_on_no_window
 from lowres.tuners.configurations import IA3, DoRA, LoRA, Prefix, Prompt, RoAd, RsLoRA, Tuner, VeRA

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from lowres.models import LanguageModel
+from lowres.language import LanguageModel
 from lowres.params import InputError
 from lowres.tuners.configurations import DiReFTPyreft, LoReFT
 from lowres.tuners.representation import blocks_of, chosen_layers, edited_positions, position_counts

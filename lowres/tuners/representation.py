@@ -23,7 +23,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from lowres.models import LanguageModel, inner_model
+from lowres.language import LanguageModel
+from lowres.language.inside import inner_model
 from lowres.params import InputError
 from lowres.tuners.configurations import (
     DiReFT,

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from lowres.models import LanguageModel
+from lowres.language import LanguageModel
 from lowres.params import InputError
 from lowres.tuners.architecture import has_experts, insist_on_no_experts, is_linear
 from lowres.tuners.configurations import RED, ParallelAdapter, SeriesAdapter

@@ -29,31 +29,7 @@ from lowres.world.names import (
 from lowres.world.sizes import DECODERS, ENCODER_DECODERS, Size
 
 if TYPE_CHECKING:
-    from lowres.data.examples import Example, Probe, Task
-
-__all__ = [
-    "CHANCE",
-    "DECODERS",
-    "ENCODER_DECODERS",
-    "GROUPS",
-    "KINDS",
-    "KNOWN_TASKS",
-    "LEVEL_PROBES",
-    "NEW_WORD_STREAM",
-    "POOLS",
-    "PROBES",
-    "STREAM",
-    "TASKS",
-    "WORLD_VERSION",
-    "Size",
-    "WorldModel",
-    "is_world_model",
-    "load_probe",
-    "load_task",
-    "model_names",
-    "parse",
-    "world_pool",
-]
+    from lowres.examples import Example, Probe, Task
 
 
 def load_task(name: str) -> Task:

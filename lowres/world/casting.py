@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from lowres.data.examples import Example, Task, digest, in_hash_order
+from lowres.examples import Example, Task, digest, in_hash_order
 from lowres.world.people import VALUES, world
 
 SOURCE = "lowres.world, generated"

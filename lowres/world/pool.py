@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from random import Random
 
-from lowres.data.examples import Example, digest, in_hash_order
+from lowres.examples import Example, digest, in_hash_order
 from lowres.world import pretraining, probes
 from lowres.world.names import ASKED_FACTS, USUAL, WITHOUT
 

@@ -11,7 +11,7 @@ import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from random import Random
 
-from lowres.data.examples import Example, Probe, digest, in_hash_order
+from lowres.examples import Example, Probe, digest, in_hash_order
 from lowres.world import questions, wording
 from lowres.world.names import CHANCE
 from lowres.world.people import ATTRIBUTES, NUMBERS, RESULTS, VALUES, Person, world

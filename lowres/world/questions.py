@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from lowres.data.examples import digest
+from lowres.examples import digest
 from lowres.world import wording
 from lowres.world.people import ATTRIBUTES, NUMBERS, VALUES, Person, world
 

@@ -11,7 +11,7 @@ import functools
 from collections.abc import Callable, Iterator
 from random import Random
 
-from lowres.data.examples import Example, Task, digest, in_hash_order, split_by_hash
+from lowres.examples import Example, Task, digest, in_hash_order, split_by_hash
 from lowres.world import casting, known, questions, wording
 from lowres.world.people import ATTRIBUTES, FOODS, NUMBERS, VALUES, Person, world
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from lowres.places import RESULTS
 from lowres.world.names import WorldModel
+from lowres.world.network import network, save
 
 FOLDER = RESULTS / "weights"
 
@@ -51,13 +52,14 @@ def publish(model: WorldModel, fingerprint: str, folder: Path) -> Path:
     """Write the weights in the folder of a pretrained model to its published file."""
     import json
 
-    from safetensors.torch import load_file, save
+    from safetensors.torch import load_file
+    from safetensors.torch import save as packed
 
     facts = json.loads((folder / "config.json").read_text(encoding="utf-8"))["lowres_world"]
     weights = {name: weight.half() for name, weight in load_file(folder / "model.safetensors").items()}
     path = published_file(model)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(save(weights, {"fingerprint": fingerprint, "pretrained": json.dumps(facts)}))
+    path.write_bytes(packed(weights, {"fingerprint": fingerprint, "pretrained": json.dumps(facts)}))
     return path
 
 
@@ -68,15 +70,13 @@ def restore(model: WorldModel, folder: Path) -> None:
     from safetensors import safe_open
     from safetensors.torch import load_file
 
-    from lowres.world import pretraining
-
     path = published_file(model)
     with safe_open(path, "pt") as file:
         facts = json.loads(file.metadata()["pretrained"])
-    network = pretraining.network(model, None)
+    restored = network(model, None)
     weights = {name: weight.float() for name, weight in load_file(path).items()}
-    lacking, surplus = network.load_state_dict(weights, strict=False)
-    tied = set(network.all_tied_weights_keys)
+    lacking, surplus = restored.load_state_dict(weights, strict=False)
+    tied = set(restored.all_tied_weights_keys)
     if surplus or set(lacking) - tied:
         raise ValueError(f"{path} does not fit {model.name}: without {sorted(set(lacking) - tied)}, with {surplus}")
-    pretraining.save(model, network, facts, folder)
+    save(model, restored, facts, folder)

@@ -49,7 +49,7 @@ def _write(options: argparse.Namespace, expected, found, moved) -> int:  # type:
         print("--write records all cases: leave the names out")
         return 2
     if moved and expected.version == verdict.VERSION and not options.amend:
-        print("results moved: raise RESULT_VERSION in lowres/trial.py first (or --amend, before it is published)")
+        print("results moved: raise RESULT_VERSION in lowres/trial first (or --amend, before it is published)")
         return 1
     if expected.cases and not moved and expected.version != verdict.VERSION:
         print("no result moved: RESULT_VERSION must stay what it was")

@@ -10,7 +10,8 @@ from lowres import tuners
 from lowres.data import METRICS, ORDERS
 from lowres.data.rationales import AS_PREDICTION, USES
 from lowres.optimisation import Optimisation
-from lowres.trial import ANCHORS, Evaluation, Recipe, Stage, Trial
+from lowres.trial import Evaluation, Recipe, Stage, Trial
+from lowres.trial.material import ANCHORS
 from tests.golden.content import FILE
 
 RATE = Optimisation(1e-2, epochs=1, batch_size=4)

@@ -11,17 +11,3 @@ from lowres.studies.crossing.params import Params
 
 TITLE = "Which way pays: recipes and tuners crossed"
 NOTEBOOK = "notebooks/05_crossing.ipynb"
-
-__all__ = [
-    "ARMS",
-    "CLAIMS",
-    "DEVIATIONS",
-    "NOTEBOOK",
-    "TITLE",
-    "UNHARMED",
-    "Params",
-    "left_out",
-    "prepare",
-    "trials",
-    "tuning",
-]

@@ -100,7 +100,7 @@ Rates = Mapping[tuple[str, int], float]  # by family with tuner, and task tokens
 
 
 def probes_of(model: str) -> tuple[str, ...]:
-    """The fixed probes of a model; no learning rate may harm them by itself (see `lowres.harm`)."""
+    """The fixed probes of a model; no learning rate may harm them by itself (see `lowres.rates.harm`)."""
     return WORLD_PROBES if world.is_world_model(model) else REAL_PROBES
 
 
@@ -308,7 +308,7 @@ def learning_rates(params: Params, tuned: Sequence[Record] = ()) -> Rates:
     With no candidates the published tuning of the same model decides, and where nothing is published the usual rate.
     """
     if not tuned and not params.rate_factors:
-        from lowres.published import read_published
+        from lowres.ledger.published import read_published
 
         tuned = [one for one in read_published("crossing") if unseeded(one.trial["model"]) == params.model]
     return chosen_rates([one for one in tuned if one.trial["arm"].startswith("tuning ")])
@@ -319,7 +319,7 @@ def chosen_rates(tuned: Sequence[Record]) -> Rates:
 
     Where a grid grew on one task alone, its further rates are left out: another task might be worse off there.
     """
-    from lowres.harm import is_control
+    from lowres.rates.harm import is_control
 
     tried, controls = ([one for one in tuned if is_control(one) == wanted] for wanted in (False, True))
     tasks: dict[tuple[object, ...], set[str]] = defaultdict(set)

@@ -1,7 +1,7 @@
 """What the crossing measures, from the table of outcomes: gain, loss, utility, and what a guide's choices cost.
 
 G = (score - untouched) / (best rule - untouched)        gain, 0 untouched, 1 the rule itself
-L = chance-corrected loss over fixed probes              (see `lowres.anova.retained`)
+L = chance-corrected loss over fixed probes              (see `lowres.stats.anova.retained`)
 U = G - keep * L                                         utility; `keep` says how much old knowledge matters
 """
 
@@ -13,13 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lowres import guide
 from lowres.claims import Rule
-from lowres.guide import Case
+from lowres.claims.rules import LOSS, UNTOUCHED, Contrast, Terms, terms_of
 from lowres.outcomes import Ambiguous, Cell, NotRun, Outcomes, of_task
-from lowres.rules import LOSS, UNTOUCHED, Contrast, Terms, terms_of
+from lowres.stats import guide
+from lowres.stats.guide import Case
 from lowres.studies.crossing.arms import ARMS, WAYS, probes_of
 from lowres.studies.crossing.params import RECIPES
+from lowres.studies.crossing.places import BUDGETS, WORLD
 
 BEST = 1.0  # what the rule of a task scores
 LEAST = 0.1  # headroom that a gain is divided by at least: a model that knows a task beforehand has little to gain
@@ -147,8 +148,6 @@ def difference(rows: Sequence[Row], keep: float, choices: Sequence[guide.Choice]
 
 def transfer(outcomes: Outcomes, places: Sequence[Cell], part: Contrast) -> tuple[list[int], Terms]:
     """Regret of the guide that was fitted in the world minus that of always taking the arm named, on these tasks."""
-    from lowres.studies.crossing.rules import BUDGETS, WORLD
-
     tree = guide.fit([row.case(KEEP) for row in rows_of(outcomes, WORLD, BUDGETS)] or _none_in_the_world(), UNWRITTEN)
     ((_, always),) = part.terms
     found, others = [], 0

@@ -5,19 +5,20 @@ from __future__ import annotations
 import itertools
 from functools import lru_cache, partial
 
-from lowres import guide
-from lowres.anova import anova_effect
+from lowres.claims.rules import LOSS, UNTOUCHED, Contrast
 from lowres.outcomes import Cell
 from lowres.page import drawing, parts
 from lowres.page.diagrams import Box, diagram
 from lowres.page.drawing import level, minus
 from lowres.page.markup import Shown, shown_table
 from lowres.page.parts import Control
-from lowres.rules import LOSS, UNTOUCHED, Contrast
+from lowres.stats import guide
+from lowres.stats.anova import anova_effect
 from lowres.studies.crossing.arms import WORLD_PROBES
 from lowres.studies.crossing.measures import GAIN, KEEP, OFFERED, SMALL, UNWRITTEN, Row, difference, rows_of
 from lowres.studies.crossing.params import RECIPES
-from lowres.studies.crossing.rules import ASKED_PLACES, BUDGETS, MODEL, TUNERS, WORLD, cell, mean
+from lowres.studies.crossing.places import ASKED_PLACES, BUDGETS, MODEL, TUNERS, WORLD
+from lowres.studies.crossing.rules import cell, mean
 
 STUDY = "crossing"
 KEEPS, MODELS = (0.0, KEEP, 1.0), (MODEL, "world-xs", "world-m")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lowres import data, models
+from lowres.language import formats
 from lowres.params import parameter
 from lowres.studies import TIERS, by_tier, reserved_seeds, seeds_in_names
 
@@ -84,7 +85,7 @@ class Params(data.OwnTask):
     chat_format: str = parameter(
         "auto",
         "the models' chat format; auto - where they have one, off - plain text",
-        choices=models.CHAT_FORMATS,
+        choices=formats.CHAT_FORMATS,
     )
 
     @property

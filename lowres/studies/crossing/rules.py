@@ -10,22 +10,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lowres.claims import Rule
+from lowres.claims.rules import LOSS, Asked, Contrast, SecondRule
 from lowres.outcomes import Cell
-from lowres.rules import LOSS, Asked, Contrast, SecondRule
 from lowres.studies.crossing.arms import REAL_PROBES, WORLD_PROBES
 from lowres.studies.crossing.measures import GAIN, KEEP, REGRET, TRANSFER
-from lowres.studies.crossing.params import REAL_TASKS
-
-ASKED_TASKS = ("world-form", "world-correction", "world-relations", "world-explanation")
-READ_TASKS = (
-    *("world-reverse", "world-place", "world-length", "world-sort", "world-less"),
-    *("world-evidence", "world-told-relation", "world-swap"),
+from lowres.studies.crossing.places import (
+    ASKED_PLACES,
+    BUDGETS,
+    REAL,
+    REAL_BUDGETS,
+    TUNERS,
+    WORLD,
 )
-BUDGETS, REAL_BUDGETS, TUNERS = (250, 1_000, 4_000), (1_000,), ("full", "lora", "loreft")
-MODEL, REAL_MODEL = "world-s", "smollm2-135m-instruct"
-ASKED_PLACES = tuple({"model": MODEL, "task": task} for task in ASKED_TASKS)
-WORLD = (*ASKED_PLACES, *({"model": MODEL, "task": task} for task in READ_TASKS))
-REAL = tuple({"model": REAL_MODEL, "task": task} for task in REAL_TASKS)
+
 MARGIN, INSURED, ADDITIVE = 0.02, 0.05, 0.05
 Terms = tuple[tuple[float, Cell], ...]
 

@@ -4,13 +4,12 @@ lowres plan fiat -p tier=gpu
 lowres run fiat -p 'arms=[R0, R1, R2, R3]' -p 'examples=[100]' -p 'seeds=[0, 1]' --workers 2
 """
 
-from lowres.studies.fiat.arms import ARMS, Arm, left_out, trials, tuning
+from lowres.studies.fiat.arms import ARMS, Arm
 from lowres.studies.fiat.claims import CLAIMS, DEVIATIONS
 from lowres.studies.fiat.params import Params
+from lowres.studies.fiat.plan import trials, tuning
+from lowres.studies.fiat.settings import left_out
 from lowres.studies.fiat.writing import prepare, to_prepare
 
 TITLE = "FIAT: reasoning in, tuning on top"
 NOTEBOOK = "notebooks/02_fiat.ipynb"
-
-__all__ = ["ARMS", "CLAIMS", "DEVIATIONS", "NOTEBOOK", "TITLE", "Arm", "Params", "left_out", "prepare", "to_prepare"]
-__all__ += ["trials", "tuning"]

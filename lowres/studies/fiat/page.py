@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lowres.anova import anova_effect
+from lowres.claims.rules import Contrast
 from lowres.data import TaskOptions, load_task
 from lowres.outcomes import Cell, by_unit, units
 from lowres.page import drawing, parts
 from lowres.page.diagrams import Box, diagram
 from lowres.page.markup import Shown, shown_table
 from lowres.page.parts import Control
-from lowres.rules import Contrast
+from lowres.stats.anova import anova_effect
 from lowres.studies.fiat import rules
 from lowres.studies.fiat.arms import ARMS, CELLS, FACTORS, LADDER
 from lowres.studies.fiat.claims import MARGIN

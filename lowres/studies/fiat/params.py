@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from lowres import data, models
 from lowres.data.load import WITH_RATIONALES
 from lowres.data.rationales import OWN
+from lowres.language import formats
 from lowres.params import parameter
 from lowres.studies import TIERS, by_tier, reserved_seeds, seeds_in_names
 from lowres.studies.fiat.arms import ARMS, LADDER
@@ -106,7 +107,7 @@ class Params(data.OwnTask):
     chat_format: str = parameter(
         "auto",
         "the chat format of tau and beta; auto - where they have one, off - plain text",
-        choices=models.CHAT_FORMATS,
+        choices=formats.CHAT_FORMATS,
     )
 
     def problems(self) -> list[str]:

@@ -16,8 +16,8 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable
 
 from lowres.claims import Rule
+from lowres.claims.rules import Asked, ColumnName, Contrast, SecondRule
 from lowres.outcomes import Cell
-from lowres.rules import Asked, ColumnName, Contrast, SecondRule
 from lowres.studies.fiat.claims import MARGIN
 
 TAU, BASE, REAL_TAU = "world-s-instruct", "world-s", "smollm2-135m-instruct"

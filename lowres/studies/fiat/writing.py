@@ -5,17 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lowres import hubmodels
 from lowres.data import TaskOptions
 from lowres.data.rationales import OWN
+from lowres.models import hubmodels
 from lowres.studies import seeded
-from lowres.studies.fiat.params import FILE
+from lowres.studies.fiat.arms import ARMS, Arm
+from lowres.studies.fiat.params import FILE, Params
+from lowres.studies.fiat.settings import settings
 
 if TYPE_CHECKING:
     from lowres.data import Example
     from lowres.rationales import Request
-    from lowres.studies.fiat.arms import Arm
-    from lowres.studies.fiat.params import Params
 
 
 def file_name(params: Params, arm: Arm, seed: int) -> str:
@@ -56,7 +56,6 @@ def request(params: Params, seed: int, sampled: bool) -> Request:
 def needed(params: Params) -> dict[Request, list[Example]]:
     """The examples that beta has to reason about, by request: the pool where something is trained, and test items."""
     from lowres.data import load_task, rationales
-    from lowres.studies.fiat.arms import ARMS, settings
 
     beta, task = params.beta or "", load_task(params.task or "", TaskOptions.of(params))
     if beta == OWN or beta.startswith(FILE):

@@ -10,5 +10,3 @@ from lowres.studies.forgetting.params import Params
 
 TITLE = "Forgetting: what continual tuning costs"
 NOTEBOOK = "notebooks/03_forgetting.ipynb"
-
-__all__ = ["ARMS", "CLAIMS", "DEVIATIONS", "NOTEBOOK", "TITLE", "Arm", "Params", "trials", "tuning"]

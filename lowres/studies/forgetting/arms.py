@@ -216,7 +216,7 @@ def _counter(params: Params, model: str) -> Callable[[Example], int] | None:
     from pathlib import Path
 
     from lowres import models
-    from lowres.trial import token_counter
+    from lowres.trial.material import token_counter
 
     if world.is_world_model(model):
         from lowres.world import vocabulary

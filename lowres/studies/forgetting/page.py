@@ -10,6 +10,7 @@ from statistics import fmean
 from typing import Any
 
 from lowres import world
+from lowres.claims.rules import LOSS, RELATIVE, Contrast
 from lowres.data import load_probe, load_task
 from lowres.outcomes import Cell, Outcomes
 from lowres.page import drawing, parts
@@ -18,7 +19,6 @@ from lowres.page.drawing import Rows, level, minus
 from lowres.page.markup import Shown, shown_lines, shown_table, shown_text
 from lowres.page.parts import Control
 from lowres.rates import task_loss
-from lowres.rules import LOSS, RELATIVE, Contrast
 from lowres.studies.forgetting import paper, rules
 from lowres.studies.forgetting.claims import MARGIN
 from lowres.studies.forgetting.rules import GROUPS, KNOWLEDGE, RATE, SIZES, STREAM, WORLD

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from lowres import data, world
 from lowres import models as language_models
 from lowres import tuners as ways
+from lowres.language.formats import CHAT_FORMATS
 from lowres.params import parameter
 from lowres.studies import TIERS, by_tier, reserved_seeds, seeds_in_names
 from lowres.studies.forgetting.paper import HUB_MODELS
@@ -128,7 +129,7 @@ class Params:
     chat_format: str = parameter(
         "auto",
         "the chat format of the models; auto - where they have one, off - plain text",
-        choices=language_models.CHAT_FORMATS,
+        choices=CHAT_FORMATS,
     )
 
     def problems(self) -> list[str]:

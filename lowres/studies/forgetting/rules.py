@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from lowres import world
 from lowres.claims import Rule
+from lowres.claims.rules import LOSS, Asked, ColumnName, Contrast, SecondRule
 from lowres.outcomes import Cell
-from lowres.rules import LOSS, Asked, ColumnName, Contrast, SecondRule
 from lowres.studies.forgetting.claims import MARGIN
 from lowres.studies.forgetting.params import REAL_GROUPS, REAL_MODEL
 

@@ -4,21 +4,10 @@ lowres plan loreft -p tier=gpu
 lowres run loreft -p 'arms=[untouched, lora, dora, loreft]' -p 'seeds=[0, 1, 2]' --workers 2
 """
 
-from lowres.studies.loreft.arms import ARMS, Arm, trials, tuning
+from lowres.studies.loreft.arms import ARMS, Arm
 from lowres.studies.loreft.claims import CLAIMS, DEVIATIONS
 from lowres.studies.loreft.params import Params
+from lowres.studies.loreft.plan import trials, tuning
 
 TITLE = "LoReFT: which tuner for which budget"
 NOTEBOOK = "notebooks/04_loreft.ipynb"
-
-__all__ = [
-    "ARMS",
-    "CLAIMS",
-    "DEVIATIONS",
-    "NOTEBOOK",
-    "TITLE",
-    "Arm",
-    "Params",
-    "trials",
-    "tuning",
-]

@@ -6,13 +6,15 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from lowres import hubmodels
 from lowres.data import TaskOptions
+from lowres.language import formats
+from lowres.models import hubmodels
 from lowres.params import InputError
+from lowres.studies.loreft.arms import reach
+from lowres.studies.loreft.params import Params
 
 if TYPE_CHECKING:
     from lowres.data import Example
-    from lowres.studies.loreft.params import Params
     from lowres.trial import Trial
 
 PROMPTS_LOOKED_AT = 200
@@ -42,7 +44,7 @@ def insist_on_possible(params: Params, trials: Sequence[Trial]) -> None:
 def counter(model: str) -> Callable[[Example], int]:
     """Tokens of an example's prompt and target for a model; those of a world model are words."""
     from lowres import models, world
-    from lowres.trial import token_counter
+    from lowres.trial.material import token_counter
 
     if world.is_world_model(model):
         return functools.partial(_words, model)
@@ -65,7 +67,7 @@ def _words(model: str, example: Example) -> int:
 def layer_count(model: str) -> int:
     """Blocks of a model: those of its encoder where it has one."""
     from lowres import world
-    from lowres.counting import configuration
+    from lowres.engine.counting import configuration
 
     if world.is_world_model(model):
         parsed = world.parse(model)
@@ -81,7 +83,7 @@ def layer_count(model: str) -> int:
 def _insist_on_architecture(model: str, trials: Sequence[Trial]) -> None:
     """Build each tuner on the model's architecture without weights; a world model's is known to take them all."""
     from lowres import world
-    from lowres.counting import count
+    from lowres.engine.counting import count
 
     if world.is_world_model(model):
         return
@@ -92,7 +94,6 @@ def _insist_on_architecture(model: str, trials: Sequence[Trial]) -> None:
 
 
 def _insist_on_positions(params: Params, trials: Sequence[Trial]) -> None:
-    from lowres.studies.loreft.arms import reach
     from lowres.tuners.configurations import LoReFT
 
     longest = longest_prompt(params)
@@ -117,4 +118,4 @@ def longest_prompt(params: Params) -> int:
     if world.is_world_model(model):
         return max(len(example.prompt.split()) + 1 for example in examples)
     loaded = models.load(model, params.precision, chat_format=params.chat_format)
-    return max(len(models.prompt_ids(loaded, example.prompt)) for example in examples)
+    return max(len(formats.prompt_ids(loaded, example.prompt)) for example in examples)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from statistics import fmean
 
+from lowres.claims.rules import LOSS
 from lowres.outcomes import Cell
 from lowres.page import drawing, parts
 from lowres.page.diagrams import Box, diagram
@@ -12,7 +13,6 @@ from lowres.page.drawing import level, minus
 from lowres.page.markup import Shown, folded, joined, shown_table, shown_text
 from lowres.page.parts import Control
 from lowres.places import RESULTS
-from lowres.rules import LOSS
 from lowres.studies.loreft import rules
 from lowres.studies.loreft.arms import ARMS
 from lowres.studies.loreft.claims import MARGIN

@@ -13,8 +13,8 @@ the other claims. What is to be alike, is so within 0.05; the rules that change 
 from __future__ import annotations
 
 from lowres.claims import Rule
+from lowres.claims.rules import Asked, ColumnName, Contrast, SecondRule, difference
 from lowres.outcomes import Cell
-from lowres.rules import Asked, ColumnName, Contrast, SecondRule, difference
 from lowres.studies.loreft.claims import MARGIN
 
 ON_A_PAR = 0.05  # what another seed changes, in the first edition as on three of the paper's eight sets (its Table 13)

@@ -10,16 +10,3 @@ from lowres.studies.tell.params import Params
 
 TITLE = "TELL: cheap general data for scarce task data"
 NOTEBOOK = "notebooks/01_tell.ipynb"
-
-__all__ = [
-    "ARMS",
-    "CLAIMS",
-    "DEVIATIONS",
-    "NOTEBOOK",
-    "TITLE",
-    "Arm",
-    "Params",
-    "left_out",
-    "trials",
-    "tuning",
-]

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from lowres import hubmodels, world
+from lowres import world
 from lowres.data import TaskOptions
+from lowres.models import hubmodels
 from lowres.studies import TUNING_SEED, best_rates, seeded, tuned_arm, unseeded
 from lowres.studies.tell.params import Params
 from lowres.studies.tell.sizes import drawn, equal_steps, equal_tokens, pool_size
@@ -274,7 +275,7 @@ def learning_rates(params: Params, tuned: Sequence[Record] = ()) -> Rates:
     if len(candidates) == 1:
         return {(family, tokens): candidates[0] for family in FAMILIES for tokens in params.task_tokens or ()}
     if not tuned and not candidates:
-        from lowres.published import read_published
+        from lowres.ledger.published import read_published
 
         tuned = [record for record in read_published("tell") if _is_tuning_for(params, record)]
     return chosen_rates(tuned)

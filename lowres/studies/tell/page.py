@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from lowres.claims.rules import LOSS, UNTOUCHED
 from lowres.outcomes import Cell
 from lowres.page import drawing, parts
 from lowres.page.diagrams import Box, diagram
 from lowres.page.drawing import level, minus
 from lowres.page.markup import Shown
 from lowres.page.parts import Control
-from lowres.rules import LOSS, UNTOUCHED
 from lowres.studies.tell.claims import MARGIN
 from lowres.studies.tell.rules import BOTH, RATIO, SMALL, WORLD, Parts, alone, minus_over, sft, tell
 

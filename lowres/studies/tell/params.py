@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lowres import data, models, tuners, world
+from lowres.language import formats
 from lowres.params import parameter
 from lowres.studies import TIERS, by_tier, reserved_seeds, seeds_in_names
 
@@ -85,7 +86,7 @@ class Params(data.OwnTask):
     probe_items: int | None = parameter(None, "examples per probe", low=1, tiers=_tiers(3, 24, 500))
     precision: str = parameter("auto", "number format of matrix products", choices=models.PRECISIONS)
     chat_format: str = parameter(
-        "auto", "the model's chat format; auto - where it has one, off - plain text", choices=models.CHAT_FORMATS
+        "auto", "the model's chat format; auto - where it has one, off - plain text", choices=formats.CHAT_FORMATS
     )
 
     def problems(self) -> list[str]:

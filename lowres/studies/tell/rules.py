@@ -8,8 +8,8 @@ the text that its models were pretrained on, so gains through what is kept are a
 from __future__ import annotations
 
 from lowres.claims import Rule
+from lowres.claims.rules import Asked, ColumnName, Contrast, SecondRule
 from lowres.outcomes import Cell
-from lowres.rules import Asked, ColumnName, Contrast, SecondRule
 from lowres.studies.tell.claims import MARGIN
 
 WORLD_TASKS = ("world-reverse", "world-sort", "world-evidence", "world-form")  # lists, numbers, reading, facts

@@ -7,7 +7,9 @@ import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from lowres import hubmodels, world
+from lowres import world
+from lowres.language import formats
+from lowres.models import hubmodels
 from lowres.studies.tell.params import Params
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ def counter(params: Params) -> Callable[[Example], int]:
     if world.is_world_model(params.model):
         return lambda example: len(WORDS.findall(example.prompt)) + len(WORDS.findall(example.target))
     from lowres import models
-    from lowres.trial import token_counter
+    from lowres.trial.material import token_counter
 
     return token_counter(models.without_weights(params.model))
 
@@ -37,7 +39,7 @@ def drawn(params: Params, trial: Trial) -> tuple[Sequence[Example], Sequence[Exa
     from lowres.data import TaskOptions, general_pool, load_task, take_tokens
     from lowres.data.mixing import derived_seed
     from lowres.data.rationales import pool_of
-    from lowres.trial import draw
+    from lowres.trial.material import draw
 
     task = load_task(params.task, TaskOptions.of(params))
     if not world.is_world_model(params.model):
@@ -112,4 +114,4 @@ def _around(params: Params) -> int:
         return 3 if parsed.instruct and params.chat_format != "off" else 2  # <user> ... <reply> ... </s>, or <s> ...
     from lowres import models
 
-    return len(models.prompt_ids(models.without_weights(params.model, params.chat_format), "")) + 1
+    return len(formats.prompt_ids(models.without_weights(params.model, params.chat_format), "")) + 1

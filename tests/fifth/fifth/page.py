@@ -2,10 +2,10 @@
 
 from lowres.studies.fifth.rules import PLACES  # type: ignore[import-not-found]
 
+from lowres.claims.rules import UNTOUCHED
 from lowres.page import drawing
 from lowres.page.drawing import level
 from lowres.page.markup import Shown
-from lowres.rules import UNTOUCHED
 
 
 def scores() -> Shown:

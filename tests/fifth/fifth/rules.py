@@ -1,7 +1,7 @@
 """How the claim of the fifth study is decided."""
 
 from lowres.claims import Rule
-from lowres.rules import Asked, SecondRule, difference
+from lowres.claims.rules import Asked, SecondRule, difference
 
 PLACES = ({},)  # wherever it was run
 GAIN = difference("rank 4 - rank 1", {"arm": "rank-4"}, {"arm": "rank-1"}, Rule("above", 0.02))
