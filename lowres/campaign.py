@@ -202,7 +202,7 @@ def run(lines: Sequence[Line], ledger: Ledger, **how: Any) -> dict[str, list[Rec
         how: `workers`, `progress` and `on`, as in `lowres.engine.run`.
     """
     from lowres import registry
-    from lowres.engine.elsewhere import OtherShards
+    from lowres.elsewhere import OtherShards
     from lowres.ledger.published import read_confirmatory
 
     for study in dict.fromkeys(line.study for line in lines):

@@ -17,9 +17,8 @@ from typing import Any
 import pytest
 import tiny
 
-import lowres
 from lowres import cli
-from lowres.engine.elsewhere import OtherShards, Shard
+from lowres.elsewhere import OtherShards, Shard
 from lowres.params import InputError, ParameterRow, parameter
 from lowres.tuners import tuner_names
 
@@ -81,7 +80,7 @@ class World:
             "forgetting": SimpleNamespace(Params=OtherParams, TITLE="What is lost", trials=lambda params: [params]),
         }
         return {
-            "studies": {
+            "registry": {
                 "study_names": lambda: tuple(studies),
                 "load": studies.__getitem__,
                 "left_out": lambda study, params: [],
@@ -100,9 +99,9 @@ class World:
                 "describe": lambda ledger, study: f"{ledger}, study {study}",
                 "merge": lambda ledger, folders: f"{ledger} from {', '.join(map(str, folders))}",
             },
-            "published": {"publish": lambda ledger, study: self.shard},
+            "ledger.published": {"publish": lambda ledger, study: self.shard},
             "book": {"make": self.make, "BookError": BookError},
-            "doctor": {"examine": lambda: ("all versions", self.healthy)},
+            "cli.doctor": {"examine": lambda: ("all versions", self.healthy)},
         }
 
 
@@ -113,7 +112,8 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
         module = ModuleType(f"lowres.{name}")
         vars(module).update(contents)
         monkeypatch.setitem(sys.modules, module.__name__, module)
-        monkeypatch.setattr(lowres, name, module, raising=False)
+        parent, _, last = module.__name__.rpartition(".")
+        monkeypatch.setattr(sys.modules[parent], last, module, raising=False)
     return world
 
 

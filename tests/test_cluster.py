@@ -14,9 +14,9 @@ import pytest
 import tiny
 
 from lowres import cli, engine
+from lowres.elsewhere import SITES, engine_file
 from lowres.engine import cluster, elsewhere, pool
 from lowres.engine.cluster import Cluster
-from lowres.engine.elsewhere import SITES, engine_file
 from lowres.ledger import Ledger
 from lowres.params import InputError
 from lowres.trial import Record, Trial

@@ -12,8 +12,8 @@ import pytest
 import tiny
 
 from lowres import engine, ledger, rates, registry
+from lowres.elsewhere import OtherShards, Shard, shard_from
 from lowres.engine import pool
-from lowres.engine.elsewhere import OtherShards, Shard, shard_from
 from lowres.ledger import Ledger
 from lowres.params import InputError, from_strings, resolve
 from lowres.studies import tell

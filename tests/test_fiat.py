@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import tiny
 
-from lowres import data, places, rates, registry, studies, trial, tuners
+from lowres import data, places, rates, registry, studies, tuners
 from lowres.examples import digest
 from lowres.language import LanguageModel
 from lowres.language.prompt import with_anchor
@@ -28,7 +28,7 @@ from lowres.rationales import Request
 from lowres.studies import fiat
 from lowres.studies.fiat import arms, page, plan, rules, settings, writing
 from lowres.studies.fiat.params import FEW, Params
-from lowres.trial import Evaluation, Recipe, Record, Trial
+from lowres.trial import Evaluation, Recipe, Record, Trial, material
 from lowres.world import sizes
 
 REAL, TAU, BASE = "smollm2-135m-instruct", "world-s-instruct", "world-s"
@@ -175,8 +175,8 @@ def prompts_of(task: data.Task, model: LanguageModel, folder: Path) -> dict[str,
         arm = arms.ARMS[name]
         recipe = Recipe(task_examples=3, rationale=arm.use, rationales="r.jsonl" * bool("C" in arm.factors))
         one = tiny.trial(folder, task.name, recipe=replace(recipe, anchor=arm.anchor))
-        anchor = trial.anchor_text(arm.anchor, task, model, 0)
-        reasoned, _ = trial.reason(one, task, task.train[:3], model, anchor)
+        anchor = material.anchor_text(arm.anchor, task, model, 0)
+        reasoned, _ = material.reason(one, task, task.train[:3], model, anchor)
         found[name] = [with_anchor(anchor, example.prompt) for example in reasoned]
     return found
 

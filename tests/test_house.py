@@ -21,7 +21,7 @@ MOST_LINES, MOST_IN_A_STUDY, MOST_IN_A_FILE, MOST_IN_A_FUNCTION = 30_000, 1_300,
 # Imports go down this list: a room knows those below it and none above. Those from `trial` on make records.
 ROOMS = (
     *("__main__", "cli", "course", "book", "studies", "page", "claims", "outcomes", "campaign", "registry"),
-    *("engine", "rates", "stats", "rationales", "ledger"),
+    *("engine", "elsewhere", "rates", "stats", "rationales", "ledger"),
     *("trial", "evaluate", "optimisation", "data", "models", "world", "fast", "tuners", "language", "examples"),
     *("machine", "contents", "texts", "places", "params"),
 )

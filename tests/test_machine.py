@@ -89,6 +89,7 @@ def test_threads_and_products_are_as_before_afterwards(monkeypatch: pytest.Monke
 def test_a_process_without_the_variables_has_a_helper_compute():
     found = ordinary("""
         from lowres import machine
+        from lowres.machine import helper
         import test_machine
         print(helper.perform(True, test_machine.facts)[0], helper.perform(True, test_machine.place, "X")[1])
         print(machine.arithmetic(True), machine.arithmetic(False))
@@ -127,7 +128,7 @@ def test_other_settings_are_told(monkeypatch: pytest.MonkeyPatch):
 def test_a_helper_ends_with_its_process(tmp_path: Path):
     program = f"""
         import os, signal, pathlib
-        from lowres import helper
+        from lowres.machine import helper
         pathlib.Path({str(tmp_path / "pid")!r}).write_text(str(helper.helper().process.pid))
         os.kill(os.getpid(), signal.SIGKILL)
     """

@@ -187,7 +187,7 @@ def test_all_uses_train_on_the_same_examples_and_differ_in_the_reasoning_alone(
     assert chosen == material.draw(with_use(reasoned, "none"), task, chat_model)[0]
     assert len(chosen) == 10
     assert set(chosen) <= set(task.train[:20])
-    for bare, made in zip(chosen, trial.reason(one, task, chosen, chat_model, "")[0], strict=True):
+    for bare, made in zip(chosen, material.reason(one, task, chosen, chat_model, "")[0], strict=True):
         body, marker = bare.prompt.rpartition("\n")[0], bare.prompt.rpartition("\n")[2]
         assert made.prompt.startswith(body)
         assert made.prompt.endswith(marker)
@@ -202,7 +202,7 @@ def test_what_is_too_long_for_the_context_is_cut_from_the_rationale_never_from_t
 ):
     task = load_task(reasoned.task)
     write(folder / "r.jsonl", [*task.train[:20], *task.test], "word " * 200 + "so {0}.")
-    made, counts = trial.reason(reasoned, task, task.test[:6], chat_model, "")
+    made, counts = material.reason(reasoned, task, task.test[:6], chat_model, "")
     assert counts == {"empty_rationales": 0, "cut_rationales": 6}
     for bare, example in zip(task.test, made, strict=False):
         assert bare.prompt.rpartition("\n")[2] in example.prompt
@@ -215,10 +215,10 @@ def test_what_is_too_long_for_the_context_is_cut_from_the_rationale_never_from_t
 
 def test_distillation_adds_a_row_per_example_and_leaves_the_test_alone(reasoned: trial.Trial, chat_model: Any):
     one, task = with_use(reasoned, "target"), load_task(reasoned.task)
-    rows, _ = trial.reason(one, task, task.train[:5], chat_model, "")
+    rows, _ = material.reason(one, task, task.train[:5], chat_model, "")
     assert rows[:5] == task.train[:5]
     assert [row.target for row in rows[5:]] == [f"Think of {e.target}. So the answer is: {e.target}." for e in rows[:5]]
-    assert tuple(trial.reason(one, task, task.test, chat_model, "", training=False)[0]) == task.test
+    assert tuple(material.reason(one, task, task.test, chat_model, "", training=False)[0]) == task.test
 
 
 def test_betas_answer_or_its_vote_can_be_the_prediction(reasoned: trial.Trial, folder: Path):

@@ -8,8 +8,8 @@ from unittest.mock import MagicMock
 
 import pytest
 
+from lowres.elsewhere import SITES
 from lowres.engine.cluster import Cluster
-from lowres.engine.elsewhere import SITES
 from lowres.params import InputError
 
 pytest.importorskip("parsl")

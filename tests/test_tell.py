@@ -22,6 +22,7 @@ from lowres.studies import tell
 from lowres.studies.tell import arms, sizes
 from lowres.studies.tell.params import ARM_NAMES, Params
 from lowres.trial import Record, Trial, material
+from lowres.tuners import Full
 from lowres.world import questions, wording
 
 pytestmark = pytest.mark.usefixtures("general_pool", "results")
@@ -344,7 +345,7 @@ def test_a_rate_that_diverged_is_not_chosen(given: dict[str, Any]):
 def test_without_candidates_the_published_tuning_of_the_same_model_task_and_tuner_decides(given: dict[str, Any]):
     made = tell.tuning(params(given, learning_rates=[1e-3, 2e-2], arms=["sft"]))
     foreign = [replace(one, model="another", optimisation=Optimisation(0.5)) for one in made]
-    other_tuner = [replace(one, tuner=trial.tuners.Full(), optimisation=Optimisation(0.4)) for one in made]
+    other_tuner = [replace(one, tuner=Full(), optimisation=Optimisation(0.4)) for one in made]
     measured = [tuned(one, loss) for one, loss in zip([*made, *foreign, *other_tuner], (3, 2, 1, 1, 1, 1), strict=True)]
     records = [replace(record, key=str(number)) for number, record in enumerate(measured)]
     published.write_shard("tell", records)

@@ -17,12 +17,13 @@ from hypothesis import strategies as st
 
 from lowres import machine, models, trial, tuners
 from lowres.data import TaskOptions, load_task
+from lowres.data.mixing import derived_seed
 from lowres.engine import pool
 from lowres.language import LanguageModel, formats
 from lowres.language.room import answer_room
 from lowres.optimisation import Diverged, Optimisation
 from lowres.params import InputError
-from lowres.trial import Evaluation, Recipe, Stage, Trial, material, provenance, spec
+from lowres.trial import Evaluation, Recipe, Stage, Trial, material, provenance, running, spec
 from lowres.trial.provenance import source_fingerprint
 from lowres.tuners import Full, LoRA
 
@@ -111,7 +112,7 @@ def test_a_key_depends_on_the_data(chat_folder: Path, tmp_path: Path, general_po
     keys.append(made.key())
     keys.append(replace(made, evaluation=Evaluation(items=6, probes=("wiki-nll",))).key())
     keys.append(replace(made, recipe=MIXED).key())
-    monkeypatch.setattr(trial, "general_pool", lambda exclude_task="", form="usual": tiny.pool(40))
+    monkeypatch.setattr(spec, "general_pool", lambda exclude_task="", form="usual": tiny.pool(40))
     spec._pool_fingerprint.cache_clear()
     keys.append(replace(made, recipe=MIXED).key())
     assert len(set(keys)) == 5
@@ -403,7 +404,7 @@ def test_a_model_written_anchor_is_deterministic_and_from_the_training_data(
     record = trial.run(tiny.trial(chat_folder, task, recipe=Recipe(task_tokens=200, anchor="model-written")), "cpu")
     assert record.texts["anchor"] == texts[:1]
     requests: list[str] = []
-    monkeypatch.setattr(models, "shorten", lambda _, prompt, room: requests.append(prompt) or prompt)
+    monkeypatch.setattr(formats, "shorten", lambda _, prompt, room: requests.append(prompt) or prompt)
     material.anchor_text("model-written", loaded, chat_model, 0)
     assert sum(f"Input: {e.prompt}\nOutput: {e.target}" in requests[0] for e in loaded.train) == 3
     assert not any(example.prompt in requests[0] for example in (*loaded.validation, *loaded.test))
@@ -546,7 +547,7 @@ def test_an_anchor_longer_than_the_context_leaves_the_question_whole(
 
 def test_room_for_an_answer_that_fills_the_context_is_refused(chat_folder: Path, task: str, monkeypatch: Any):
     monkeypatch.setattr(material, "answer_room", lambda *_: tiny.CONTEXT)
-    monkeypatch.setattr(trial, "answer_room", material.answer_room)
+    monkeypatch.setattr(running, "answer_room", material.answer_room)
     with pytest.raises(InputError, match="has a context of 160 tokens: 160 for an answer of task"):
         trial.run(tiny.trial(chat_folder, task, tuner=None, optimisation=None), "cpu")
 
@@ -609,7 +610,7 @@ def test_a_trial_on_a_gpu(chat_folder: Path, task: str, general_pool: Any, preci
 
 def test_derived_seeds_are_apart():
     purposes = ("subset", "shuffle", "initialisation", "general", "labels", "shots", "dropout")
-    seeds = {trial.derived_seed(seed, purpose) for seed in range(50) for purpose in purposes}
+    seeds = {derived_seed(seed, purpose) for seed in range(50) for purpose in purposes}
     assert len(seeds) == 350
     assert max(seeds) < 2**32
 

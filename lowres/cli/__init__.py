@@ -109,7 +109,7 @@ def _run(options: argparse.Namespace) -> int:
 
 def _executed(where: Any, execute: Callable[[Any], list[Any]]) -> tuple[list[Any], bool]:
     """Records, and whether they are all of the run: a shard may have to wait for those of others, and says so."""
-    from lowres.engine.elsewhere import OtherShards
+    from lowres.elsewhere import OtherShards
 
     try:
         with _opened(where) as on:
@@ -372,7 +372,7 @@ def _merged_folders(options: argparse.Namespace) -> list[Path]:
 
 def _where(options: argparse.Namespace) -> Any:
     """The shard to run, or the file of an engine; None for all trials on this machine."""
-    from lowres.engine.elsewhere import engine_file, shard_from
+    from lowres.elsewhere import engine_file, shard_from
 
     if options.engine is None:
         return None if options.shard is None else shard_from(options.shard)

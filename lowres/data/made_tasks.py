@@ -5,12 +5,14 @@ import re
 from collections.abc import Callable
 from itertools import permutations
 from random import Random
+from typing import TYPE_CHECKING
 
 from lowres.data import wiki
 from lowres.data.building import content_id, task_of
 from lowres.examples import Example, Task, digest, in_hash_order, split_by_hash
-from lowres.world import wording
-from lowres.world.people import Person, world
+
+if TYPE_CHECKING:
+    from lowres.world.people import Person
 
 # --- worked arithmetic -----------------------------------------------------------------------------------------------
 
@@ -83,6 +85,8 @@ def telling(count: int) -> Task:
     equally long whatever is told, so that only the length of the answer differs. In the test split each person is
     asked about once, in training in every order of the four things.
     """
+    from lowres.world.people import world  # here, since naming a task is to generate nothing
+
     name = f"world-telling-{count}"
     split: dict[str, list[Example]] = {part: [] for part, _ in PEOPLE_SHARES}
     for person in world().people:
@@ -98,7 +102,9 @@ TELLINGS: dict[str, Callable[[], Task]] = {
 }
 
 
-def _telling(task: str, person: Person, order: tuple[str, ...], count: int) -> Example:
+def _telling(task: str, person: "Person", order: tuple[str, ...], count: int) -> Example:
+    from lowres.world import wording
+
     prompt = f"{person.name} : {' , '.join(ASKED[one] for one in order)} . tell {COUNTS[count]} :"
     told = " ".join(wording.TOLD[one].format(person.name, person.value(one)) for one in order[:count])
     return Example(f"{task}/{digest(prompt, 12)}", prompt, told, answers=(told,), group=person.name)

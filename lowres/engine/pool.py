@@ -3,7 +3,7 @@
 There is no queue. Every worker walks the same list and takes what is neither recorded nor claimed by another; the
 ledger's locks do the rest. So two commands, or two machines with a shared folder, share a sweep without further ado.
 Where there are no locks, or the folder is not shared, the trials are dealt out beforehand (see
-`lowres.engine.elsewhere`).
+`lowres.elsewhere`).
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from multiprocessing.process import BaseProcess
 from tqdm import tqdm
 
 from lowres import machine, models
+from lowres.elsewhere import OtherShards, Shard
 from lowres.engine.cluster import Cluster
-from lowres.engine.elsewhere import OtherShards, Shard
 from lowres.ledger import Ledger
 from lowres.optimisation import Diverged
 from lowres.trial import Record, Trial, fingerprints

@@ -18,9 +18,8 @@ from lowres.language import LanguageModel
 
 PACKAGE = Path(__file__).parent.parent
 RECORD_MAKING = (  # what RESULT_VERSION stands for
-    *("trial.py", "material.py", "prompt.py", "room.py", "recovery.py", "machine.py", "models.py", "checkpoints.py"),
-    *("optimisation.py", "train.py", "fast", "precision.py", "attention.py", "frozen.py", "evaluate", "tuners"),
-    *("data", "world"),
+    *("trial", "evaluate", "optimisation.py", "data", "models", "world", "fast", "tuners", "language", "examples.py"),
+    "machine",
 )
 
 

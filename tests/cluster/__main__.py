@@ -17,7 +17,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
-from lowres.engine.elsewhere import SITES
+from lowres.elsewhere import SITES
 from tests import tiny
 from tests.cluster import slurm
 

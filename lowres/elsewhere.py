@@ -69,7 +69,7 @@ def shard_from(text: str) -> Shard:
 
 # --- engines ---------------------------------------------------------------------------------------------------------
 
-SITES = Path(__file__).parent / "sites"
+SITES = Path(__file__).parent / "engine" / "sites"
 
 
 def engine_file(text: str) -> Path:
