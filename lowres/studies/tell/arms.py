@@ -143,7 +143,6 @@ def trials(params: Params, tuned: Sequence[Record] = ()) -> list[Trial]:
     rates = learning_rates(params, tuned)
     points, _ = _possible(params, _points(params))
     found = [_trial(params, arm, t, r, seed, rates) for arm, t, r in points for seed in _seeds(params, arm)]
-    _insist_on_budgets(params, found)
     return list(dict.fromkeys(found))
 
 
@@ -180,8 +179,12 @@ def _possible(params: Params, points: Points) -> tuple[Points, dict[tuple[int, f
     return [one for one in points if not (one[0].needs_pool and one[1:] in missing)], missing
 
 
-def _insist_on_budgets(params: Params, trials: Sequence[Trial]) -> None:
-    """Draw the largest budgets once, so that one that is larger than the data is refused before anything runs."""
+def insist_on_possible(params: Params, trials: Sequence[Trial]) -> None:
+    """Draw the largest budgets once, so that one that is larger than the data is refused before anything runs.
+
+    Raises:
+        InputError: a budget is larger than the data; says how much there is.
+    """
     if hubmodels.is_away(params.model):
         return
     for part in ("task_tokens", "general_tokens"):
