@@ -66,11 +66,11 @@ def test_wrong_and_contradictory_values_are_refused(values: dict[str, Any], word
 def test_a_stream_that_is_longer_than_its_data_is_refused_before_anything_is_pretrained(monkeypatch: Any):
     monkeypatch.setattr(models, "load", lambda *_: pytest.fail("a model was loaded"))
     with pytest.raises(InputError, match=r"the budget of 900,000 tokens is more than task 'world-simplification' has"):
-        forgetting.trials(params(tier="smoke", task_tokens=900_000, ablated=[]))
+        registry.possible(forgetting, params(tier="smoke", task_tokens=900_000, ablated=[]))
     pool = data.general_pool("world-headline")[:500]
     monkeypatch.setattr(data, "general_pool", lambda *_: pool)
     with pytest.raises(InputError, match="more than the general pool has"):
-        forgetting.trials(params(tier="smoke", task_tokens=12_000, general_shares=[0.9]))
+        registry.possible(forgetting, params(tier="smoke", task_tokens=12_000, general_shares=[0.9]))
 
 
 # --- trials ----------------------------------------------------------------------------------------------------------

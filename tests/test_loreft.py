@@ -91,7 +91,7 @@ def test_what_model_or_prompt_do_not_have_is_one_clear_error(
 ):
     monkeypatch.setitem(arms.ARMS, arm, replace(arms.ARMS[arm], options=options))
     with pytest.raises(InputError) as refused:
-        loreft.trials(tiny_params(chat_folder, task, arms=[arm]))
+        registry.possible(loreft, tiny_params(chat_folder, task, arms=[arm]))
     assert words in str(refused.value)
     assert "\n" not in str(refused.value)
 
@@ -101,12 +101,12 @@ def test_a_tuner_that_an_architecture_does_not_allow_is_refused_before_anything_
 ):
     monkeypatch.setitem(arms.ARMS, "lora", replace(arms.ARMS["lora"], options={"targets": "c_attn"}))
     with pytest.raises(InputError, match="arm 'lora': LoRA targets 'c_attn': no linear layer c_attn"):
-        loreft.trials(tiny_params(chat_folder, task, arms=["lora"]))
+        registry.possible(loreft, tiny_params(chat_folder, task, arms=["lora"]))
 
 
 def test_a_budget_larger_than_the_data_is_refused(chat_folder: Path, task: str):
     with pytest.raises(InputError, match="the budget of 900,000 tokens is more than task"):
-        loreft.trials(tiny_params(chat_folder, task, task_tokens=900_000))
+        registry.possible(loreft, tiny_params(chat_folder, task, task_tokens=900_000))
 
 
 # --- arms ------------------------------------------------------------------------------------------------------------
@@ -230,7 +230,7 @@ def test_a_task_of_ones_own_keeps_its_fields_and_its_metric(chat_folder: Path, t
     options = {trial.options for trial in loreft.trials(chosen)}
     assert options == {data.TaskOptions(prompt_field="ask", target_field="say", metric="bleu")}
     with pytest.raises(InputError, match=r"model 'world-xs' does not know the word '\d+'.*any other model"):
-        loreft.trials(replace(chosen, model="world-xs"))
+        registry.possible(loreft, replace(chosen, model="world-xs"))
     with pytest.raises(
         InputError, match=r"prompt_field is for your own task \(jsonl:PATH or hub:ID\), but task is boolq"
     ):

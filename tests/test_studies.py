@@ -84,6 +84,6 @@ def test_a_page_that_only_reads_lists_no_trials_of_its_own(study: ModuleType):
 def test_what_live_trials_read_is_made_before_they_are_listed() -> None:
     """A page shows which of them the ledger has, by their keys, which name the content of what they read."""
     made: list[str] = []
-    toy = SimpleNamespace(prepare=lambda params: made.append("prepared"), trials=lambda params: list(made))
+    toy = SimpleNamespace(prepare=lambda params: made.append("prepared"), trials=lambda params, tuned: list(made))
     assert registry.live(toy, SimpleNamespace(tier="read")) == []
     assert registry.live(toy, SimpleNamespace(tier="laptop")) == ["prepared"]

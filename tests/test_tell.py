@@ -232,14 +232,14 @@ def test_a_budget_beyond_the_task_says_how_much_there_is(
     with pytest.raises(
         InputError, match=rf"the budget of 50,000 tokens is more than task 'jsonl:.* has: {total:,} tokens"
     ):
-        tell.trials(params(given, arms=chosen_arms, task_tokens=[100, 50_000], ratio=0.001))
+        registry.possible(tell, params(given, arms=chosen_arms, task_tokens=[100, 50_000], ratio=0.001))
 
 
 def test_a_budget_beyond_the_general_pool_says_how_much_there_is(given: dict[str, Any]):
     with pytest.raises(
         InputError, match=r"the budget of 600,000 tokens is more than the general pool has: [\d,]+ tokens"
     ):
-        tell.trials(params(given, arms=["tell"], ratio=5_000.0))
+        registry.possible(tell, params(given, arms=["tell"], ratio=5_000.0))
 
 
 def test_an_impossible_budget_is_refused_before_anything_is_tuned(given: dict[str, Any], tmp_path: Path):
