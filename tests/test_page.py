@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,6 +13,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import tiny
+import yaml
 from test_rules import PLACES, PROBES, asked, gain, record, table
 
 from lowres import registry
@@ -266,6 +269,32 @@ def live(arm: str, seed: int, score: float) -> Record:
     values = np.linspace(score - 0.1, score + 0.1, 20).tolist()
     cost = {"seconds": 3.0, "training_seconds": 1.0, "tokens_per_second": 10.0, "peak_memory_bytes": 2.0**30}
     return replace(made, outcomes={"task": {"accuracy": values, "target_nll": values}}, cost=cost)
+
+
+def test_the_answer_has_a_sentence_for_every_outcome_and_no_number_of_its_own() -> None:
+    listed = {entry.claim.name: entry for entry in verdicts.every()}
+    topics = yaml.safe_load((tiny.ROOT / "book/answer.yaml").read_text(encoding="utf-8"))
+    for name, words in (pair for topic in topics for pair in topic["claims"].items()):
+        parts = {len(asked.parts) for _, asked in listed[name].asked()}
+        possible = {"reproduced", "not reproduced"} | ({"partly"} if max(parts) > 1 else set())
+        assert set(words) == possible, name
+        for sentence, count in itertools.product(words.values(), parts):
+            assert sentence.format(*[0.5] * count, size=[0.5] * count).endswith(".")
+            assert not re.search(r"\d", re.sub(r"\{.*?\}", "", sentence)), sentence
+
+
+def test_a_sentence_of_the_answer_is_that_of_the_outcome_and_names_a_real_model() -> None:
+    decision = Decision("toy-1", "world", "reproduced", "", {"gain": SimpleNamespace(estimate=-0.25)}, {"gain": "yes"})
+    asked = SimpleNamespace(parts=(SimpleNamespace(name="gain"),))
+    entry = SimpleNamespace(
+        study="tell",
+        claim=SimpleNamespace(name="toy-1"),
+        decisions={"world": decision, "real": decision},
+        asked=lambda: [("world", asked), ("real", asked)],
+    )
+    said = [re.sub("<.*?>", "", one) for one in verdicts._lesson(entry, {"reproduced": "It costs {size[0]:.2f}."})]
+    assert said == ["It costs 0.25 (toy-1).", "It costs 0.25 (real model and data, toy-1)."]
+    assert list(verdicts._lesson(entry, {"not reproduced": "It is free."})) == []
 
 
 def test_the_live_table_has_a_line_per_arm_and_its_difference_to_the_first() -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import html
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from types import ModuleType
@@ -18,7 +18,7 @@ from lowres.claims.rules import COLUMNS, LEVEL, Asked, ColumnName, Contrast, Dec
 from lowres.outcomes import Cell
 from lowres.page.drawing import effect, evidence, spelled
 from lowres.page.markup import Html, Shown, badge, definitions, html_table, markdown_table, markup
-from lowres.places import RESULTS
+from lowres.places import RESULTS, ROOT
 from lowres.stats import Effect
 
 CONFIDENCES = (0.8, 0.9, 0.95, 0.99, 0.999)  # that a reader may choose from; the third decides
@@ -389,19 +389,43 @@ def _scored(entry: Entry) -> str:
 
 
 def answer() -> Html:
-    """What the whole book has found: the decided claims as sentences with their intervals on one scale."""
+    """What the whole book has found: what it comes to in sentences, every decided claim, the intervals on one scale."""
     listed = every()
     told = [(entry, column) for entry in listed for column, _ in entry.asked() if entry.decisions[column].answers]
     decided = [(entry, column) for entry, column in told if entry.decisions[column].outcome != "cannot tell"]
-    parts = [f"<p><strong>{markup(tally(listed))}</strong></p>"]
+    parts = [*lessons({entry.claim.name: entry for entry in listed}), f"<p>{markup(tally(listed))}</p>"]
     if decided:
-        parts.append("<ul>" + "".join(_found(entry, column) for entry, column in decided) + "</ul>")
+        claims = "".join(_found(entry, column) for entry, column in decided)
+        parts.append(f"<details><summary>The decided claims one by one</summary><ul>{claims}</ul></details>")
     for column in COLUMNS:
         rows = [row for entry, own in told if own == column for row in _rows(entry, column)]
         if rows:
             what = f"{WHERE[column].capitalize()}: every effect that has been measured, with its margin"
             parts.append(f"<details><summary>{markup(what)}</summary>{intervals(rows)}</details>")
     return Html("\n".join(parts))
+
+
+def lessons(listed: Mapping[str, Entry]) -> list[str]:
+    """What the decided claims come to for somebody who has to choose: a paragraph per topic of book/answer.yaml."""
+    import yaml
+
+    parts = []
+    for one in yaml.safe_load((ROOT / "book" / "answer.yaml").read_text(encoding="utf-8")):
+        said = [sentence for name, words in one["claims"].items() for sentence in _lesson(listed[name], words)]
+        if said:
+            parts.append(f"<p><strong>{markup(one['topic'])}.</strong> {' '.join(said)}</p>")
+    return parts
+
+
+def _lesson(entry: Entry, words: Mapping[str, str]) -> Iterator[str]:
+    """The sentence of a claim for its outcome in each column where it is decided; a real one is named so."""
+    for column, asked in entry.asked():
+        decision = entry.decisions[column]
+        if decision.outcome in words:
+            effects = [decision.effects[part.name].estimate for part in asked.parts]
+            sentence = words[decision.outcome].format(*effects, size=[abs(effect) for effect in effects])
+            where = "" if column == "world" else f"{WHERE[column]}, "
+            yield f'{markup(sentence.rstrip("."))} (<a href="{_address(entry)}">{where}{entry.claim.name}</a>).'
 
 
 COLOURS = {"reproduced": "#00805c", "partly": "#b36b00", "not reproduced": "#c04f00"}  # on white

@@ -32,7 +32,7 @@ def idea() -> Shown:
         Box(4, 74, 150, 44, "three tuners"),
         Box(214, 40, 150, 44, "twelve tasks,\nthree budgets"),
         Box(424, 40, 110, 44, "utility\nof each arm"),
-        Box(594, 40, 120, 44, "a guide, judged\non the task left out"),
+        Box(594, 40, 150, 44, "a guide, judged\non the task left out"),
     ]
     arrows = [(154, 26, 212, 54), (154, 96, 212, 70), (364, 62, 422, 62), (534, 62, 592, 62)]
     alt = (
