@@ -425,7 +425,8 @@ def _lesson(entry: Entry, words: Mapping[str, str]) -> Iterator[str]:
             effects = [decision.effects[part.name].estimate for part in asked.parts]
             sentence = words[decision.outcome].format(*effects, size=[abs(effect) for effect in effects])
             where = "" if column == "world" else f"{WHERE[column]}, "
-            yield f'{markup(sentence.rstrip("."))} (<a href="{_address(entry)}">{where}{entry.claim.name}</a>).'
+            link = f'<a class="lowres-claim" href="{_address(entry)}">{where}{entry.claim.name}</a>'
+            yield f"{markup(sentence.rstrip('.'))} ({link})."
 
 
 COLOURS = {"reproduced": "#00805c", "partly": "#b36b00", "not reproduced": "#c04f00"}  # on white
