@@ -113,7 +113,7 @@ def _unharmed(study: ModuleType) -> Callable[[str], Sequence[str]] | None:
 
 def left_out(study: ModuleType, params: Any) -> list[str]:
     """What the parameters ask for and a study leaves out, because data do not suffice, in words."""
-    return list(study.left_out(params)) if hasattr(study, "left_out") else []
+    return list(study.left_out(params)) if hasattr(study, "left_out") and params.tier != READ else []
 
 
 def to_prepare(study: ModuleType, params: Any) -> list[str]:
