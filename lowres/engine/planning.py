@@ -70,8 +70,8 @@ class Bill:
 def plan(trials: Sequence[Trial], ledger: Ledger, measure: bool = False, table: Path | None = None) -> str:
     """The trial table before anything runs: per model and arm the trials, those recorded, tokens, estimated minutes.
 
-    Speeds are those of the model's records, in the ledger or published; a model that has none, or every model with
-    `measure`, is tried with a few updates. One that would have to be fetched or pretrained is estimated by its size.
+    Speeds are those of the model's records, in the ledger or published; a model that has none is estimated by its size.
+    Nothing is run: with `measure` every model that is here is tried with a few updates.
     What there is to tell about data and models stands below, and hours and money on each card that is large enough, of
     a table of cards or of the usual ones.
     """
@@ -201,11 +201,10 @@ def _is_counted(trial: Trial) -> bool:
 
 
 def _known_speed(trial: Trial, ledger: Ledger, measure: bool) -> Speed | None:
-    """That of records, else one measured here; None where the model would have to be fetched or pretrained for it."""
+    """That of records, or one measured here where that is asked for; None: by its size."""
     if hubmodels.SIZES_ALONE.get():
         return None
-    found = None if measure else recorded_speed(trial, ledger)
-    return found or (calibrate(trial) if _is_counted(trial) else None)
+    return calibrate(trial) if measure and _is_counted(trial) else recorded_speed(trial, ledger)
 
 
 def _groups(trials: Sequence[Trial]) -> dict[tuple[str, str, str, int], list[Trial]]:

@@ -166,6 +166,12 @@ def token_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[int, ...]:
     return tuple(tokenizer(text, add_special_tokens=False, **kept).input_ids)
 
 
+@functools.lru_cache(maxsize=2**18)  # of the whole general pool, whose ids would take much more room
+def token_count(tokenizer: PreTrainedTokenizerBase, text: str) -> int:
+    """How many token ids a text has."""
+    return len(token_ids(tokenizer, text))
+
+
 def names_control_token(tokenizer: PreTrainedTokenizerBase, text: str) -> bool:
     """Whether the name of a control token stands in a text."""
     return _control_tokens(tokenizer).search(text) is not None

@@ -111,7 +111,7 @@ def token_counter(language_model: LanguageModel) -> Callable[[Example], int]:
     """Tokens of an example's bare prompt and target."""
 
     def count(example: Example) -> int:
-        return sum(len(formats.token_ids(language_model.tokenizer, text)) for text in (example.prompt, example.target))
+        return sum(formats.token_count(language_model.tokenizer, text) for text in (example.prompt, example.target))
 
     return count
 
