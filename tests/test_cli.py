@@ -204,10 +204,7 @@ def test_doctor_ends_with_whether_something_is_missing(world: World, capsys: Any
 def test_book_makes_all_studies_or_the_named_ones(world: World, capsys: Any):
     assert cli.main(["book", "--tier", "smoke"]) == 0
     assert cli.main(["book", "tell", "-p", "seeds=[1, 2]", "-p", "note=none"]) == 0
-    assert world.calls == [
-        ("make", {"tier": "smoke"}, None),
-        ("make", {"seeds": [1, 2], "note": None}, ["tell"]),
-    ]
+    assert world.calls == [("make", {"tier": "smoke"}, None), ("make", {"seeds": [1, 2], "note": None}, ["tell"])]
     assert capsys.readouterr().out == "the book: _build/html/index.html\n" * 2
 
 

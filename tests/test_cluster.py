@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import tiny
 
-from lowres import cli, engine
+from lowres import cli, elsewhere, engine
 from lowres.elsewhere import SITES, engine_file
-from lowres.engine import cluster, elsewhere, pool
+from lowres.engine import cluster, pool
 from lowres.engine.cluster import Cluster
 from lowres.ledger import Ledger
 from lowres.params import InputError

@@ -50,8 +50,7 @@ def test_a_budget_of_everything_takes_everything(sizes, seed):
 
 
 @pytest.mark.parametrize(
-    ("budget", "words"),
-    [(0, "at least 1"), (-5, "-5"), (61, "60 tokens"), (9, "smallest has 10")],
+    ("budget", "words"), [(0, "at least 1"), (-5, "-5"), (61, "60 tokens"), (9, "smallest has 10")]
 )
 def test_an_impossible_budget_says_what_there_is(budget, words):
     with pytest.raises(InputError, match=words) as caught:

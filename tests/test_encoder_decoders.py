@@ -157,10 +157,7 @@ def test_how_far_it_moved_by_hand(family: LanguageModel):
 
 def _moved_by_hand(before: Any, after: Any, item: Item, start: tuple[int, ...]) -> float:
     tokens = item.continuations[0]
-    given = {
-        "input_ids": torch.tensor([item.context]),
-        "decoder_input_ids": torch.tensor([[*start, *tokens[:-1]]]),
-    }
+    given = {"input_ids": torch.tensor([item.context]), "decoder_input_ids": torch.tensor([[*start, *tokens[:-1]]])}
     with torch.no_grad():
         p, q = (one(**given).logits[0, len(start) - 1 :].double().log_softmax(-1) for one in (before, after))
     return float((p.exp() * (p - q)).sum(-1).mean())

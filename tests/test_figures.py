@@ -13,18 +13,7 @@ from xml.etree import ElementTree
 import pandas as pd
 import pytest
 
-from lowres.page.figures import (
-    COLOURS,
-    MARKERS,
-    Plot,
-    curve,
-    dots,
-    figure,
-    forest,
-    scatter,
-    series,
-    show,
-)
+from lowres.page.figures import COLOURS, MARKERS, Plot, curve, dots, figure, forest, scatter, series, show
 from lowres.stats import paired_effect
 
 ALT = "Token F1 rises with task tokens for both arms."

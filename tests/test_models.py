@@ -81,7 +81,7 @@ def optional(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
         (tmp_path / package / "__init__.py").touch()
         (tmp_path / package / file).write_bytes(content)
     parts = (("own_1", "a.0"), ("own_2", "a.1"))
-    entry = models.Bundled("own", "a.gguf", 64, 10, "Own Terms", parts, "TERMS", "-e '.[own]'")
+    entry = models.Bundled("own", "a.gguf", 64, 10, 2, "Own Terms", parts, "TERMS", "-e '.[own]'")
     monkeypatch.setitem(models.OPTIONAL, "own-model", entry)
     monkeypatch.setitem(models.IN_WHEELS, "own-model", entry)
     monkeypatch.delenv(models.ACCEPTED, raising=False)

@@ -13,7 +13,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import tiny
-import yaml
 from test_rules import PLACES, PROBES, asked, gain, record, table
 
 from lowres import registry
@@ -273,8 +272,7 @@ def live(arm: str, seed: int, score: float) -> Record:
 
 def test_the_answer_has_a_sentence_for_every_outcome_and_no_number_of_its_own() -> None:
     listed = {entry.claim.name: entry for entry in verdicts.every()}
-    topics = yaml.safe_load((tiny.ROOT / "book/answer.yaml").read_text(encoding="utf-8"))
-    for name, words in (pair for topic in topics for pair in topic["claims"].items()):
+    for name, words in (pair for topic in verdicts.topics() for pair in topic["claims"].items()):
         parts = {len(asked.parts) for _, asked in listed[name].asked()}
         possible = {"reproduced", "not reproduced"} | ({"partly"} if max(parts) > 1 else set())
         assert set(words) == possible, name

@@ -563,13 +563,7 @@ def test_an_endpoint_is_asked_in_the_known_form(serving: Any):
         3,
         False,
     )
-    assert server.bodies[0] == {
-        "model": "big",
-        "messages": asked(),
-        "temperature": 0.0,
-        "max_tokens": 12,
-        "seed": 4,
-    }
+    assert server.bodies[0] == {"model": "big", "messages": asked(), "temperature": 0.0, "max_tokens": 12, "seed": 4}
     assert [sent["path"] for sent in server.headers] == ["/v1/chat/completions"] * 2
     assert server.headers[0]["Authorization"] == f"Bearer {SECRET}"
 

@@ -194,10 +194,7 @@ SHAPES = {  # as on the hub: a row, the prompt and the target that it is
     ),
     "dolly": ({"instruction": "I", "context": "C", "response": "R", "category": "c"}, ("I\nC", "R")),
     "alpaca": ({"instruction": "I", "input": "", "output": "R", "system": "S", "history": []}, ("S\n\nI", "R")),
-    "messages": (
-        {"messages": [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "R"}]},
-        ("Q", "R"),
-    ),
+    "messages": ({"messages": [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "R"}]}, ("Q", "R")),
     "messages and a prompt": (
         {"prompt": "x", "messages": [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "R"}]},
         ("Q", "R"),

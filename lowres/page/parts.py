@@ -272,11 +272,7 @@ def _tried(records: Sequence[Record], harms: Harms) -> tuple[str, str]:
 # --- controls, cost, deviations --------------------------------------------------------------------------------------
 
 Kind = Literal["no gain", "gain", "open"]
-RIGHT: dict[Kind, str] = {
-    "no gain": "not wholly above zero",
-    "gain": "wholly above zero",
-    "open": "no right answer",
-}
+RIGHT: dict[Kind, str] = {"no gain": "not wholly above zero", "gain": "wholly above zero", "open": "no right answer"}
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from types import ModuleType
+from typing import Any
 
 from lowres import campaign, registry
 from lowres.claims import OUTCOMES, SYMBOLS, Claim, Outcome, Rule, rulebook
@@ -80,11 +81,7 @@ def outcome_badge(decision: Decision) -> Html:
 
 def _kind(decision: Decision) -> str:
     """Why it cannot be told, in a word or two."""
-    for beginning, words in (
-        ("not asked", "not asked"),
-        ("not run", "not run yet"),
-        ("too few", "too few seeds"),
-    ):
+    for beginning, words in (("not asked", "not asked"), ("not run", "not run yet"), ("too few", "too few seeds")):
         if decision.reason.startswith(beginning):
             return words
     return "lost to Holm" if "(Holm)" in decision.reason else "too close to tell"
@@ -393,7 +390,13 @@ def answer() -> Html:
     listed = every()
     told = [(entry, column) for entry in listed for column, _ in entry.asked() if entry.decisions[column].answers]
     decided = [(entry, column) for entry, column in told if entry.decisions[column].outcome != "cannot tell"]
-    parts = [*lessons({entry.claim.name: entry for entry in listed}), f"<p>{markup(tally(listed))}</p>"]
+    said = topics()
+    parts = [*lessons(said, {entry.claim.name: entry for entry in listed}), f"<p>{markup(tally(listed))}</p>"]
+    named = {name for topic in said for name in topic["claims"]}
+    for column in COLUMNS:
+        rows = [_rows(entry, column)[0] for entry, own in decided if own == column and entry.claim.name in named]
+        if rows:
+            parts.append(intervals(rows, f"{WHERE[column].capitalize()}: the effect behind each, and its margin"))
     if decided:
         claims = "".join(_found(entry, column) for entry, column in decided)
         parts.append(f"<details><summary>The decided claims one by one</summary><ul>{claims}</ul></details>")
@@ -405,15 +408,20 @@ def answer() -> Html:
     return Html("\n".join(parts))
 
 
-def lessons(listed: Mapping[str, Entry]) -> list[str]:
-    """What the decided claims come to for somebody who has to choose: a paragraph per topic of book/answer.yaml."""
+def topics() -> list[dict[str, Any]]:
+    """What the first page speaks of: topics with their claims, and a sentence for each outcome of a claim."""
     import yaml
 
+    return list(yaml.safe_load((ROOT / "book" / "answer.yaml").read_text(encoding="utf-8")))
+
+
+def lessons(said: Sequence[Mapping[str, Any]], listed: Mapping[str, Entry]) -> list[str]:
+    """What the decided claims come to for somebody who has to choose, a paragraph per topic."""
     parts = []
-    for one in yaml.safe_load((ROOT / "book" / "answer.yaml").read_text(encoding="utf-8")):
-        said = [sentence for name, words in one["claims"].items() for sentence in _lesson(listed[name], words)]
-        if said:
-            parts.append(f"<p><strong>{markup(one['topic'])}.</strong> {' '.join(said)}</p>")
+    for one in said:
+        sentences = [text for name, words in one["claims"].items() for text in _lesson(listed[name], words)]
+        if sentences:
+            parts.append(f"<p><strong>{markup(one['topic'])}.</strong> {' '.join(sentences)}</p>")
     return parts
 
 

@@ -216,11 +216,7 @@ def write(
 
 
 def _write(
-    request: Request,
-    examples: Sequence[Example],
-    folder: Path | None,
-    progress: bool,
-    writer: Writer | None = None,
+    request: Request, examples: Sequence[Example], folder: Path | None, progress: bool, writer: Writer | None = None
 ) -> Path:
     from filelock import FileLock
 

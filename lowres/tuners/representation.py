@@ -145,10 +145,7 @@ def edited_positions(prompt: torch.Tensor, first: int, last: int) -> tuple[torch
     half = prompt.sum(1, keepdim=True) // 2
     from_start = prompt.long().cumsum(1)  # 1 on the first token of the prompt
     from_end = prompt.long().flip(1).cumsum(1).flip(1)
-    return (
-        prompt & (from_start <= half.clamp(max=first)),
-        prompt & (from_end <= half.clamp(max=last)),
-    )
+    return (prompt & (from_start <= half.clamp(max=first)), prompt & (from_end <= half.clamp(max=last)))
 
 
 # --- what ---------------------------------------------------------------------------------------------------------

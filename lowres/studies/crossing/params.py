@@ -43,10 +43,7 @@ class Params(data.OwnTask):
         tiers=by_tier(("sft", "tell", "fiat-own"), RECIPES, WRITTEN_FOR_NOBODY, WRITTEN_FOR_NOBODY),
     )
     tuners: tuple[str, ...] | None = parameter(
-        None,
-        "how parameters change",
-        choices=TUNERS,
-        tiers=by_tier(("lora", "loreft"), TUNERS, TUNERS[:3], TUNERS[:3]),
+        None, "how parameters change", choices=TUNERS, tiers=by_tier(("lora", "loreft"), TUNERS, TUNERS[:3], TUNERS[:3])
     )
     task_tokens: tuple[int, ...] | None = parameter(
         None, "budgets of task data", low=1, unit="tokens", tiers=by_tier((120,), (250,), (250, 1_000, 4_000), (1_000,))
@@ -83,9 +80,7 @@ class Params(data.OwnTask):
     probe_items: int | None = parameter(None, "examples per probe", low=1, tiers=by_tier(8, 48, 500, 500))
     precision: str = parameter("auto", "number format of matrix products", choices=models.PRECISIONS)
     chat_format: str = parameter(
-        "auto",
-        "the models' chat format; auto - where they have one, off - plain text",
-        choices=formats.CHAT_FORMATS,
+        "auto", "the models' chat format; auto - where they have one, off - plain text", choices=formats.CHAT_FORMATS
     )
 
     @property

@@ -14,14 +14,7 @@ from lowres.claims.rules import LOSS, Asked, Contrast, SecondRule
 from lowres.outcomes import Cell
 from lowres.studies.crossing.arms import REAL_PROBES, WORLD_PROBES
 from lowres.studies.crossing.measures import GAIN, KEEP, REGRET, TRANSFER
-from lowres.studies.crossing.places import (
-    ASKED_PLACES,
-    BUDGETS,
-    REAL,
-    REAL_BUDGETS,
-    TUNERS,
-    WORLD,
-)
+from lowres.studies.crossing.places import ASKED_PLACES, BUDGETS, REAL, REAL_BUDGETS, TUNERS, WORLD
 
 MARGIN, INSURED, ADDITIVE = 0.02, 0.05, 0.05
 Terms = tuple[tuple[float, Cell], ...]

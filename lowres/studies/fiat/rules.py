@@ -106,10 +106,7 @@ RULES = (
         "context, with the study's margin for zero: less than .02 of a score is nothing that pays for a second model.",
         _both(
             (over("FIAT - beta in context", FIAT, BETA), over("FIAT - fine-tuning (R4)", FIAT, R4)),
-            (
-                over("FIAT - beta in context", REAL_FIAT, REAL_BETA),
-                over("FIAT - fine-tuning (R3)", REAL_FIAT, REAL_R3),
-            ),
+            (over("FIAT - beta in context", REAL_FIAT, REAL_BETA), over("FIAT - fine-tuning (R3)", REAL_FIAT, REAL_R3)),
         ),
     ),
     SecondRule(
@@ -118,12 +115,7 @@ RULES = (
         "with few examples, and what can be learnt, with many; the margin of zero is .02 as elsewhere.",
         _both(
             (
-                over(
-                    "in context - fine-tuning, facts, few examples",
-                    BETA,
-                    raw("R4", (FEW,)),
-                    at=_places(TAU, FACTS),
-                ),
+                over("in context - fine-tuning, facts, few examples", BETA, raw("R4", (FEW,)), at=_places(TAU, FACTS)),
                 over(
                     "in context - fine-tuning, relations, many examples",
                     BETA,
@@ -199,8 +191,7 @@ RULES = (
         "fiat-9",
         "Each of six settings had to be above zero, with eight people, on a task that fine-tuning did not learn.",
         _both(
-            over("instruction: tuned base - raw base", INSTRUCTION, raw("IP", SIZES) + less(raw("P", SIZES))),
-            NO_BASE,
+            over("instruction: tuned base - raw base", INSTRUCTION, raw("IP", SIZES) + less(raw("P", SIZES))), NO_BASE
         ),
     ),
     SecondRule(

@@ -41,10 +41,7 @@ class Params:
         None,
         "models that go through the stream, without a seed - world models, bundled ones, folders or Hub ids",
         tiers=by_tier(
-            ("world-xs~0.30",),
-            ("world-s",),
-            (*_GRID, "world-l", "world-l~0.55", "world-xl", REAL_MODEL),
-            HUB_MODELS,
+            ("world-xs~0.30",), ("world-s",), (*_GRID, "world-l", "world-l~0.55", "world-xl", REAL_MODEL), HUB_MODELS
         ),
     )
     ablated: tuple[str, ...] | None = parameter(
@@ -127,9 +124,7 @@ class Params:
     probe_items: int | None = parameter(None, "examples per probe", low=2, tiers=by_tier(8, 1_000, 192, 500))
     precision: str = parameter("auto", "number format of matrix products", choices=language_models.PRECISIONS)
     chat_format: str = parameter(
-        "auto",
-        "the chat format of the models; auto - where they have one, off - plain text",
-        choices=CHAT_FORMATS,
+        "auto", "the chat format of the models; auto - where they have one, off - plain text", choices=CHAT_FORMATS
     )
 
     def problems(self) -> list[str]:

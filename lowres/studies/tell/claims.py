@@ -107,11 +107,7 @@ DEVIATIONS = (
         "budgets count the bare prompt and target; examples have 60 tokens, so 1,000 tokens are about 15 entries",
         "matched in entries rather than tokens: the smallest budget of the paper is 10 entries",
     ),
-    Deviation(
-        "Whether plain SFT saw the anchor is unknown",
-        "both are run: sft (bare) and sft+anchor",
-        "none",
-    ),
+    Deviation("Whether plain SFT saw the anchor is unknown", "both are run: sft (bare) and sft+anchor", "none"),
     Deviation(
         "One run, or number of runs unknown",
         "several seeds, each with its own subset of the task data; paired over seeds and items",

@@ -147,11 +147,7 @@ RULES = (
             (_minus("TELL - SFT with five times the data", NOT_WORSE, *((tell(t), sft(5 * t)) for t in ONE)),),
         ),
     ),
-    SecondRule(
-        "tell-4",
-        "60 test items left two of three parts unclear.",
-        _two(_ingredients(BOTH), _ingredients(ONE)),
-    ),
+    SecondRule("tell-4", "60 test items left two of three parts unclear.", _two(_ingredients(BOTH), _ingredients(ONE))),
     SecondRule(
         "tell-5",
         "Eight means of one seed each would have been fitted by a line or a jump, and BIC has no margin. Now: the rise "
