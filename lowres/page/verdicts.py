@@ -394,9 +394,11 @@ def answer() -> Html:
     parts = [*lessons(said, {entry.claim.name: entry for entry in listed}), f"<p>{markup(tally(listed))}</p>"]
     named = {name for topic in said for name in topic["claims"]}
     for column in COLUMNS:
-        rows = [_rows(entry, column)[0] for entry, own in decided if own == column and entry.claim.name in named]
+        chosen = [entry for entry, own in decided if own == column and entry.claim.name in named]
+        rows = [(f"{one.claim.name}: {one.claim.statement}", *_rows(one, column)[0][1:]) for one in chosen]
         if rows:
-            parts.append(intervals(rows, f"{WHERE[column].capitalize()}: the effect behind each, and its margin"))
+            caption = f"{WHERE[column].capitalize()}: what the papers say, the effect here, and the margin"
+            parts.append(intervals(rows, caption))
     if decided:
         claims = "".join(_found(entry, column) for entry, column in decided)
         parts.append(f"<details><summary>The decided claims one by one</summary><ul>{claims}</ul></details>")
