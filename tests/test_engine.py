@@ -407,6 +407,11 @@ def test_a_plan_shows_everything_and_runs_no_trial_of_it(
     assert calibrations[0].key() not in {trial.key() for trial in (*sweep, mixed, untouched)}
 
 
+def test_a_plan_runs_nothing_unless_it_is_told_to(sweep: list[Trial], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(planning, "run_trial", lambda _: pytest.fail("a plan ran something"))
+    assert "Estimated by size, not measured" in engine.plan(sweep, Ledger(tmp_path))
+
+
 def test_planned_tokens_are_those_of_training(sweep: list[Trial], general_pool: Any, tmp_path: Path):
     cycling = replace(sweep[1], optimisation=Optimisation(1e-2, batch_size=4, steps=30))
     mixed = replace(sweep[0], recipe=Recipe(task_tokens=200, general_tokens=400, anchor="hand-written"))
