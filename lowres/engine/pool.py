@@ -56,8 +56,7 @@ def run(
             keys that a worker of the cluster gives them: what counts is the machine that computes.
 
     Raises:
-        InputError: the ledger cannot be written.
-        InputError: the cluster has no workers to give.
+        InputError: the ledger cannot be written, or the cluster has no workers to give.
         OtherShards: the shard's own trials are run, and the ledger lacks some of the others.
         KeyboardInterrupt: passed on; finished trials are kept.
     """
@@ -70,12 +69,8 @@ def run(
     mine = [(key, trial) for key, trial in unique if shard is None or shard.owns(key)]
     with tqdm(total=len(mine), desc="trials", unit="trial", disable=not progress, mininterval=1.0) as bar:
         if isinstance(on, Cluster) or min(workers, len(mine)) <= 1:
-            walk = (
-                _send(mine, ledger, attempt, fresh, on)
-                if isinstance(on, Cluster)
-                else _walk(mine, ledger, attempt, fresh)
-            )
-            for _ in walk:
+            how = mine, ledger, attempt, fresh
+            for _ in _send(*how, on) if isinstance(on, Cluster) else _walk(*how):
                 bar.update()
         else:
             _Pool(mine, ledger, attempt, fresh, shard).run(min(workers, len(mine)), bar)
