@@ -25,7 +25,10 @@ asked = json.loads(sys.argv[1])
 import torch
 torch.set_num_threads(1)
 from lowres import trial, tuners
-from lowres.trial.train import Optimisation
+try:
+    from lowres.optimisation import Optimisation
+except ImportError:  # of an earlier version
+    from lowres.train import Optimisation
 
 def one(seed):
     recipe = trial.Recipe(task_tokens=asked["tokens"])
