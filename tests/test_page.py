@@ -16,6 +16,7 @@ import tiny
 from test_rules import PLACES, PROBES, asked, gain, record, table
 
 from lowres import registry
+from lowres.book import pages
 from lowres.campaign import Line
 from lowres.claims import Claim, Rule, rulebook
 from lowres.claims.rules import LOSS, Decision, SecondRule, decide
@@ -327,6 +328,12 @@ def test_controls_say_whether_they_behave(monkeypatch: pytest.MonkeyPatch) -> No
     }
     shown = repr(parts.controls("toy", rows, PLACES))
     assert [line.split("|")[3].strip() for line in shown.splitlines()[2:]] == ["behaves", "does not behave", "not run"]
+
+
+@pytest.mark.parametrize("study", registry.study_names())
+def test_no_html_of_a_page_of_records_stands_inside_of_another(study: str) -> None:
+    fences = [line for line in pages.FRAGMENTS[f"records-{study}"](tiny.ROOT).splitlines() if line.startswith("```")]
+    assert fences == ["```{raw} html", "```"] * (len(fences) // 2)
 
 
 def test_the_table_of_records_has_every_published_test_trial() -> None:

@@ -115,9 +115,7 @@ def _records(study: str, _: Path) -> str:
 
     rates = raw(parts.rates_table(study).html())
     file = raw(f'<p><a href="../_static/records-{study}.csv" download>One line per trial, as CSV</a></p>')
-    return (
-        f"{file}\n\n```{{raw}} html\n{records.table(study)}\n```\n\n## Learning rates\n\n```{{raw}} html\n{rates}\n```"
-    )
+    return f"{file}\n\n{raw(records.table(study))}\n\n## Learning rates\n\n{rates}"
 
 
 def _rules(_: Path) -> str:
