@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -77,6 +78,19 @@ def ruled(*parts: Contrast, **more: Any) -> SecondRule:
 
 def gain(name: str = "tell - sft", boundary: float = 0.02, less: str = "sft") -> Contrast:
     return difference(name, {"arm": "tell"}, {"arm": less}, Rule("above", boundary), "score")
+
+
+def test_a_single_number_is_not_judged_and_stops_no_other_verdict() -> None:
+    """A text to recite is one item, and its first seed may be published before the others."""
+    one = []
+    for arm in ("tell", "sft"):
+        made = record(arm, "smollm2-135m-instruct", TASKS[0], 0, 0.5)
+        cut = {name: own[:1] for name, own in made.outcomes["task"].items()}
+        one.append(replace(made, outcomes={"task": cut}))
+    rule = SecondRule("toy-1", "", {"world": "no world here", "real": replace(asked(gain()), places=PLACES[:1])})
+    decision = decide(rule, "real", Outcomes.of(one))
+    assert decision.outcome == "cannot tell"
+    assert "one seed with one item" in decision.reason
 
 
 def test_a_clear_gain_is_reproduced_and_a_clear_lack_is_not() -> None:

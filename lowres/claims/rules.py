@@ -128,7 +128,7 @@ def terms_of(outcomes: Outcomes, places: Sequence[Cell], part: Contrast) -> tupl
     """The seeds of a part and its terms: one table [seeds, units] per task, summed over the models that share it.
 
     Raises:
-        NotRun, Ambiguous: a cell has no record, or several of one seed.
+        NotRun, Ambiguous: a cell has no record, or several of one seed; all that there is is a single number.
     """
     places = part.at or places
     if ":" in part.measure:
@@ -146,6 +146,8 @@ def terms_of(outcomes: Outcomes, places: Sequence[Cell], part: Contrast) -> tupl
             share = np.asarray(table[rows] / len(places))
             shared = (name, place.get("task") if name == "task" else "", share.shape)
             by_items[shared] = by_items[shared] + share if shared in by_items else share
+    if max(table.size for table in by_items.values()) == 1:
+        raise NotRun("so far one seed with one item, which has no interval")
     return seeds, list(by_items.values())
 
 
