@@ -117,10 +117,8 @@ def _line(number: int, entry: Mapping[str, Any], common: Mapping[str, Any], prob
     entry["parameters"] = {**common.get(shared, {}), **entry.get("parameters", {})}
     wrong = [f"{label}: unknown entry {name!r}, allowed: {', '.join(allowed)}" for name in entry if name not in allowed]
     wrong += [f"{label}: {name} is missing" for name in ("name", "study", "hours") if name not in entry]
-    if not wrong and entry["study"] not in registry.study_names():
-        wrong.append(
-            f"{label}: unknown study {entry['study']!r}.{did_you_mean(entry['study'], registry.study_names())}"
-        )
+    if not wrong and entry["study"] not in (names := registry.study_names()):
+        wrong.append(f"{label}: unknown study {entry['study']!r}.{did_you_mean(entry['study'], names)}")
     if wrong:
         problems += wrong
         return None

@@ -90,7 +90,15 @@ def test_a_single_number_is_not_judged_and_stops_no_other_verdict() -> None:
     rule = SecondRule("toy-1", "", {"world": "no world here", "real": replace(asked(gain()), places=PLACES[:1])})
     decision = decide(rule, "real", Outcomes.of(one))
     assert decision.outcome == "cannot tell"
-    assert "one seed with one item" in decision.reason
+    assert decision.reason.startswith("no interval: tell - sft: one seed and one item")
+
+
+def test_a_model_that_knew_nothing_before_has_no_loss_and_stops_no_other_verdict() -> None:
+    guessing = [record(arm, *PLACES[1].values(), 0, 0.5, probe=0.0) for arm in ("untouched", "tell")]
+    lost = Contrast("loss", ((1.0, {"arm": "tell"}),), Rule("above", 0.02), LOSS, at=(PLACES[1],), probes=PROBES)
+    decision = decide(ruled(lost), "real", Outcomes.of(guessing))
+    assert decision.outcome == "cannot tell"
+    assert decision.reason.startswith("no interval: loss: probes")
 
 
 def test_a_clear_gain_is_reproduced_and_a_clear_lack_is_not() -> None:

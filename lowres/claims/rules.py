@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from lowres.claims import Answer, Outcome, Rule, combine, p_value_of
 from lowres.outcomes import Ambiguous, Cell, NotRun, Outcomes, of_task
 from lowres.rates import task_loss
-from lowres.stats import Effect, holm
+from lowres.stats import Effect, Undetermined, holm
 from lowres.stats.anova import FEWEST_SEEDS, anova_effect, retained
 
 if TYPE_CHECKING:
@@ -128,7 +128,8 @@ def terms_of(outcomes: Outcomes, places: Sequence[Cell], part: Contrast) -> tupl
     """The seeds of a part and its terms: one table [seeds, units] per task, summed over the models that share it.
 
     Raises:
-        NotRun, Ambiguous: a cell has no record, or several of one seed; all that there is is a single number.
+        NotRun, Ambiguous: a cell has no record, or several of one seed.
+        Undetermined: the measure has no value.
     """
     places = part.at or places
     if ":" in part.measure:
@@ -146,8 +147,6 @@ def terms_of(outcomes: Outcomes, places: Sequence[Cell], part: Contrast) -> tupl
             share = np.asarray(table[rows] / len(places))
             shared = (name, place.get("task") if name == "task" else "", share.shape)
             by_items[shared] = by_items[shared] + share if shared in by_items else share
-    if max(table.size for table in by_items.values()) == 1:
-        raise NotRun("so far one seed with one item, which has no interval")
     return seeds, list(by_items.values())
 
 
@@ -283,11 +282,12 @@ def decide(rule: SecondRule, column: ColumnName, outcomes: Outcomes) -> Decision
     for part in asked.parts:
         try:
             seeds, terms = terms_of(outcomes, asked.places, part)
-        except (NotRun, Ambiguous) as error:
-            how = "not run" if isinstance(error, NotRun) else "ambiguous"
+            effects[part.name] = anova_effect(terms)
+        except (NotRun, Ambiguous, Undetermined) as error:
+            kinds = {Ambiguous: "ambiguous", Undetermined: "no interval"}
+            how = next((words for kind, words in kinds.items() if isinstance(error, kind)), "not run")
             return Decision(rule.claim, column, "cannot tell", f"{how}: {part.name}: {error}", effects)
         seen.add(len(seeds))
-        effects[part.name] = anova_effect(terms)
         answers[part.name] = part.rule.answer(effects[part.name])
         p_values[part.name] = part.rule.p_value(effects[part.name])
     found = Decision(rule.claim, column, "cannot tell", "", effects, answers, min(seen), len(asked.places))

@@ -21,6 +21,7 @@ from lowres.outcomes import Ambiguous, Cell, NotRun, Outcomes
 from lowres.page import figures
 from lowres.page.figures import Plot
 from lowres.page.markup import Shown, shown_table, shown_text
+from lowres.stats import Undetermined
 from lowres.stats.anova import anova_effect
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def effect(outcomes: Outcomes, places: Sequence[Cell], contrast: Contrast) -> Ef
     try:
         terms = terms_of(outcomes, tuple(places), replace(contrast, at=()))[1]
         return anova_effect(terms)
-    except (NotRun, Ambiguous, ValueError):
+    except (NotRun, Ambiguous, Undetermined):
         return None
 
 

@@ -81,7 +81,13 @@ def outcome_badge(decision: Decision) -> Html:
 
 def _kind(decision: Decision) -> str:
     """Why it cannot be told, in a word or two."""
-    for beginning, words in (("not asked", "not asked"), ("not run", "not run yet"), ("too few", "too few seeds")):
+    kinds = {
+        "not asked": "not asked",
+        "not run": "not run yet",
+        "too few": "too few seeds",
+        "no interval": "no interval",
+    }
+    for beginning, words in kinds.items():
         if decision.reason.startswith(beginning):
             return words
     return "lost to Holm" if "(Holm)" in decision.reason else "too close to tell"

@@ -26,6 +26,10 @@ Interval = tuple[float, float]
 UNKNOWN: Interval = (math.nan, math.nan)
 
 
+class Undetermined(ValueError):
+    """What there is has no value, or none with an interval: more has to be measured, and nothing is wrong."""
+
+
 @dataclass(frozen=True)
 class Components:
     """Variances of one difference d[s, i]: between seeds, between items, the rest; nan where there is one draw only."""
@@ -117,7 +121,7 @@ def mean_interval(
 def _effect(differences: Scores, how: _Resampling) -> Effect:
     seeds, items = differences.shape
     if differences.size == 1:
-        raise ValueError("one seed and one item: a single number has no interval")
+        raise Undetermined("one seed and one item: a single number has no interval")
     seed_means, item_means = differences.mean(axis=1), differences.mean(axis=0)
     estimate = float(differences.mean())
     seed_part, item_part = _deviations(seed_means, "seeds", how), _deviations(item_means, "items", how)

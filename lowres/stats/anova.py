@@ -22,7 +22,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lowres.stats import Components, Effect
+from lowres.stats import Components, Effect, Undetermined
 
 Scores = NDArray[np.float64]
 FEWEST_SEEDS = 3  # below, the spread between seeds is not known well enough to decide anything
@@ -111,7 +111,7 @@ def _of_one_seed(tables: Sequence[Scores], confidence: float) -> Effect:
     estimate = float(sum(table.mean() for table in tables))
     parts = [(float(table.var(ddof=1)) / table.size, table.size - 1) for table in tables if table.size > 1]
     if not parts:
-        raise ValueError("one seed and one item: a single number has no interval")
+        raise Undetermined("one seed and one item: a single number has no interval")
     total = sum(part for part, _ in parts)
     components = Components(math.nan, float(np.mean([part * (degrees + 1) for part, degrees in parts])), 0.0)
     shape = (1, sum(table.size for table in tables))
@@ -165,7 +165,7 @@ def retained(
     kept = sum(table.mean(1, keepdims=True) - chance[name] for name, table in later.items())  # A, [seeds, 1]
     had = sum(table.mean(1, keepdims=True) - chance[name] for name, table in start.items())  # B, [seeds, 1]
     if not (np.asarray(had) > 0).all():
-        raise ValueError(f"probes {sorted(before)} start at or below chance together: there is nothing to lose")
+        raise Undetermined(f"probes {sorted(before)} start at or below chance together: there is nothing to lose")
     loss = 1 - kept / had
 
     def around(table: Scores) -> Scores:
