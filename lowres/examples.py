@@ -47,8 +47,7 @@ class Example:
 class Task:
     """Named data to train and test on; `instruction` is the hand-written text that an anchored recipe puts first.
 
-    `max_new_tokens` is the room for an answer; None: counted in the tokens of the model that gives it, see
-    `lowres.language.room`.
+    `max_new_tokens` is the room for an answer; None: counted in the model's tokens (`lowres.language.room`).
     """
 
     name: str

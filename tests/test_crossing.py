@@ -21,7 +21,7 @@ from lowres.rates.harm import CONTROL
 from lowres.stats import guide
 from lowres.stats.guide import Case, Leaf, Split
 from lowres.studies import crossing
-from lowres.studies.crossing import arms, measures
+from lowres.studies.crossing import arms, measures, plan
 from lowres.studies.crossing.measures import NO_RULE, Row, gained
 from lowres.studies.crossing.params import Params
 from lowres.trial import Record, Trial
@@ -62,13 +62,13 @@ def test_every_possible_arm_has_a_trial_per_seed(given: dict[str, Any]):
 
 def test_a_beta_of_the_world_writes_where_its_steps_can_be_asked_for():
     asked = params({"tier": "smoke", "tasks": ["world-form", "world-sort"], "recipes": ["fiat", "fiat-own"]})
-    possible = {(t, r) for t in asked.tasks for r in asked.recipes if arms.is_possible(asked, t, r)}
+    possible = {(t, r) for t in asked.tasks for r in asked.recipes if plan.is_possible(asked, t, r)}
     assert possible == {("world-form", "fiat"), ("world-form", "fiat-own"), ("world-sort", "fiat-own")}
 
 
 def test_fields_of_an_own_task_are_for_that_task_alone(given: dict[str, Any]):
     both = params(given, tasks=["wiki-topic", *given["tasks"]], prompt_field="prompt", target_field="target")
-    assert arms.options_of(both, "wiki-topic") != arms.options_of(both, given["tasks"][0])
+    assert plan.options_of(both, "wiki-topic") != plan.options_of(both, given["tasks"][0])
     with pytest.raises(InputError, match="prompt_field is for your own task"):
         params(given, tasks=["wiki-topic"], prompt_field="prompt")
 
@@ -85,9 +85,9 @@ def tuned(task: str, rate: float, nll: float, arm: str = "tuning task lora") -> 
 def test_one_rate_serves_all_tuning_tasks():
     a = [tuned("wiki-topic", rate, nll) for rate, nll in ((1e-3, 1.0), (3e-3, 1.2), (9e-3, 0.1))]
     b = [tuned("siqa-csqa", rate, nll) for rate, nll in ((1e-3, 1.0), (3e-3, 0.5))]
-    (found,) = arms.chosen_rates([*a, *b]).values()  # 9e-3 was tried on one of them alone
+    (found,) = plan.chosen_rates([*a, *b]).values()  # 9e-3 was tried on one of them alone
     assert found == 3e-3
-    assert arms.chosen_rates([*a, *b, tuned("siqa-csqa", 9e-3, 9.0, CONTROL)]) == arms.chosen_rates([*a, *b])
+    assert plan.chosen_rates([*a, *b, tuned("siqa-csqa", 9e-3, 9.0, CONTROL)]) == plan.chosen_rates([*a, *b])
 
 
 # --- gains -----------------------------------------------------------------------------------------------------------

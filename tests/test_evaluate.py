@@ -159,7 +159,7 @@ def test_accuracy_by_sum_by_token_and_by_character():
 
 
 def test_outcomes_of_a_choice_task_follow_from_the_scores(chat_model: LanguageModel):
-    found, texts, cut = outcomes.evaluate_task(chat_model.model, chat_model, CHOICE, "Name it.", 8)
+    found, texts, cut = tiny.evaluate_task(chat_model.model, chat_model, CHOICE, "Name it.", 8)
     items, _ = evaluate.task_items(chat_model, CHOICE, "Name it.", 8)
     scores = separately(chat_model, items)
     gold = [example.choices.index(example.target) for example in CHOICE]
@@ -237,7 +237,7 @@ def test_one_new_token_is_one_token(chat_model: LanguageModel):
 
 def test_outcomes_of_a_free_answer_task(chat_model: LanguageModel):
     several = [replace(FREE[0], answers=("nothing like it", "red"))]
-    found, texts, _ = outcomes.evaluate_task(chat_model.model, chat_model, FREE, "", 6)
+    found, texts, _ = tiny.evaluate_task(chat_model.model, chat_model, FREE, "", 6)
     assert set(found) == {"exact_match", "token_f1", "rouge_l", "cut_answer", "target_nll", "bits_per_byte"}
     assert {len(values) for values in found.values()} | {len(texts)} == {9}
     for text, example, score in zip(texts, FREE, found["token_f1"], strict=True):
@@ -248,7 +248,7 @@ def test_outcomes_of_a_free_answer_task(chat_model: LanguageModel):
     model = SimpleNamespace(texts=("the Red!",), log_likelihoods=((-1.0,),), cut=(False,))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(outcomes, "answer", lambda *_: model)
-        best, _, _ = outcomes.evaluate_task(chat_model.model, chat_model, several, "", 6)
+        best, _, _ = tiny.evaluate_task(chat_model.model, chat_model, several, "", 6)
     assert (best["exact_match"], best["token_f1"], best["rouge_l"]) == ([1.0], [1.0], [pytest.approx(2 / 3)])
 
 
@@ -256,7 +256,7 @@ def test_outcomes_of_a_free_answer_task(chat_model: LanguageModel):
     "metric", ["number", "bleu", "chrf", "json_match", "sari", "rouge_1", "token_f1", "accuracy", ""]
 )
 def test_a_tasks_own_metric_is_measured_too(chat_model: LanguageModel, metric: str):
-    found, texts, _ = outcomes.evaluate_task(chat_model.model, chat_model, FREE[:3], "", 4, metric)
+    found, texts, _ = tiny.evaluate_task(chat_model.model, chat_model, FREE[:3], "", 4, metric)
     more = {metric} - {"accuracy", ""}
     assert set(found) == {"exact_match", "token_f1", "rouge_l", "cut_answer", "target_nll", "bits_per_byte"} | more
     for name in more:
@@ -315,7 +315,7 @@ def test_a_probe_in_the_chat_format_is_asked_like_a_task(chat_model: LanguageMod
     chat = Probe("made-up", "choice", tuple(CHOICE), 1 / 3, "", "", chat=True)
     plain = replace(chat, chat=False)
     asked, bare = (evaluate.evaluate_probe(chat_model.model, chat_model, probe, 5) for probe in (chat, plain))
-    as_task, _, _ = outcomes.evaluate_task(chat_model.model, chat_model, CHOICE[:5], "", 8)
+    as_task, _, _ = tiny.evaluate_task(chat_model.model, chat_model, CHOICE[:5], "", 8)
     assert asked["target_nll"] == pytest.approx(as_task["target_nll"])
     assert asked["target_nll"] != pytest.approx(bare["target_nll"])
     assert chat.fingerprint() != plain.fingerprint()

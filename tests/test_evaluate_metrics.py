@@ -399,7 +399,8 @@ def test_the_form_of_an_answer(prediction: str, gold: str, score: float):
     ],
 )
 def test_the_last_number_of_a_text(text: str, number: float | None):
-    assert metrics.last_number(text) == number
+    found = metrics.last_number(text)
+    assert (None if found is None else float(found)) == number
 
 
 @given(
@@ -407,7 +408,7 @@ def test_the_last_number_of_a_text(text: str, number: float | None):
 )
 def test_a_number_is_read_however_it_is_written(value: float, unit: str):
     for written in (f"{value:.3f}", f"{value:,.3f}"):
-        assert metrics.last_number(f"First 17, so it is {written}{unit}") == pytest.approx(value, abs=1e-9)
+        assert float(metrics.last_number(f"First 17, so it is {written}{unit}")) == pytest.approx(value, abs=1e-9)
         assert metrics.number_match(f"So: {written}{unit}", f"{value:.3f}") == 1
 
 

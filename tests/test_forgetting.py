@@ -22,7 +22,7 @@ from lowres.page import drawing, parts, verdicts
 from lowres.page.drawing import Evidence
 from lowres.params import InputError, from_mapping, resolve
 from lowres.studies import forgetting
-from lowres.studies.forgetting import arms, page, paper, rules
+from lowres.studies.forgetting import page, paper, plan, rules
 from lowres.studies.forgetting.params import Params
 from lowres.trial import Evaluation, Recipe, Record, Stage, Trial
 from lowres.tuners import Full, make
@@ -49,7 +49,7 @@ def params(**given: Any) -> Params:
         ({"models": ["world-q"]}, "unknown size 'q'"),
         ({"models": ["world-s"], "ablated": ["world-m"]}, "ablated holds 'world-m', which models leaves out"),
         ({"probes": ["sqia"]}, "probes holds 'sqia', known are"),
-        ({"seeds": [arms.TUNING_SEED]}, f"seeds must not hold {arms.TUNING_SEED}"),
+        ({"seeds": [plan.TUNING_SEED]}, f"seeds must not hold {plan.TUNING_SEED}"),
         ({"seeds": [0], "sweep_seeds": [1]}, "sweep_seeds holds 1, which seeds leaves out"),
         ({"general_shares": [1.0]}, "at most 0.9"),
         ({"orders": ["backward"]}, 'must be one of "forward", "reverse"'),
@@ -128,14 +128,14 @@ def test_rates_are_tuned_per_model_and_tuner_with_the_same_number_of_tries():
     found = forgetting.tuning(chosen)
     tried = Counter((trial.model, trial.arm) for trial in found)
     assert tried == {("world-xs", "tuning full"): 3, ("world-s", "tuning full"): 3, ("world-s", "tuning lora"): 3}
-    assert {(t.seed, t.evaluation.split, t.evaluation.probes) for t in found} == {(arms.TUNING_SEED, "validation", ())}
+    assert {(t.seed, t.evaluation.split, t.evaluation.probes) for t in found} == {(plan.TUNING_SEED, "validation", ())}
     losses = [3.0] * 3 + [1.0] * 3 + [2.0] * 3
     records = [
         Record(str(i), "done", trial.spec(), {}, {w: {"target_nll": [loss]} for w in ("1:task", "task")})
         for i, (trial, loss) in enumerate(zip(found, losses, strict=True))
     ]
-    middle = {(model, tuner): arms.usual_rate(model, tuner) for (model, arm) in tried for tuner in [arm.split()[1]]}
-    assert arms.learning_rates(chosen, records) == middle
+    middle = {(model, tuner): plan.usual_rate(model, tuner) for (model, arm) in tried for tuner in [arm.split()[1]]}
+    assert plan.learning_rates(chosen, records) == middle
     swept = forgetting.trials(everything(rate_factors=[0.3, 1.0, 3.0], sweep_seeds=[3]), records)
     streams = Counter(trial.model for trial in swept if trial.arm == "stream")
     assert streams == {"world-xs": 1, "world-s": 1, "world-xs@3": 3, "world-s@3": 3}
@@ -143,9 +143,9 @@ def test_rates_are_tuned_per_model_and_tuner_with_the_same_number_of_tries():
 
 def test_tasks_and_probes_follow_the_model():
     chosen = params(tier="smoke")
-    assert arms.tasks_of(chosen, "world-s") == world.STREAM
-    assert arms.tasks_of(chosen, "smollm2-135m-instruct")[0] == "legal-summary"
-    assert "stereoset" in arms.probes_of(chosen, "smollm2-135m-instruct")
+    assert plan.tasks_of(chosen, "world-s") == world.STREAM
+    assert plan.tasks_of(chosen, "smollm2-135m-instruct")[0] == "legal-summary"
+    assert "stereoset" in plan.probes_of(chosen, "smollm2-135m-instruct")
 
 
 @pytest.mark.parametrize("tier", ["laptop", "gpu"])

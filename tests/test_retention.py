@@ -148,7 +148,7 @@ def test_bits_per_byte_of_known_texts():
 
 def test_bits_are_those_of_the_right_answer(chat_model: LanguageModel):
     for examples in (FREE[:6], list(CHOICE[:6])):
-        found, _, _ = outcomes.evaluate_task(chat_model.model, chat_model, examples, "", 4)
+        found, _, _ = tiny.evaluate_task(chat_model.model, chat_model, examples, "", 4)
         for example, bits, nll in zip(examples, found["bits_per_byte"], found["target_nll"], strict=True):
             tokens = len(formats.encode(chat_model, "", example.target).target)
             assert bits == pytest.approx(nll * tokens / math.log(2) / len(example.target.encode()), rel=1e-5)

@@ -19,7 +19,7 @@ from lowres.ledger import Ledger, published
 from lowres.optimisation import Optimisation
 from lowres.params import InputError, from_mapping, from_strings, resolve
 from lowres.studies import tell
-from lowres.studies.tell import arms, sizes
+from lowres.studies.tell import arms, plan, sizes
 from lowres.studies.tell.params import ARM_NAMES, Params
 from lowres.trial import Record, Trial, material
 from lowres.tuners import Full
@@ -80,7 +80,7 @@ def by_arm(found: list[Trial]) -> dict[str, list[Trial]]:
         ({"learning_rates": [0.0]}, r"learning_rates\[0\] must be above 0"),
         ({"learning_rates": [2.0]}, "at most 1"),
         ({"seeds": [1, 1]}, "seeds must not repeat 1"),
-        ({"seeds": [arms.TUNING_SEED]}, f"seeds must not hold {arms.TUNING_SEED}"),
+        ({"seeds": [plan.TUNING_SEED]}, f"seeds must not hold {plan.TUNING_SEED}"),
         ({"epochs": 0}, "epochs must be at least 1"),
         ({"batch_size": 1.5}, "batch_size must be an integer"),
         ({"metric": "meteor"}, "metric must be one of"),
@@ -260,7 +260,7 @@ def test_families_share_the_count_of_tries_at_every_budget(given: dict[str, Any]
         tried = [(one.recipe.task_tokens, one.optimisation.learning_rate) for one in made if one.optimisation]
         assert tried == [(tokens, rate) for tokens in (240, 120) for rate in (1e-3, 1e-2, 3e-2)]
         assert {(one.seed, one.evaluation.split, one.evaluation.probes) for one in made} == {
-            (arms.TUNING_SEED, "validation", ())
+            (plan.TUNING_SEED, "validation", ())
         }
     few = by_arm(tell.tuning(params(given, learning_rates=[1e-3, 1e-2], arms=["untouched", "sft", "few-shot"])))
     assert list(few) == ["tuning task-only"]
@@ -273,7 +273,7 @@ def test_one_candidate_or_none_needs_no_tuning(given: dict[str, Any]):
     usual = {
         one.optimisation.learning_rate for one in tell.trials(params(given, learning_rates=[])) if one.optimisation
     }
-    assert usual == {arms.OTHER_RATES[1]}
+    assert usual == {plan.OTHER_RATES[1]}
 
 
 def tuned(made: Trial, nll: float, f1: float = 0.0, status: str = "done") -> Record:
@@ -292,9 +292,9 @@ def test_each_family_takes_the_rate_of_its_likeliest_validation_targets(given: d
     }
     records = [tuned(one, losses[one.arm][index % 3], f1=index % 3) for index, one in enumerate(made)]
     rates_of_families = {"task-only": 1e-2, "equal-steps": 1e-3, "equal-tokens": 3e-2, "mixed": 3e-2}
-    assert arms.chosen_rates(records) == {(family, 120): rate for family, rate in rates_of_families.items()}
-    assert arms.chosen_rates(records[::-1]) == arms.chosen_rates(records)
-    assert arms.chosen_rates([]) == {}
+    assert plan.chosen_rates(records) == {(family, 120): rate for family, rate in rates_of_families.items()}
+    assert plan.chosen_rates(records[::-1]) == plan.chosen_rates(records)
+    assert plan.chosen_rates([]) == {}
     rates = {
         name: made[0].optimisation.learning_rate
         for name, made in by_arm(tell.trials(chosen, records)).items()
@@ -339,7 +339,7 @@ def test_a_rate_that_diverged_is_not_chosen(given: dict[str, Any]):
     chosen = params(given, learning_rates=[1e-3, 1e-2], arms=["sft"])
     low, high = tell.tuning(chosen)
     records = [tuned(low, 5.0), tuned(high, 0.1, status="failed")]
-    assert arms.learning_rates(chosen, records) == {("task-only", 120): 1e-3}
+    assert plan.learning_rates(chosen, records) == {("task-only", 120): 1e-3}
 
 
 def test_without_candidates_the_published_tuning_of_the_same_model_task_and_tuner_decides(given: dict[str, Any]):
@@ -349,8 +349,8 @@ def test_without_candidates_the_published_tuning_of_the_same_model_task_and_tune
     measured = [tuned(one, loss) for one, loss in zip([*made, *foreign, *other_tuner], (3, 2, 1, 1, 1, 1), strict=True)]
     records = [replace(record, key=str(number)) for number, record in enumerate(measured)]
     published.write_shard("tell", records)
-    assert arms.learning_rates(params(given, learning_rates=[], arms=["sft"])) == {("task-only", 120): 2e-2}
-    assert arms.learning_rates(params(given, learning_rates=[0.1]))["task-only", 120] == 0.1
+    assert plan.learning_rates(params(given, learning_rates=[], arms=["sft"])) == {("task-only", 120): 2e-2}
+    assert plan.learning_rates(params(given, learning_rates=[0.1]))["task-only", 120] == 0.1
 
 
 def test_a_study_tunes_then_runs_with_what_it_found(given: dict[str, Any], tmp_path: Path):
@@ -393,7 +393,7 @@ def test_a_world_model_is_one_per_seed(in_the_world: dict[str, Any]):
         for one in tell.trials(params(in_the_world, learning_rates=[]))
         if one.optimisation
     }
-    assert rates == {arms.OTHER_RATES[0]}
+    assert rates == {plan.OTHER_RATES[0]}
 
 
 @pytest.mark.parametrize("task", ["world-telling-2", "world-question"])

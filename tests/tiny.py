@@ -16,6 +16,8 @@ import psutil
 import pytest
 
 from lowres.data import Example
+from lowres.evaluate import task_items, task_outcomes
+from lowres.language import LanguageModel
 from lowres.optimisation import Optimisation
 from lowres.trial import Evaluation, Recipe, Record, Trial
 from lowres.tuners import LoRA
@@ -28,6 +30,14 @@ TEMPLATE = (
     "{% for message in messages %}<|user|>{{ message['content'] }}<|end|>{% endfor %}"
     "{% if add_generation_prompt %}<|answer|>{% endif %}"
 )
+
+
+def evaluate_task(
+    model: Any, language_model: LanguageModel, examples: Sequence[Example], anchor: str, room: int, metric: str = ""
+) -> tuple[dict[str, list[float]], list[str], Mapping[str, int]]:
+    """Outcomes on examples, the generated texts, and what prompts lost to fit: both steps of an evaluation in one."""
+    items, counts = task_items(language_model, examples, anchor, room)
+    return *task_outcomes(model, language_model, examples, items, room, metric), counts
 
 
 def rows(count: int = 60) -> list[dict[str, Any]]:

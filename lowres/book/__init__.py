@@ -2,8 +2,7 @@
 
     lowres book --tier laptop
 
-- The notebooks in git stay free of output; executed copies live in `_build/executed/` and `lowres.book.bookext` shows
-  those.
+- The notebooks in git stay free of output; executed copies, which `bookext` shows, live in `_build/executed/`.
 - A copy is published by rename, and only if every one of its cells completed: papermill alone also accepts a notebook
   that left early or whose kernel was killed.
 - A copy knows a fingerprint of all that it was made from. Nothing runs twice, and no page is older than its inputs.

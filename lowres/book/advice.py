@@ -87,7 +87,7 @@ def _start(asked: Asked, task: Task, ledger: Ledger) -> float:
     from lowres import engine
     from lowres.params import from_mapping, resolve
     from lowres.registry import insist_on_all
-    from lowres.studies.crossing.arms import untouched
+    from lowres.studies.crossing.plan import untouched
 
     params = resolve(from_mapping(Params, {"model": asked.model, "tasks": [asked.task], "items": ITEMS}))
     trial = untouched(params, asked.task, 0)

@@ -2,8 +2,7 @@
 
 There is no queue. Every worker walks the same list and takes what is neither recorded nor claimed by another; the
 ledger's locks do the rest. So two commands, or two machines with a shared folder, share a sweep without further ado.
-Where there are no locks, or the folder is not shared, the trials are dealt out beforehand (see
-`lowres.elsewhere`).
+Where there are no locks, or the folder is not shared, the trials are dealt out beforehand (see `lowres.elsewhere`).
 """
 
 from __future__ import annotations

@@ -180,17 +180,11 @@ _FRACTION = re.compile(r"(?P<sign>-?)(?:(?P<whole>\d+) )?(?P<part>\d+)/(?P<of>0*
 _MOST_EXPONENT = 10_000  # a number beyond is read as its digits alone
 
 
-def last_number(text: str) -> float | None:
+def last_number(text: str) -> Decimal | None:
     """The last number in a text, or None: "so 1,200 eggs." is 1200, "-3.5" is -3.5, "3-4" ends in 4, "12%" is 12.
 
-    "1e5" is 100000, "1.2 x 10^-3" 0.0012; the digits of all scripts count.
+    "1e5" is 100000, "1.2 x 10^-3" 0.0012; the digits of all scripts count. Exact, however many there are.
     """
-    found = _last_number(text)
-    return None if found is None else float(found)
-
-
-def _last_number(text: str) -> Decimal | None:
-    """Exact, however many digits there are."""
     found = list(_NUMBER.finditer(_with_one_minus(text)))
     if not found:
         return None
@@ -223,7 +217,7 @@ def number_match(prediction: str, gold: str) -> float:
 
 
 def _exact(text: str) -> Fraction | None:
-    number = _last_number(text)
+    number = last_number(text)
     return None if number is None else Fraction(number)
 
 

@@ -71,19 +71,6 @@ def _bare_ids(language_model: LanguageModel, text: str) -> tuple[int, ...]:
 # --- outcomes --------------------------------------------------------------------------------------------------------
 
 
-def evaluate_task(
-    model: nn.Module,
-    language_model: LanguageModel,
-    examples: Sequence[Example],
-    anchor: str,
-    max_new_tokens: int,
-    metric: str = "",
-) -> tuple[Outcomes, list[str], Counter[str]]:
-    """Outcomes on a task's examples, the generated texts, and what prompts lost to fit: both steps in one."""
-    items, counts = task_items(language_model, examples, anchor, max_new_tokens)
-    return *task_outcomes(model, language_model, examples, items, max_new_tokens, metric), counts
-
-
 def task_outcomes(
     model: nn.Module,
     language_model: LanguageModel,
