@@ -23,7 +23,6 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from lowres.rates import on_seeds, tune
-from lowres.rates.harm import controls
 
 if TYPE_CHECKING:
     from lowres.ledger import Ledger
@@ -97,12 +96,15 @@ def planned(study: ModuleType, params: Any, ledger: Ledger) -> list[Trial]:
     """All trials of a study as far as they are known: what follows from a tuning yet to be run is a guess."""
     from lowres.engine.planning import known_key
 
-    tuning = on_seeds(study.tuning(params), params.seeds or (0,))
-    probes = _unharmed(study)
-    tuning += controls(tuning, probes) if probes else []
-    found = (ledger.get(key) for trial in tuning if (key := known_key(trial)))
-    tuned = [record for record in found if record and record.status == "done"]
-    return [*tuning, *possible(study, params, tuned)]
+    asked: list[Trial] = []
+
+    def known(trials: Sequence[Trial]) -> list[Record]:
+        asked.extend(trials)
+        found = [ledger.get(key) if (key := known_key(trial)) else None for trial in trials]
+        return [record for record in found if record] if all(found) else []
+
+    tuned = tune(on_seeds(study.tuning(params), params.seeds or (0,)), known, _unharmed(study))
+    return [*dict.fromkeys(asked), *possible(study, params, tuned)]
 
 
 def _unharmed(study: ModuleType) -> Callable[[str], Sequence[str]] | None:

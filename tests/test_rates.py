@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from lowres import registry
 from lowres.optimisation import Optimisation
 from lowres.rates import at_rate, beyond, grids, group, on_seeds, tune
 from lowres.trial import Evaluation, Recipe, Record, Stage, Trial
@@ -56,6 +59,25 @@ def test_a_best_rate_inside_needs_no_more_trials() -> None:
     assert len(ran) == 3
     (grid,) = grids(records).values()
     assert (grid.best, grid.edge) == (1e-3, "")
+
+
+@pytest.mark.parametrize("bottom", [1e-3, 2.7e-2])
+def test_a_plan_follows_a_grid_that_grew(bottom: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A finished line of a campaign was shown as yet to be run where its best rate lay beyond the first grid."""
+
+    def tested(params: Any, tuned: Sequence[Record]) -> list[Trial]:
+        return [replace(at_rate(PLAIN, next(iter(grids(tuned).values())).best if tuned else 1e-3), seed=10)]
+
+    study: Any = SimpleNamespace(tuning=lambda params: at_rates(3e-4, 1e-3, 3e-3), trials=tested)
+    ran: list[Trial] = []
+    tuned = tune(on_seeds(study.tuning(None), (10,)), runner(valley(bottom), ran))
+    recorded = {record.key: record for record in tuned}
+    monkeypatch.setattr("lowres.engine.planning.known_key", lambda trial: _record(trial, 0.0).key)
+    params = SimpleNamespace(seeds=(10,))
+    ledger: Any = SimpleNamespace(get=recorded.get)
+    assert registry.planned(study, params, ledger) == [*ran, *tested(params, tuned)]
+    recorded.pop(_record(ran[0], 0.0).key)  # half of a first grid says nothing about its edge
+    assert registry.planned(study, params, ledger) == [*ran[:9], *tested(params, [])]
 
 
 @pytest.mark.parametrize(("bottom", "more"), [(2.7e-2, [9e-3, 2.7e-2, 8.1e-2]), (1e-4, [1e-3 / 3 / 3, 1e-3 / 27])])
