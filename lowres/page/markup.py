@@ -58,6 +58,7 @@ STYLE = """<style>
 .lowres-table table tbody th { font-weight: 600; min-width: 5rem; }
 .lowres-table tbody th a { white-space: nowrap; }
 .lowres-table table tbody th span { font-weight: 400; }
+@media (min-width: 641px) { .lowres-table:has(.lowres-badge) td:nth-child(2) { width: 45%; } }
 .lowres-table table .lowres-number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 .lowres-table table thead .lowres-number { white-space: normal; }
 .lowres-figure { margin: 0 0 1.5rem; max-width: 46rem; }

@@ -223,14 +223,14 @@ def origin(study: str) -> Shown:
         judged += f" on {_machines(records)}"
     stale = sum(map(is_stale, records))
     older = f" {stale} of them were made by another version of the code than today's." if stale else ""
-    return shown_text(
-        f"This page rests on {judged}.{older} {len(e.first.records):,} records of the first edition are kept beside "
-        "them: they were seen before today's rules were written, so no verdict rests on them."
-    )
+    kept = f" {len(e.first.records):,} records of the first edition are kept beside them: they were seen before "
+    kept += "today's rules were written, so no verdict rests on them."
+    return shown_text(f"This page rests on {judged}.{older}{kept if e.first.records else ''}")
 
 
 def _machines(records: Iterable[Record]) -> str:
-    return "; ".join(sorted({f"{r.provenance['hardware']}, {r.provenance['threads']} thread(s) each" for r in records}))
+    found = {(record.provenance["hardware"], int(record.provenance["threads"])) for record in records}
+    return "; ".join(f"{hardware}, {threads} thread{'s' * (threads > 1)} each" for hardware, threads in sorted(found))
 
 
 def rates_table(study: str, live: Sequence[Record] = ()) -> Shown:

@@ -175,11 +175,7 @@ def _boundary(rule: Rule) -> str:
 def overview(study: str) -> Shown:
     """One line per claim: the sentence and its verdict in both columns."""
     listed = entries(study)
-    header = (
-        "Claim",
-        "What the paper says",
-        *(f"In the {WHERE[c]}" if c == "world" else "Real model, real data" for c in COLUMNS),
-    )
+    header = ("Claim", "What it says", *(WHERE[column].capitalize() for column in COLUMNS))
     rows = [
         (
             Html(f'<a href="#claim-{one.claim.name}">{one.claim.name}</a>'),
@@ -349,7 +345,7 @@ def then_and_now(listed: Sequence[Entry]) -> str:
         )
         for one in listed
     ]
-    header = ("Claim", "What the paper says", "First edition", *(WHERE[column].capitalize() for column in COLUMNS))
+    header = ("Claim", "What it says", "First edition", *(WHERE[column].capitalize() for column in COLUMNS))
     caption = "Then and now. The first edition had other rules; today's were committed before their trials were run."
     return html_table(caption, header, rows, stack=True)
 
