@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -200,6 +201,14 @@ def test_a_rate_that_harms_by_itself_is_not_chosen():
     (grid,) = grids(records).values()
     assert grid.harm == pytest.approx({1e-3: 0.01, 3e-3: 0.03, 1e-2: 0.1, 3e-2: 0.3})
     assert (grid.best, grid.edge) == (3e-3, "")  # 1e-2 would be learnt from better
+
+
+def test_harm_is_found_in_published_records_too():
+    """Their specs have another order of names, by which no control was found: its rate was chosen as if harmless."""
+    records = tune(at_rates(1e-3, 3e-3, 1e-2, 3e-2), harming(lambda rate: 1 - 10 * rate, []), asked)
+    stored = [replace(record, trial=json.loads(json.dumps(record.trial, sort_keys=True))) for record in records]
+    assert list(stored[-1].trial["recipe"]) != list(records[-1].trial["recipe"])
+    assert grids(stored) == grids(records)
 
 
 def test_where_all_rates_harm_the_grid_grows_down_until_one_does_not():

@@ -104,7 +104,8 @@ def _model(spec: Mapping[str, object]) -> str:
 
 def _identity(spec: Mapping[str, object]) -> str:
     """A control by all but what is measured and what it is called."""
-    return json.dumps({name: spec[name] for name in sorted(spec) if name not in ("study", "arm", "evaluation")})
+    own = {name: spec[name] for name in spec if name not in ("study", "arm", "evaluation")}
+    return json.dumps(own, sort_keys=True)  # a published record has another order
 
 
 def mean_losses(records: Iterable[Record], harms: Harms) -> dict[float, float]:
