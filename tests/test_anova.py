@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lowres.stats import mean_interval
 from lowres.stats.anova import anova_effect, retained
 
 
@@ -31,11 +30,18 @@ def test_a_case_by_hand() -> None:
 
 
 def test_the_rest_counts_once() -> None:
-    # Only rest: V is close to rest / (seeds * items), where the bootstrap of `lowres.stats` has twice that.
+    # Only rest: V is close to rest / (seeds * items); counted with the seeds and with the items it would be twice that.
     table = simulated(np.random.default_rng(0), (10, 200), (0, 0, 1))
-    narrow, wide = anova_effect([table]), mean_interval(table)
-    assert narrow.estimate == pytest.approx(wide.estimate)
-    assert narrow.interval[1] - narrow.interval[0] < 0.85 * (wide.interval[1] - wide.interval[0])
+    effect = anova_effect([table])
+    assert 0.7 < (effect.interval[1] - effect.interval[0]) / (2 * 2.2 * math.sqrt(1 / 2000)) < 1.2
+
+
+@given(st.integers(2, 6), st.integers(1, 9), st.integers(0, 10**6))
+def test_swapping_the_sides_turns_the_effect_round(seeds: int, items: int, random_seed: int) -> None:
+    table = simulated(np.random.default_rng(random_seed), (seeds, items), (0.3, 0.3, 0.3))
+    there, back = anova_effect([table]), anova_effect([-table])
+    assert back.interval == pytest.approx((-there.interval[1], -there.interval[0]))
+    assert (back.estimate, back.p_value) == pytest.approx((-there.estimate, there.p_value))
 
 
 @pytest.mark.parametrize("seeds", [3, 5, 10])

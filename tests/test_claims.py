@@ -19,7 +19,7 @@ from lowres.stats import Components, Effect
 def effect(estimate: float, half: float, *, noise: Components | None = None) -> Effect:
     interval = (estimate - half, estimate + half)
     parts = noise or Components(0.004, 0.01, 0.01)
-    return Effect(estimate, interval, interval, interval, 0.5, 3, 100, degrees=10.0, components=parts)
+    return Effect(estimate, interval, 0.5, 3, 100, degrees=10.0, components=parts)
 
 
 # --- rules ------------------------------------------------------------------------------------------------------------

@@ -276,7 +276,8 @@ def test_the_answer_has_a_sentence_for_every_outcome_and_no_number_of_its_own() 
     for name, words in (pair for topic in verdicts.topics() for pair in topic["claims"].items()):
         parts = {len(asked.parts) for _, asked in listed[name].asked()}
         possible = {"reproduced", "not reproduced"} | ({"partly"} if max(parts) > 1 else set())
-        assert set(words) == possible, name
+        assert {outcome for outcome in words if not outcome.startswith("real ")} == possible, name
+        assert {outcome.removeprefix("real ") for outcome in words} <= possible, name
         for sentence, count in itertools.product(words.values(), parts):
             assert sentence.format(*[0.5] * count, size=[0.5] * count).endswith(".")
             assert not re.search(r"\d", re.sub(r"\{.*?\}", "", sentence)), sentence
@@ -294,6 +295,8 @@ def test_a_sentence_of_the_answer_is_that_of_the_outcome_and_names_a_real_model(
     said = [re.sub("<.*?>", "", one) for one in verdicts._lesson(entry, {"reproduced": "It costs {size[0]:.2f}."})]
     assert said == ["It costs 0.25 (toy-1).", "It costs 0.25 (real model and data, toy-1)."]
     assert list(verdicts._lesson(entry, {"not reproduced": "It is free."})) == []
+    both = {"reproduced": "It costs {size[0]:.2f}.", "real reproduced": "It pays {0:.2f}."}
+    assert [re.sub("<.*?>", "", one) for one in verdicts._lesson(entry, both)][1].startswith("It pays -0.25")
 
 
 def test_the_live_table_has_a_line_per_arm_and_its_difference_to_the_first() -> None:

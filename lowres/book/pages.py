@@ -369,7 +369,7 @@ def _elsewhere(root: Path) -> str:
         "!make .venv/.lowres-installed",
         "!.venv/bin/lowres run tell -p tier=smoke",
     ]
-    told = launch if address else f"{unknown}it links to no Binder; put yours for ADDRESS below."
+    told = launch if address else f"{unknown}it links to no Binder; replace ADDRESS below by yours."
     return "\n".join([told, "", "```", *cell, "```"])
 
 

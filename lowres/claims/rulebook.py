@@ -103,14 +103,14 @@ def _dates(study: str) -> str:
     if made is None:
         return "No rules are committed yet."
     first = min((one.provenance["date"] for one in judged(study)), default="none is published yet")
-    return f"Rules committed {made.date} (commit {made.commit}). First record judged by them: {first}."
+    return f"Rules committed {made.date} (commit {made.commit}). First record made under them, rates included: {first}."
 
 
 def _rule(rule: SecondRule, claim: Claim | None, now: Mapping[tuple[str, ColumnName], Decision]) -> str:
     lines = [f"### {rule.claim}", ""]
     if claim:
         lines += [claim.statement, "", *_first(rule.claim)]
-    lines.append(f"- **What was wrong with it:** {rule.wrong}")
+    lines.append(f"- **{'What was wrong with it' if first_edition(rule.claim) else 'Why this rule'}:** {rule.wrong}")
     for column in COLUMNS:
         asked = rule.columns[column]
         if isinstance(asked, str):
@@ -140,8 +140,8 @@ def _asked(asked: Asked) -> str:
     noise = ", ".join(f"{each:g}" for each in asked.noise)
     return (
         f"{parts}. Mean over {places}. Planned: {asked.seeds} seeds, {asked.items}. A part whose effect lies "
-        f"{asked.matters:g} from its margin would be decided with a probability of {asked.power():.2f} (standard "
-        f"deviations between seeds, units and rest: {noise})."
+        f"{asked.matters:g} from its margin would be decided with a probability of {asked.power():.2f} (assumed "
+        f"standard deviations between seeds, between units and of the rest: {noise})."
     )
 
 

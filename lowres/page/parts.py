@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -158,7 +158,8 @@ def samples(records: Sequence[Record], count: int = 3) -> Shown:
         if record.status == "done" and record.texts.get("task") and record.trial["evaluation"]["split"] == "test":
             written.setdefault((record.trial["task"], record.trial["arm"]), record)
     if not written:
-        return shown_text("Nothing was written: answers of this task are chosen by their likelihood.")
+        chosen = "No answer was written: answers of this task are chosen by their likelihood."
+        return shown_text(chosen if records else NOTHING_RUN)
     task = next(iter(written))[0]
     own = {arm: record for (name, arm), record in written.items() if name == task}
     trial = next(iter(own.values())).trial
@@ -217,7 +218,8 @@ def origin(study: str) -> Shown:
     e = evidence(study)
     records = e.judged.records
     dates = sorted(record.provenance["date"][:10] for record in records)
-    judged = f"{len(records):,} records that the rules may judge"
+    tests = sum(record.trial["evaluation"]["split"] == "test" for record in records)
+    judged = f"{tests:,} trials that the rules may judge and {len(records) - tests:,} that chose learning rates"
     if dates:
         judged += f", made {dates[0]}" + (f" to {dates[-1]}" if dates[-1] != dates[0] else "")
         judged += f" on {_machines(records)}"
@@ -237,24 +239,31 @@ def rates_table(study: str, live: Sequence[Record] = ()) -> Shown:
     """Every learning rate that was tried, its mean validation loss over the seeds, and which was chosen."""
     listed = [record for record in [*read_confirmatory(study), *live] if record.trial["arm"].startswith("tuning ")]
     records = list({record.key: record for record in listed}.values())
-    tried: dict[str, list[Record]] = defaultdict(list)
-    for record in records:
+    tried: dict[Hashable, list[Record]] = defaultdict(list)
+    competing = getattr(registry.load(study), "competing", None)  # one rate for several tasks, where a study says so
+    for record in competing(records) if competing else records:
         if not is_control(record):
-            tried[group(record.trial)].append(record)
+            tried[_tuned([record])[:3] if competing else group(record.trial)].append(record)
     if not tried:
         return shown_text("No learning rate was tried in these records.")
     harms = Harms(records)
-    rows = sorted((*_tuned(own[0]), *_tried(own, harms)) for own in tried.values())
+    rows = sorted((*_tuned(own), *_tried(own, harms)) for own in tried.values())
+    controls = sum(map(is_control, records))
     caption = (
-        f"Learning rates on validation data: {len(records)} trials. Nats per target token, mean over the seeds. Harm "
-        f"is what general data alone at this rate lose of what the model knew: more than {HARMLESS:g} is not chosen"
+        f"Learning rates on validation data: {len(records) - controls:,} trials. Nats per target token, mean over "
     )
-    return shown_table(caption, ("Tuned", "Model", "Task", "Data", "Rates tried (nats)", "Chosen"), rows, stack=True)
+    caption += "the seeds and tasks."
+    if controls:
+        caption += (
+            f" Harm is what general data alone at this rate lost of what the model knew ({controls:,} controls): a "
+        )
+        caption += f"rate that loses more than {HARMLESS:g} is not chosen, unless all do; then it is the smallest."
+    return shown_table(caption, ("Tuned", "Model", "Data", "Task", "Rates tried (nats)", "Chosen"), rows, stack=True)
 
 
-def _tuned(record: Record) -> tuple[str, str, str, str]:
-    arm, *rest = name_of(record)
-    return (arm.removeprefix("tuning "), *rest)  # type: ignore[return-value]
+def _tuned(records: Sequence[Record]) -> tuple[str, str, str, str]:
+    (arm, model, _, data), tasks = name_of(records[0]), {record.trial["task"] for record in records}
+    return arm.removeprefix("tuning "), model, data, ", ".join(sorted(tasks))
 
 
 def _tried(records: Sequence[Record], harms: Harms) -> tuple[str, str]:

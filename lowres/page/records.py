@@ -47,7 +47,9 @@ def table(study: str) -> Html:
     for edition, record in trials(study):
         cells[(edition, *name_of(record))].append(record)
     rows = [(*name, seeds_of(r.trial["seed"] for r in own), *_measured(own)) for name, own in sorted(cells.items())]
-    caption = f"{len(cells):,} cells from {sum(map(len, cells.values())):,} trials: means over seeds"
+    caption = f"{len(cells):,} lines from {sum(map(len, cells.values())):,} trials: means over seeds"
+    if not cells:
+        return Html("<p>No test trial is published yet; what follows are the trials that chose the rates.</p>")
     return Html(f'<div class="lowres-records">{html_table(caption, HEADER, rows)}</div>')
 
 

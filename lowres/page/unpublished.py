@@ -50,13 +50,13 @@ def still_open(study: str) -> Shown:
 
 
 def missing(study: str) -> list[Missing]:
-    """What is missing of every claim that is not decided in a column."""
+    """What is missing of every claim that lacks seeds in a column."""
     published = {_same(record.trial) for record in rulebook.judged(study)}
     lines = {line.name: line for entry in entries(study) for line in entry.lines}
     left = {name: _left(line, published) for name, line in lines.items()}
     found = []
     for entry in entries(study):
-        for column in (column for column, _ in entry.asked() if entry.decisions[column].outcome == "cannot tell"):
+        for column in (column for column, asked in entry.asked() if entry.decisions[column].seeds < asked.seeds):
             own = [line for line in entry.lines if left[line.name].column == column and left[line.name].trials]
             if own:
                 seeds = frozenset[int]().union(*(left[line.name].seeds for line in own))

@@ -143,8 +143,8 @@ def why(decision: Decision, asked: Asked | str) -> str:
     told = [_sentence(name, decision.effects[name], rules[name], answer) for name, answer in decision.answers.items()]
     if "(Holm)" in decision.reason:
         told.append(
-            f"Decided if it stood alone; among the claims of this page the p-value of {decision.p_adjusted:.2g} is "
-            f"above {LEVEL:g} (Holm)."
+            f"This would decide the claim if it stood alone; corrected for the number of claims on this page (Holm) "
+            f"its p-value is {decision.p_adjusted:.3g}, above {LEVEL:g}, so it is left open."
         )
     if decision.seeds < asked.seeds:
         told.append(f"Planned are {asked.seeds} seeds, there are {decision.seeds}.")
@@ -435,7 +435,8 @@ def _lesson(entry: Entry, words: Mapping[str, str]) -> Iterator[str]:
         decision = entry.decisions[column]
         if decision.outcome in words:
             effects = [decision.effects[part.name].estimate for part in asked.parts]
-            sentence = words[decision.outcome].format(*effects, size=[abs(effect) for effect in effects])
+            sentence = words.get(f"{column} {decision.outcome}", words[decision.outcome])
+            sentence = sentence.format(*effects, size=[abs(effect) for effect in effects])
             where = "" if column == "world" else f"{WHERE[column]}, "
             link = f'<a class="lowres-claim" href="{_address(entry)}">{where}{entry.claim.name}</a>'
             yield f"{markup(sentence.rstrip('.'))} ({link})."

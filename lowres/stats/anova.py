@@ -10,8 +10,7 @@ and with S seeds, I_k items in term k, and mean squares of a two-way table witho
     V = var(sum over k of the seed means of d_k) / S + sum over k of (MS_items_k - MS_rest_k) / (S I_k).
 
 The first part has the variance between seeds and the rest in it, the second what items add (Searle, Casella and
-McCulloch 1992, chapter 4). The degrees of freedom are Satterthwaite's. `lowres.stats` draws the bootstrap picture of
-the same effect, which counts the rest twice and is wider.
+McCulloch 1992, chapter 4). The degrees of freedom are Satterthwaite's.
 """
 
 from __future__ import annotations
@@ -95,8 +94,6 @@ def _effect(
     return Effect(
         estimate=estimate,
         interval=(estimate - half, estimate + half),
-        seed_interval=(math.nan, math.nan),
-        item_interval=(math.nan, math.nan),
         p_value=p_value,
         seeds=shape[0],
         items=shape[1],

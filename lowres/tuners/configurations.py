@@ -145,35 +145,35 @@ class LoReFT:
 
 @dataclass(frozen=True)
 class DiReFT(LoReFT):
-    """h + W2^T (W1 h + b): not orthogonal, nothing subtracted (eq. 3; `NodireftIntervention` in the released code)."""
+    """h + W2^T (W1 h + b): not orthogonal, nothing subtracted (Wu et al. 2024, eq. 3; `NodireftIntervention`)."""
 
     name: ClassVar[str] = "direft"
 
 
 @dataclass(frozen=True)
 class LoReFTNoSubtraction(LoReFT):
-    """h + R^T (W h + b) with R orthonormal (Table 17; `DireftIntervention` in the released code)."""
+    """h + R^T (W h + b) with R orthonormal (Wu et al. 2024, Table 17; `DireftIntervention` in the released code)."""
 
     name: ClassVar[str] = "loreft-no-subtraction"
 
 
 @dataclass(frozen=True)
 class LoReFTNonOrthogonal(LoReFT):
-    """h + W2^T (W1 h + b - W2 h) (Table 17; `NoreftIntervention` in the released code)."""
+    """h + W2^T (W1 h + b - W2 h) (Wu et al. 2024, Table 17; `NoreftIntervention` in the released code)."""
 
     name: ClassVar[str] = "loreft-non-orthogonal"
 
 
 @dataclass(frozen=True)
 class LoReFTConstant(LoReFT):
-    """h + R^T (b - R h) with R orthonormal (Table 17; `ConsreftIntervention` in the released code)."""
+    """h + R^T (b - R h) with R orthonormal (Wu et al. 2024, Table 17; `ConsreftIntervention` in the released code)."""
 
     name: ClassVar[str] = "loreft-constant"
 
 
 @dataclass(frozen=True)
 class LoReFTBiasOnly(LoReFT):
-    """h + R^T b with R orthonormal (Table 17; `LobireftIntervention` in the released code)."""
+    """h + R^T b with R orthonormal (Wu et al. 2024, Table 17; `LobireftIntervention` in the released code)."""
 
     name: ClassVar[str] = "loreft-bias-only"
 

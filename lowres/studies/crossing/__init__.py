@@ -8,7 +8,7 @@ lowres advise --task jsonl:FILE
 from lowres.studies.crossing.arms import ARMS, UNHARMED
 from lowres.studies.crossing.claims import CLAIMS, DEVIATIONS
 from lowres.studies.crossing.params import Params
-from lowres.studies.crossing.plan import left_out, prepare, trials, tuning
+from lowres.studies.crossing.plan import competing, left_out, prepare, trials, tuning
 
 TITLE = "Which way pays: recipes and tuners crossed"
 NOTEBOOK = "notebooks/05_crossing.ipynb"

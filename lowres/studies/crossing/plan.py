@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from lowres import world
 from lowres.data import TaskOptions
 from lowres.params import InputError
+from lowres.rates.harm import is_control
 from lowres.studies import TUNING_SEED, best_rates, seeded, tuned_arm, unseeded
 from lowres.studies.crossing.arms import ARMS, UNTOUCHED, WAYS, Arm, Way, probes_of
 from lowres.studies.crossing.params import Params
@@ -241,15 +242,17 @@ def chosen_rates(tuned: Sequence[Record]) -> Rates:
 
     Where a grid grew on one task alone, its further rates are left out: another task might be worse off there.
     """
-    from lowres.rates.harm import is_control
+    return best_rates([*competing(tuned), *(one for one in tuned if is_control(one))], _group)
 
-    tried, controls = ([one for one in tuned if is_control(one) == wanted] for wanted in (False, True))
+
+def competing(tuned: Sequence[Record]) -> list[Record]:
+    """The tuning records at rates that were tried on all tasks of their group."""
+    tried = [one for one in tuned if not is_control(one)]
     tasks: dict[tuple[object, ...], set[str]] = defaultdict(set)
     for one in tried:
         tasks[_group(one)].add(one.trial["task"])
         tasks[_group(one), _rate(one)].add(one.trial["task"])
-    everywhere = [one for one in tried if tasks[_group(one), _rate(one)] == tasks[_group(one)]]
-    return best_rates([*everywhere, *controls], _group)
+    return [one for one in tried if tasks[_group(one), _rate(one)] == tasks[_group(one)]]
 
 
 def _group(record: Record) -> tuple[str, int]:

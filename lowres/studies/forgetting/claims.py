@@ -58,7 +58,7 @@ CLAIMS = (
 DEVIATIONS = (
     Deviation(
         "Models of 1.1 to 7.1 billion parameters from a hub",
-        "a generated world and models of some ten to some hundred thousand parameters pretrained on it; "
+        "a generated world and models of tens to hundreds of thousands of parameters pretrained on it; "
         "SmolLM2-135M-Instruct as the one real model",
         "unknown: a world model has little beside what the probes ask, so that tuning may overwrite it sooner",
     ),

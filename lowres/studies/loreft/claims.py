@@ -72,7 +72,7 @@ CLAIMS = (
 DEVIATIONS = (
     Deviation(
         "LLaMA 7B and 13B, Llama-2, Llama-3; RoBERTa for classification",
-        "SmolLM2-135M-Instruct, and world models of some ten thousand to some hundred thousand parameters",
+        "SmolLM2-135M-Instruct, and world models of tens to hundreds of thousands of parameters",
         "unknown; by the paper's own account, that scale helps, LoReFT should do less well here",
     ),
     Deviation(

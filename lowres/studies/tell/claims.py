@@ -73,7 +73,8 @@ CLAIMS = (
 DEVIATIONS = (
     Deviation(
         "Models of 7 billion parameters (Gemma-7B-instruct, Llama-2-7B-chat)",
-        "SmolLM2-135M-Instruct by default; any model by name",
+        "SmolLM2-135M-Instruct by default, any model by name; in the world, models of tens to hundreds of thousands "
+        "of parameters",
         "unknown: a small model has fewer skills that general data could call upon, so TELL may look weaker here",
     ),
     Deviation(
@@ -83,13 +84,15 @@ DEVIATIONS = (
     ),
     Deviation(
         "Icelandic-English translation and hallucination detection with reasoning in JSON",
-        "short descriptions of encyclopaedia articles by default; DisflQA, BoolQ and a moral-choice task by name",
+        "short descriptions of encyclopaedia articles by default; DisflQA, BoolQ and a moral-choice task by name; in "
+        "the world, reversing, sorting, evidence and forms",
         "unknown: the default task teaches mostly a format, which favours plain SFT",
     ),
     Deviation(
         "The general data are not named in any source that could be found",
-        "a pool of nine public question-answering and summarisation sets, heavy in yes/no questions",
-        "against TELL, if the original pool was broader",
+        "a pool of nine public question-answering and summarisation sets, heavy in yes/no questions; in the world the "
+        "text that its models were pretrained on",
+        "against TELL, if the original pool was broader; in the world for TELL, where it keeps what was known",
     ),
     Deviation(
         "Ratios of general to task data were not found",
@@ -99,12 +102,14 @@ DEVIATIONS = (
     Deviation(
         "LoRA settings were not found; the toolkit's defaults of the time are rank 8, alpha 32, dropout 0.05 on "
         "attention layers",
-        "rank 8, alpha 32, no dropout, all linear layers, two epochs, batches of four, rate chosen on validation data",
+        "rank 8, alpha 32, no dropout, all linear layers, two epochs, batches of four (in the world five, of eight), "
+        "rate chosen on validation data",
         "in favour of every arm; small budgets see more updates",
     ),
     Deviation(
         "Budgets from 10,000 to 1,000,000 task tokens, documents of about 1,000 tokens each",
-        "budgets count the bare prompt and target; examples have 60 tokens, so 1,000 tokens are about 15 entries",
+        "budgets count the bare prompt and target; examples have 60 tokens, so 1,000 tokens are about 15 entries; in "
+        "the world 250 and 1,000 tokens of examples of some ten to thirty",
         "matched in entries rather than tokens: the smallest budget of the paper is 10 entries",
     ),
     Deviation("Whether plain SFT saw the anchor is unknown", "both are run: sft (bare) and sft+anchor", "none"),
