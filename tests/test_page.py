@@ -273,7 +273,7 @@ def live(arm: str, seed: int, score: float) -> Record:
 
 def test_the_answer_has_a_sentence_for_every_outcome_and_no_number_of_its_own() -> None:
     listed = {entry.claim.name: entry for entry in verdicts.every()}
-    for name, words in (pair for topic in verdicts.topics() for pair in topic["claims"].items()):
+    for name, words in (pair for topic in verdicts.words_of("topics") for pair in topic["claims"].items()):
         parts = {len(asked.parts) for _, asked in listed[name].asked()}
         possible = {"reproduced", "not reproduced"} | ({"partly"} if max(parts) > 1 else set())
         assert {outcome for outcome in words if not outcome.startswith("real ")} == possible, name
@@ -281,6 +281,16 @@ def test_the_answer_has_a_sentence_for_every_outcome_and_no_number_of_its_own() 
         for sentence, count in itertools.product(words.values(), parts):
             assert sentence.format(*[0.5] * count, size=[0.5] * count).endswith(".")
             assert not re.search(r"\d", re.sub(r"\{.*?\}", "", sentence)), sentence
+
+
+def test_remarks_are_on_cards_of_that_outcome_and_hold_no_result() -> None:
+    listed = {entry.claim.name: entry for entry in verdicts.every()}
+    for name, remarks in verdicts.words_of("remarks").items():
+        outcomes = {listed[name].decisions[column].outcome for column, _ in listed[name].asked()}
+        for outcome, remark in remarks.items():
+            assert outcome in ("reproduced", "partly", "not reproduced")
+            assert not re.search(r"\d", re.sub(r"claim \d+", "", remark)), remark
+            assert (remark in repr(verdicts.card(listed[name]))) == (outcome in outcomes)
 
 
 def test_a_sentence_of_the_answer_is_that_of_the_outcome_and_names_a_real_model() -> None:

@@ -220,7 +220,10 @@ def card(entry: Entry) -> Shown:
     )
     body = "".join(_column(entry, column, asked) for column, asked in entry.asked())
     unasked = "; ".join(f"{where}: {reason}" for where, reason in _not_asked(entry).items())
-    facts = definitions({"The paper": f"{claim.reported} ({claim.source})", "Not asked": unasked})
+    remarks = words_of("remarks").get(claim.name, {})
+    remark = next((remarks[d.outcome] for c, _ in entry.asked() if (d := entry.decisions[c]).outcome in remarks), "")
+    paper = f"{claim.reported} ({claim.source})"
+    facts = definitions({"Bear in mind": remark, "The paper": paper, "Not asked": unasked})
     inner = (
         f'<p class="lowres-statement"><a href="#claim-{claim.name}">{claim.name}</a> {markup(claim.statement)}</p>\n'
         f"<p>{marks}</p>\n{body}\n{facts}\n{_rules(entry)}\n{_again(entry)}\n{_first(entry)}"
@@ -231,7 +234,7 @@ def card(entry: Entry) -> Shown:
         f"{WHERE[c]}: {_told(entry.decisions[c])}. {why(entry.decisions[c], asked)}".strip()
         for c, asked in entry.asked()
     ]
-    words.append(f"The paper: {claim.reported} ({claim.source})")
+    words += [f"Bear in mind: {remark}"] * bool(remark) + [f"The paper: {paper}"]
     return Shown(
         f'<article class="lowres-card lowres-{kind}" id="claim-{claim.name}">\n{inner}\n</article>', "\n\n".join(words)
     )
@@ -392,14 +395,15 @@ def answer() -> Html:
     listed = every()
     told = [(entry, column) for entry in listed for column, _ in entry.asked() if entry.decisions[column].answers]
     decided = [(entry, column) for entry, column in told if entry.decisions[column].outcome != "cannot tell"]
-    said = topics()
+    said = words_of("topics")
     parts = [*lessons(said, {entry.claim.name: entry for entry in listed}), f"<p>{markup(tally(listed))}</p>"]
     named = {name for topic in said for name in topic["claims"]}
     for column in COLUMNS:
         chosen = [entry for entry, own in decided if own == column and entry.claim.name in named]
-        rows = [(f"{one.claim.name}: {one.claim.statement}", *_rows(one, column)[0][1:]) for one in chosen]
+        names = [f"{one.claim.name}, {one.decisions[column].outcome}: {one.claim.statement}" for one in chosen]
+        rows = [(name, *_rows(one, column)[0][1:]) for name, one in zip(names, chosen, strict=True)]
         if rows:
-            caption = f"{WHERE[column].capitalize()}: what the papers say, the effect here, and the margin"
+            caption = f"{WHERE[column].capitalize()}: what the papers say, the first effect of each rule, its margin"
             parts.append(intervals(rows, caption))
     if decided:
         claims = "".join(_found(entry, column) for entry, column in decided)
@@ -412,11 +416,12 @@ def answer() -> Html:
     return Html("\n".join(parts))
 
 
-def topics() -> list[dict[str, Any]]:
-    """What the first page speaks of: topics with their claims, and a sentence for each outcome of a claim."""
+@lru_cache(maxsize=None)
+def words_of(part: str) -> Any:
+    """Of the first page's words its topics, with a sentence for each outcome of a claim, or the remarks on cards."""
     import yaml
 
-    return list(yaml.safe_load((ROOT / "book" / "answer.yaml").read_text(encoding="utf-8")))
+    return yaml.safe_load((ROOT / "book" / "answer.yaml").read_text(encoding="utf-8"))[part]
 
 
 def lessons(said: Sequence[Mapping[str, Any]], listed: Mapping[str, Entry]) -> list[str]:
