@@ -9,7 +9,7 @@ import html
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from types import ModuleType
 from typing import Any
 
@@ -416,7 +416,7 @@ def answer() -> Html:
     return Html("\n".join(parts))
 
 
-@lru_cache(maxsize=None)
+@cache
 def words_of(part: str) -> Any:
     """Of the first page's words its topics, with a sentence for each outcome of a claim, or the remarks on cards."""
     import yaml
