@@ -303,8 +303,12 @@ def test_a_sentence_of_the_answer_is_that_of_the_outcome_and_names_a_real_model(
         asked=lambda: [("world", asked), ("real", asked)],
     )
     said = [re.sub("<.*?>", "", one) for one in verdicts._lesson(entry, {"reproduced": "It costs {size[0]:.2f}."})]
-    assert said == ["It costs 0.25 (toy-1).", "It costs 0.25 (real model and data, toy-1)."]
+    assert said == ["It costs 0.25 (toy-1).", "On a real model and real data it was the same (-0.25) (toy-1)."]
     assert list(verdicts._lesson(entry, {"not reproduced": "It is free."})) == []
+    entry.decisions["world"] = replace(decision, outcome="cannot tell")
+    said = [re.sub("<.*?>", "", one) for one in verdicts._lesson(entry, {"reproduced": "It costs {size[0]:.2f}."})]
+    assert said == ["It costs 0.25 (real model and data, toy-1)."]
+    entry.decisions["world"] = decision
     both = {"reproduced": "It costs {size[0]:.2f}.", "real reproduced": "It pays {0:.2f}."}
     assert [re.sub("<.*?>", "", one) for one in verdicts._lesson(entry, both)][1].startswith("It pays -0.25")
 

@@ -200,7 +200,7 @@ def tally(listed: Sequence[Entry]) -> str:
     decided = sum(any(one.outcome != "cannot tell" for one in entry.decisions.values()) for entry in listed)
     outcomes: list[Outcome] = [one.outcome for entry in listed for one in entry.decisions.values()]
     parts = [f"{outcomes.count(name)} {name}" for name in OUTCOMES[:3] if name in outcomes]
-    detail = f" ({', '.join(parts)})" if parts else ""
+    detail = f"; verdicts of both columns: {', '.join(parts)}" if parts else ""
     return f"{decided} of {len(listed)} claims are decided in at least one column{detail}."
 
 
@@ -440,9 +440,11 @@ def _lesson(entry: Entry, words: Mapping[str, str]) -> Iterator[str]:
         decision = entry.decisions[column]
         if decision.outcome in words:
             effects = [decision.effects[part.name].estimate for part in asked.parts]
-            sentence = words.get(f"{column} {decision.outcome}", words[decision.outcome])
+            again = column == "real" and decision.outcome == entry.decisions["world"].outcome
+            usual = "On a real model and real data it was the same ({0:+.2f})." if again else words[decision.outcome]
+            sentence = words.get(f"{column} {decision.outcome}", usual)
             sentence = sentence.format(*effects, size=[abs(effect) for effect in effects])
-            where = "" if column == "world" else f"{WHERE[column]}, "
+            where = "" if column == "world" or again else f"{WHERE[column]}, "
             link = f'<a class="lowres-claim" href="{_address(entry)}">{where}{entry.claim.name}</a>'
             yield f"{markup(sentence.rstrip('.'))} ({link})."
 
