@@ -20,7 +20,7 @@ from lowres.book import pages
 from lowres.campaign import Line
 from lowres.claims import Claim, Rule, rulebook
 from lowres.claims.rules import LOSS, Decision, SecondRule, decide
-from lowres.page import drawing, parts, records, unpublished, verdicts
+from lowres.page import answer, drawing, parts, records, unpublished, verdicts
 from lowres.page.diagrams import Box, diagram
 from lowres.page.drawing import Evidence, level, minus
 from lowres.page.markup import html_table
@@ -254,7 +254,7 @@ def test_every_claim_of_the_book_has_a_card_and_a_place_on_the_scoreboard() -> N
 def test_the_picture_in_readme_shows_the_verdicts_of_today() -> None:
     """After publishing: lowres verdicts --picture book/static/answer.svg."""
     assert "book/static/answer.svg" in (tiny.ROOT / "README.md").read_text()
-    assert (tiny.ROOT / "book/static/answer.svg").read_text() == verdicts.answer_picture()
+    assert (tiny.ROOT / "book/static/answer.svg").read_text() == answer.answer_picture()
 
 
 def studies_in_order() -> list[str]:
@@ -302,15 +302,15 @@ def test_a_sentence_of_the_answer_is_that_of_the_outcome_and_names_a_real_model(
         decisions={"world": decision, "real": decision},
         asked=lambda: [("world", asked), ("real", asked)],
     )
-    said = [re.sub("<.*?>", "", one) for one in verdicts._lesson(entry, {"reproduced": "It costs {size[0]:.2f}."})]
+    said = [re.sub("<.*?>", "", one) for one in answer._lesson(entry, {"reproduced": "It costs {size[0]:.2f}."})]
     assert said == ["It costs 0.25 (toy-1).", "On a real model and real data it was the same (-0.25) (toy-1)."]
-    assert list(verdicts._lesson(entry, {"not reproduced": "It is free."})) == []
+    assert list(answer._lesson(entry, {"not reproduced": "It is free."})) == []
     entry.decisions["world"] = replace(decision, outcome="cannot tell")
-    said = [re.sub("<.*?>", "", one) for one in verdicts._lesson(entry, {"reproduced": "It costs {size[0]:.2f}."})]
+    said = [re.sub("<.*?>", "", one) for one in answer._lesson(entry, {"reproduced": "It costs {size[0]:.2f}."})]
     assert said == ["It costs 0.25 (real model and data, toy-1)."]
     entry.decisions["world"] = decision
     both = {"reproduced": "It costs {size[0]:.2f}.", "real reproduced": "It pays {0:.2f}."}
-    assert [re.sub("<.*?>", "", one) for one in verdicts._lesson(entry, both)][1].startswith("It pays -0.25")
+    assert [re.sub("<.*?>", "", one) for one in answer._lesson(entry, both)][1].startswith("It pays -0.25")
 
 
 def test_the_live_table_has_a_line_per_arm_and_its_difference_to_the_first() -> None:

@@ -98,9 +98,9 @@ def _studies(_: Path) -> str:
 
 
 def _answer(_: Path) -> str:
-    from lowres.page import verdicts
+    from lowres.page import answer, verdicts
 
-    return verdicts.raw(verdicts.answer())
+    return verdicts.raw(answer.answer())
 
 
 def _scoreboard(_: Path) -> str:

@@ -220,7 +220,7 @@ def _verdicts(options: argparse.Namespace) -> int:
     found = rulebook.decided([study] if study else None)
     print(rulebook.as_json(found) if options.json else rulebook.table(found))
     if options.picture:
-        from lowres.page.verdicts import answer_picture
+        from lowres.page.answer import answer_picture
 
         options.picture.write_text(answer_picture(), encoding="utf-8")
     return OK
