@@ -184,8 +184,8 @@ def _shortened(value: object) -> object:
         return value
     if value != value:
         return "-"
-    if float(value).is_integer() and abs(value) < 1e15:
-        return f"{value:,.0f}"
+    if abs(value) < 1e-12 or (float(value).is_integer() and abs(value) < 1e15):
+        return f"{round(value):,}"
     return f"{value:.4f}" if 0.001 <= abs(value) < 1000 else f"{value:,.4g}"
 
 

@@ -114,7 +114,7 @@ def against_lora() -> Shown:
     return drawing.forest(
         drawing.evidence(STUDY),
         "loreft-against-lora",
-        "Where is LoReFT ahead of LoRA? Each task by itself; the claims ask for means over several.",
+        "Where is LoReFT ahead of LoRA? Each task by itself, by its own metric; the claims ask for means of several.",
         dict(zip(names, pairs, strict=True)),
         places=({},),
         first=({},),
