@@ -1,4 +1,6 @@
-"""A sweep through SLURM, by Parsl and by an array job, with a job killed in the middle of each: the table of one run.
+"""A sweep through a SLURM of two nodes, by Parsl and by an array job, with a job killed in the middle of each.
+
+Both end with the table of a run on one machine.
 
     python -m tests.cluster [FOLDER]
 
@@ -27,9 +29,10 @@ ARRAY = """\
 #!/bin/bash
 #SBATCH --job-name=lowres --array=0-{last} --cpus-per-task=1 --output={folder}/%A-%a.log
 export OMP_NUM_THREADS=1
+echo "node $SLURMD_NODENAME"
 {command} --ledger {folder}/shard-$SLURM_ARRAY_TASK_ID --shard $SLURM_ARRAY_TASK_ID/$SLURM_ARRAY_TASK_COUNT
 """
-SMALL = {"WORKERS = 8": "WORKERS = 2", "JOBS = 4": "JOBS = 1", "address_by_hostname(),": '"127.0.0.1",'}
+SMALL = {"WORKERS = 8": "WORKERS = 1", "JOBS = 4": "JOBS = 2", "address_by_hostname(),": '"127.0.0.1",'}
 SOON = (
     "\nconfig.executors[0].heartbeat_period, config.executors[0].heartbeat_threshold = 5, 20\n"  # a lost node is seen
 )
@@ -59,7 +62,7 @@ def main() -> None:
 
 
 def by_parsl(command: list[str], folder: Path, local: str) -> dict[str, object]:
-    """Through SlurmProvider; the job is cancelled after the first record, and the sweep goes on in another."""
+    """Through SlurmProvider, a job on each node; one is cancelled after the first record, and the sweep goes on."""
     site, ledger = folder / "site.py", folder / "parsl"
     text = (SITES / "slurm.py").read_text()
     for before, after in SMALL.items():
@@ -68,8 +71,10 @@ def by_parsl(command: list[str], folder: Path, local: str) -> dict[str, object]:
     site.write_text(text + SOON)
     whole = [*command, "--ledger", str(ledger), "--engine", f"parsl:{site}"]
     with subprocess.Popen(whole, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        until(lambda: nodes() == set(slurm.NODES) or process.poll() is not None, "a job on each node")
         until(lambda: records(ledger) or process.poll() is not None, "a record")
-        kept, job = records(ledger), slurm.said("squeue", "--noheader", "--format=%i")
+        assert process.poll() is None, process.communicate()[1]
+        kept, job = records(ledger), slurm.said("squeue", "--noheader", "--format=%i").split()[0]
         subprocess.run(["scancel", job], check=True)
         told("cancelled the job of Parsl", {"job": job, "records": len(kept)})
         _, errors = process.communicate(timeout=PATIENCE)
@@ -82,7 +87,7 @@ def by_parsl(command: list[str], folder: Path, local: str) -> dict[str, object]:
     assert table(whole) == local
     assert all(path.read_bytes() == content for path, content in kept.items()), "finished records stay"
     until(lambda: not slurm.said("squeue", "--noheader"), "blocks are given back")
-    return {"lost": len(failed), "trials": len(records(ledger)), "same table": True}
+    return {"nodes": len(slurm.NODES), "lost": len(failed), "trials": len(records(ledger)), "same table": True}
 
 
 def by_array(command: list[str], folder: Path, local: str) -> dict[str, object]:
@@ -99,6 +104,8 @@ def by_array(command: list[str], folder: Path, local: str) -> dict[str, object]:
     until(lambda: not slurm.said("squeue", "--noheader"), "the second array ends")
     parts = [len(records(folder / f"shard-{index}")) for index in range(SHARDS)]
     said = (folder / f"{again}-0.log").read_text()
+    used = {(folder / f"{first}-{index}.log").read_text().split()[1] for index in range(SHARDS)}
+    assert used == set(slurm.NODES), used
     assert "belong to other shards" in said, said
     assert all(path.read_bytes() == content for path, content in kept.items()), "finished records stay"
     merged = ["--ledger", str(folder / "merged")]
@@ -108,7 +115,12 @@ def by_array(command: list[str], folder: Path, local: str) -> dict[str, object]:
     assert len(before) == sum(parts) == len(records(folder / "local"))
     assert table([*command, *merged]) == local
     assert records(folder / "merged") == before, "nothing was run again"
-    return {"kept": len(kept), "shards": parts, "same table": True}
+    return {"nodes": len(used), "kept": len(kept), "shards": parts, "same table": True}
+
+
+def nodes() -> set[str]:
+    """The nodes on which a job runs."""
+    return set(slurm.said("squeue", "--noheader", "--states=RUNNING", "--format=%N").split())
 
 
 def submitted(script: Path) -> str:

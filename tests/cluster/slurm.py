@@ -1,4 +1,7 @@
-"""A SLURM of one node in a folder of its own: installed from Debian's packages, started, and stopped by process id."""
+"""A SLURM of two nodes in a folder of its own: installed from Debian's packages, started, and stopped by process id.
+
+Both nodes are daemons of this machine, each with a port, a spool and a log of its own.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 PACKAGES = ("slurm-wlm", "munge")
+NODES = ("one", "two")
 CONFIGURATION = """\
 ClusterName=lowres
 SlurmctldHost={host}(127.0.0.1)
@@ -26,13 +30,14 @@ SelectTypeParameters=CR_CPU
 SlurmdParameters=config_overrides
 ReturnToService=2
 StateSaveLocation={folder}/state
-SlurmdSpoolDir={folder}/spool
+SlurmdSpoolDir={folder}/spool-%n
 SlurmctldPidFile={folder}/slurmctld.pid
-SlurmdPidFile={folder}/slurmd.pid
+SlurmdPidFile={folder}/%n.pid
 SlurmctldLogFile={folder}/slurmctld.log
-SlurmdLogFile={folder}/slurmd.log
-NodeName={host} NodeAddr=127.0.0.1 CPUs=4 State=UNKNOWN
-PartitionName=debug Nodes=ALL Default=YES MaxTime=INFINITE State=UP
+SlurmdLogFile={folder}/%n.log
+NodeName=one NodeHostname={host} NodeAddr=127.0.0.1 Port=17001 CPUs=2 State=UNKNOWN
+NodeName=two NodeHostname={host} NodeAddr=127.0.0.1 Port=17002 CPUs=2 State=UNKNOWN
+PartitionName=debug Nodes=ALL Default=YES MaxTime=INFINITE State=UP LLN=YES
 """
 
 
@@ -47,8 +52,8 @@ def install() -> None:
 
 @contextlib.contextmanager
 def running(folder: Path) -> Iterator[None]:
-    """A controller and a node of four slots; SLURM_CONF names their configuration meanwhile."""
-    for name in ("state", "spool"):
+    """A controller and two nodes of two slots; SLURM_CONF names their configuration meanwhile."""
+    for name in ("state", *(f"spool-{node}" for node in NODES)):
         (folder / name).mkdir(parents=True)
     configuration = folder / "slurm.conf"
     configuration.write_text(CONFIGURATION.format(host=socket.gethostname().partition(".")[0], folder=folder))
@@ -60,9 +65,9 @@ def running(folder: Path) -> Iterator[None]:
             shutil.chown("/run/munge", "munge", "munge")
             subprocess.run(["runuser", "-u", "munge", "--", "/usr/sbin/munged"], check=True)
             started.append(Path("/run/munge/munged.pid"))
-        for daemon in ("slurmctld", "slurmd"):
-            subprocess.run([daemon, "-f", str(configuration)], check=True)
-            started.append(folder / f"{daemon}.pid")
+        for name, daemon in (("slurmctld", ["slurmctld"]), *((node, ["slurmd", "-N", node]) for node in NODES)):
+            subprocess.run([*daemon, "-f", str(configuration)], check=True)
+            started.append(folder / f"{name}.pid")
         until_idle()
         yield
     finally:
@@ -73,9 +78,9 @@ def running(folder: Path) -> Iterator[None]:
 
 
 def until_idle(patience: float = 120.0) -> None:
-    """Wait for the node."""
+    """Wait for the nodes."""
     start = time.monotonic()
-    while "idle" not in said("sinfo", "--noheader", "--format=%T"):
+    while said("sinfo", "--noheader", "--Node", "--format=%T").split() != ["idle"] * len(NODES):
         assert time.monotonic() - start < patience, said("sinfo")
         time.sleep(1)
 
