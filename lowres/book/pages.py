@@ -296,8 +296,8 @@ def _cluster(root: Path) -> str:
     parsl, array = seen["parsl-slurm"], seen["array"]
     return (
         f"It passed on {seen['date']}, with SLURM {seen['slurm']} and Parsl {seen['parsl']}, in {seen['minutes']} "
-        f"minutes. Through Parsl, {parsl['lost']} of {parsl['trials']} trials were lost with the job and run again. "
-        f"The array job left {' and '.join(map(str, array['shards']))} records in its shards, {array['kept']} of them "
+        f"minutes, over {array['nodes']} nodes. Through Parsl, {parsl['lost']} of {parsl['trials']} trials went down with a job "
+        f"and ran again. The array job left {' and '.join(map(str, array['shards']))} records in its shards, {array['kept']} of them "
         "from before the kill. Both tables were equal, byte for byte, to that of one command."
     )
 
