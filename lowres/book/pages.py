@@ -296,9 +296,9 @@ def _cluster(root: Path) -> str:
     parsl, array = seen["parsl-slurm"], seen["array"]
     return (
         f"It passed on {seen['date']}, with SLURM {seen['slurm']} and Parsl {seen['parsl']}, in {seen['minutes']} "
-        f"minutes, over {array['nodes']} nodes. Through Parsl, {parsl['lost']} of {parsl['trials']} trials went down with "
-        f"a job and ran again. The array job left {' and '.join(map(str, array['shards']))} records in its shards, "
-        f"{array['kept']} of them from before the kill. Both tables were equal, byte for byte, to that of one command."
+        f"minutes, over {array['nodes']} nodes. Through Parsl, {parsl['lost']} of {parsl['trials']} trials were lost "
+        f"with a job and ran again. The array job left {' and '.join(map(str, array['shards']))} records in its "
+        f"shards, {array['kept']} of them from before the kill. Both tables were, byte for byte, that of one command."
     )
 
 
