@@ -145,6 +145,22 @@ def test_one_trial_under_two_names_runs_once_and_answers_to_both(sweep: list[Tri
     assert records[0].outcomes == records[1].outcomes
 
 
+def test_both_studies_of_a_shared_trial_can_publish_it(sweep: list[Trial], results: Path, tmp_path: Path):
+    """The second one's page said "not run", since a record had the name of the study that came first."""
+    kept, other = Ledger(tmp_path / "ledger"), replace(sweep[0], arm="tuning tell", study="fiat")
+    engine.run(sweep[:2], kept, progress=False)
+    assert kept.records("fiat") == []
+    for _ in range(2):
+        engine.run([other], kept, progress=False)
+    for study, arms in (("tell", ["sft", "sft"]), ("fiat", ["tuning tell"])):
+        assert [record.trial["arm"] for record in kept.records(study)] == arms
+        assert published.publish(kept, study)
+        found = published.read_confirmatory(study)
+        assert [(one.trial["study"], one.trial["arm"]) for one in found] == [(study, arm) for arm in arms]
+        assert not any("also" in one.provenance for one in found)
+        assert published.publish(kept, study) is None
+
+
 def test_data_that_change_during_a_trial_are_noticed(
     sweep: list[Trial], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -73,7 +73,10 @@ def run(
                 bar.update()
         else:
             _Pool(mine, ledger, attempt, fresh, shard).run(min(workers, len(mine)), bar)
-    records = {key: record for key, _ in unique if (record := ledger.get(key))}
+    records: dict[str, Record] = {}
+    for key, one in zip(keys, trials, strict=True):
+        if record := records.get(key) or ledger.get(key):
+            records[key] = _shared(record, one, ledger)
     # Under the name of the trial that asked: another arm or study may have left the record of the same trial.
     found = [replace(records[key], trial=one.spec()) for key, one in zip(keys, trials, strict=True) if key in records]
     missing = len(unique) - len(records)
@@ -81,6 +84,16 @@ def run(
     if shard and missing:
         raise OtherShards(shard, list({record.key: record for record in found}.values()), missing)
     return found
+
+
+def _shared(record: Record, trial: Trial, ledger: Ledger) -> Record:
+    """The record; one that another study left is known by the name of this one too, so that both can publish it."""
+    also = record.provenance.get("also", "").splitlines()
+    if trial.study in (record.trial["study"], *(name.partition("/")[0] for name in also)):
+        return record
+    record.provenance["also"] = "\n".join([*also, f"{trial.study}/{trial.arm}"])
+    ledger.put(record)
+    return record
 
 
 def _walk(trials: Sequence[tuple[str, Trial]], ledger: Ledger, attempt: str, fresh: bool = False) -> Iterable[str]:

@@ -18,7 +18,7 @@ import signal
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import IO
 
@@ -94,9 +94,9 @@ class Ledger:
             raise InputError(f"cannot move {path} to {place}: {error.strerror}") from error
 
     def records(self, study: str | None = None) -> list[Record]:
-        """All readable records, of one study if named, in the order of their keys."""
-        found = (self.get(key) for key in self._keys(".json"))
-        return [record for record in found if record and study in (None, record.trial["study"])]
+        """All readable records, in the order of their keys; of a study those it asked for, by its own names."""
+        found = [record for key in self._keys(".json") if (record := self.get(key))]
+        return [named for record in found if (named := _as_called(record, study))]
 
     def _keys(self, ending: str) -> list[str]:
         """Keys that have a file with an ending; whatever else lies in the folder is not ours."""
@@ -135,6 +135,14 @@ class Ledger:
 
     def _lock_of(self, key: str) -> Path:
         return self.folder / f"{key}.lock"
+
+
+def _as_called(record: Record, study: str | None) -> Record | None:
+    """A record under the name that a study has for its trial; None where the study did not ask for it."""
+    if study in (None, record.trial["study"]):
+        return record
+    arms = dict(name.split("/", 1) for name in record.provenance.get("also", "").splitlines())
+    return replace(record, trial={**record.trial, "study": study, "arm": arms[study]}) if study in arms else None
 
 
 def _lock(handle: IO[str]) -> bool:

@@ -219,7 +219,8 @@ def as_published(record: Record) -> Record:
         for where, measures in record.outcomes.items()
     }
     curves = {name: shards.significant(values, CURVE_BITS) for name, values in record.curves.items()}
-    return replace(record, outcomes=outcomes, curves=curves)
+    provenance = {name: value for name, value in record.provenance.items() if name != "also"}
+    return replace(record, outcomes=outcomes, curves=curves, provenance=provenance)
 
 
 def _is_likelihood(measure: str) -> bool:
