@@ -103,6 +103,13 @@ def _answer(_: Path) -> str:
     return verdicts.raw(answer.answer())
 
 
+def _guide(_: Path) -> str:
+    from lowres.page.verdicts import raw
+    from lowres.studies.crossing import page
+
+    return f"{raw(page.the_guide().html())}\n\n{raw(page.the_regret().html())}"
+
+
 def _scoreboard(_: Path) -> str:
     from lowres.page import verdicts
 
@@ -400,6 +407,7 @@ def _families(root: Path) -> str:
 
 FRAGMENTS: dict[str, Callable[[Path], str]] = {
     "answer": _answer,
+    "guide": _guide,
     "studies": _studies,
     "scoreboard": _scoreboard,
     **{f"records-{name}": functools.partial(_records, name) for name in registry.study_names()},

@@ -33,7 +33,7 @@ STYLE = """<style>
 .lowres-intervals :is(th, td) { border: 0; padding: .15rem .6rem .15rem 0; text-align: left; vertical-align: middle; }
 .lowres-intervals th { font-weight: 400; max-width: 22rem; }
 .lowres-intervals tr, .lowres-intervals tr:nth-child(odd) { background: transparent; }
-.lowres-effect { font-variant-numeric: tabular-nums; white-space: nowrap; }
+.lowres-effect { font-variant-numeric: tabular-nums; min-width: 12.5rem; }
 .lowres-interval { display: block; overflow: visible; }
 .lowres-interval line, .lowres-diagram line { stroke: currentColor; }
 .lowres-interval .lowres-zero { stroke-width: 1; opacity: .6; }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from functools import lru_cache, partial
 
 from lowres.claims.rules import LOSS, UNTOUCHED, Contrast
@@ -18,7 +19,7 @@ from lowres.studies.crossing.arms import WORLD_PROBES
 from lowres.studies.crossing.measures import GAIN, KEEP, OFFERED, SMALL, UNWRITTEN, Row, difference, rows_of
 from lowres.studies.crossing.params import RECIPES
 from lowres.studies.crossing.places import ASKED_PLACES, BUDGETS, MODEL, TUNERS, WORLD
-from lowres.studies.crossing.rules import cell, mean
+from lowres.studies.crossing.rules import SEEDS, cell, mean
 
 STUDY = "crossing"
 KEEPS, MODELS = (0.0, KEEP, 1.0), (MODEL, "world-xs", "world-m")
@@ -111,7 +112,14 @@ def the_guide(keep: float = KEEP) -> Shown:
         for when, leaf in guide.leaves(guide.fit([row.case(keep) for row in rows], UNWRITTEN))
     ]
     header = ("When", "Take", "With rationales", "Stored small", "Small, with rationales", "Tasks")
-    return shown_table(f"The guide, where keeping counts {keep:g} times as much as gaining", header, listed, stack=True)
+    caption = f"The guide, where keeping counts {keep:g} times as much as gaining.{_so_far(rows)}"
+    return shown_table(caption, header, listed, stack=True)
+
+
+def _so_far(rows: Sequence[Row]) -> str:
+    """How many seeds there are, where some are still to come."""
+    seeds = min(len(gain) for row in rows for gain in row.gains.values())
+    return f" Planned are {SEEDS} seeds, there {'is' if seeds == 1 else 'are'} {seeds}." if seeds < SEEDS else ""
 
 
 def the_regret() -> Shown:
@@ -127,7 +135,8 @@ def the_regret() -> Shown:
             listed.append((model, f"{keep:g}", *(f"{value:.3f}" for value in regrets.values()), lead))
     if not listed:
         return drawing.not_run(drawing.evidence(STUDY), "The guide's regret on tasks that it has not seen")
-    return shown_table("Mean regret on the task that was left out (0 is best)", header, listed, stack=True)
+    caption = f"Mean regret on the task that was left out (0 is best).{_so_far(_rows(MODEL))}"
+    return shown_table(caption, header, listed, stack=True)
 
 
 # --- controls and cost -----------------------------------------------------------------------------------------------

@@ -47,6 +47,7 @@ KEPT = tuple((KEEP, {"task_tokens": tokens}) for tokens in BUDGETS)
 # unit, and what is left of it is in the seeds), of differences of scores as in the other studies, and of losses.
 UTILITIES, SCORES, LOSSES = (0.1, 0.08, 0.0), (0.06, 0.05, 0.2), (0.045, 0.1, 0.3)
 REAL_SCORES, REAL_LOSSES = (0.03, 0.1, 0.3), (0.03, 0.3, 0.3)
+SEEDS = 10  # planned
 PERSONS, PROBED = "all 432 test items of each task by person", "144 items of each of four probes"
 REAL_ITEMS, REAL_PROBED = "300 test items", "200 items of each of two probes"
 ABOVE, BELOW, INSURANCE = Rule("above", MARGIN), Rule("below", -MARGIN), Rule("below", -INSURED)
@@ -56,7 +57,7 @@ Noise = tuple[float, float, float]
 def _world(
     part: Contrast, noise: Noise = SCORES, matters: float = 0.03, units: int = 60, items: str = PERSONS
 ) -> Asked:
-    return Asked((part,), part.at or WORLD, 10, units, items, matters, noise)
+    return Asked((part,), part.at or WORLD, SEEDS, units, items, matters, noise)
 
 
 def _real(part: Contrast, noise: Noise = REAL_SCORES, units: int = 300, items: str = REAL_ITEMS) -> Asked:
