@@ -300,3 +300,12 @@ def test_a_model_at_hand_is_asked_first(task: str, chat_folder: Path, tmp_path: 
     told = advice.advise(asked, Ledger(tmp_path))
     assert "nats per target token before: " in told
     assert "not measured" not in told
+
+
+def test_arms_of_a_row_are_compared_on_the_same_seeds() -> None:
+    gains, losses = measures._on_common_seeds(
+        {"sft lora": {10: 0.1, 11: 0.9}, "tell lora": {10: 0.2}},
+        {"sft lora": {10: 0.0, 11: 0.0}, "tell lora": {10: 0.3}, "fiat lora": {10: 0.1}},
+    )
+    assert gains == {"sft lora": {10: 0.1}, "tell lora": {10: 0.2}}
+    assert losses == {"sft lora": {10: 0.0}, "tell lora": {10: 0.3}}

@@ -108,8 +108,16 @@ def rows_of(outcomes: Outcomes, places: Sequence[Cell], budgets: Sequence[int]) 
             if not gains.keys() >= {arm.name for arm in OFFERED}:
                 gains = {arm: gain for arm, gain in gains.items() if arm in UNWRITTEN}
             if gains.keys() >= UNWRITTEN:
+                gains, losses = _on_common_seeds(gains, losses)
                 found.append(Row(str(place["task"]), tokens, float(before.mean()), gains, losses))
-    return found
+    return [row for row in found if all(row.gain.values())]
+
+
+def _on_common_seeds(*tables: Mapping[str, Mapping[int, float]]) -> list[dict[str, dict[int, float]]]:
+    """The tables on the seeds that all arms of the first have: a half-finished seed would favour some arms."""
+    arms = tables[0].keys()
+    seeds = sorted(set.intersection(*(set(table[arm]) for table in tables for arm in arms)))
+    return [{arm: {seed: table[arm][seed] for seed in seeds} for arm in arms} for table in tables]
 
 
 def _by_seed(outcomes: Outcomes, place: Cell, cell: Cell, measure: str) -> dict[int, float]:

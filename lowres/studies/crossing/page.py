@@ -118,7 +118,7 @@ def the_guide(keep: float = KEEP) -> Shown:
 
 def _so_far(rows: Sequence[Row]) -> str:
     """How many seeds there are, where some are still to come."""
-    seeds = min(len(gain) for row in rows for gain in row.gains.values())
+    seeds = min(len(gain) for row in rows for gain in row.gain.values())
     return f" Planned are {SEEDS} seeds, there {'is' if seeds == 1 else 'are'} {seeds}." if seeds < SEEDS else ""
 
 
