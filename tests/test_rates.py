@@ -188,8 +188,9 @@ def harming(kept: Callable[[float], float], ran: list[Trial]) -> Callable[[Seque
 def test_the_control_is_as_much_general_data_at_the_same_rate():
     from lowres.rates.harm import controls
 
-    start, control = controls(at_rates(1e-3), asked)
+    start, unmoved, control = controls(at_rates(1e-3), asked)
     assert (start.tuner, start.recipe) == (None, Recipe())
+    assert (unmoved.tuner, unmoved.optimisation.learning_rate, unmoved.optimisation.steps) == (PLAIN.tuner, 1e-12, 1)
     assert control.recipe == Recipe(general_tokens=100)
     assert control.optimisation == PLAIN.optimisation
     assert (control.evaluation.split, control.evaluation.items, control.evaluation.probes) == ("validation", 0, PROBES)
@@ -209,6 +210,14 @@ def test_harm_is_found_in_published_records_too():
     stored = [replace(record, trial=json.loads(json.dumps(record.trial, sort_keys=True))) for record in records]
     assert list(stored[-1].trial["recipe"]) != list(records[-1].trial["recipe"])
     assert grids(stored) == grids(records)
+
+
+def test_what_a_tuner_costs_before_its_first_update_is_not_the_rates() -> None:
+    """LoReFT starts from a random edit: no rate was admissible, and the smallest, which learns nothing, was taken."""
+    records = tune(at_rates(1e-3, 3e-3, 1e-2, 3e-2), harming(lambda rate: 0.9 - 10 * rate, []), asked)
+    (grid,) = grids(records).values()
+    assert grid.harm == pytest.approx({1e-3: 0.01, 3e-3: 0.03, 1e-2: 0.1, 3e-2: 0.3})
+    assert (grid.best, grid.edge) == (3e-3, "")
 
 
 def test_where_all_rates_harm_the_grid_grows_down_until_one_does_not():

@@ -255,9 +255,10 @@ def rates_table(study: str, live: Sequence[Record] = ()) -> Shown:
     caption += "the seeds and tasks."
     if controls:
         caption += (
-            f" Harm is what general data alone at this rate lost of what the model knew ({controls:,} controls): a "
+            f" Harm is what general data alone at this rate lost of what the model knew ({controls:,} controls), "
         )
-        caption += f"rate that loses more than {HARMLESS:g} is not chosen, unless all do; then it is the smallest."
+        caption += "beyond what the tuner costs before its first update: a rate that loses more than "
+        caption += f"{HARMLESS:g} is not chosen, unless all do; then it is the smallest."
     return shown_table(caption, ("Tuned", "Model", "Data", "Task", "Rates tried (nats)", "Chosen"), rows, stack=True)
 
 

@@ -3,6 +3,9 @@
 Beside every tuning trial stands its control: as many tokens and updates of general data alone, at the same rate, asked
 the probes' set-aside items. A rate is admissible if the control loses no more than `HARMLESS` of what the model knew:
 L = 1 - sum over probes (R - c) / sum over probes (R0 - c), R0 of the model before, c of guessing (`anova.retained`).
+
+What a tuner costs before its first update is not the rate's: an edit that starts at random, such as LoReFT's, loses a
+tenth at any rate. It is measured by an update too small to move a weight, and taken off.
 """
 
 from __future__ import annotations
@@ -18,11 +21,12 @@ if TYPE_CHECKING:
 
 CONTROL, START = "tuning control", "tuning start"  # arms
 HARMLESS = 0.05
+NO_RATE, NO_DATA = 1e-12, 250  # of the update that moves nothing: rate, tokens of general data
 ALL = 10_000  # items of a probe
 
 
 def controls(trials: Iterable[Trial], probes: Callable[[str], Sequence[str]]) -> list[Trial]:
-    """The controls of tuning trials, and the models that these start from, each once.
+    """The controls of tuning trials, and the models that these start from, without the tuner and with it; each once.
 
     Args:
         probes: what each model is asked.
@@ -30,7 +34,7 @@ def controls(trials: Iterable[Trial], probes: Callable[[str], Sequence[str]]) ->
     found: list[Trial] = []
     for trial in trials:
         evaluation = _evaluation(probes(trial.model))
-        found += [_start(trial, evaluation), _control(trial, evaluation)]
+        found += [_start(trial, evaluation), _unmoved(trial, evaluation), _control(trial, evaluation)]
     return list(dict.fromkeys(found))
 
 
@@ -44,12 +48,14 @@ class Harms:
 
     def __init__(self, records: Iterable[Record]) -> None:
         done = [record for record in records if record.status == "done" and is_control(record)]
-        self._starts = {_model(record.trial): record for record in done if record.trial["arm"] == START}
+        starts = [record for record in done if record.trial["arm"] == START]
+        self._starts = {_model(record.trial): record for record in starts if not record.trial["tuner"]}
+        self._unmoved = {_identity(record.trial): record for record in starts if record.trial["tuner"]}
         self._controls = {_identity(record.trial): record for record in done if record.trial["arm"] == CONTROL}
         self._losses: dict[str, float] = {}
 
     def loss(self, tried: Record) -> float | None:
-        """The loss of the control of a tuning record; None where none was run."""
+        """The loss of the control of a tuning record beyond the tuner's own; None where none was run."""
         if not self._controls:
             return None
         from lowres.trial import trial_from
@@ -60,7 +66,8 @@ class Harms:
         if record is None or start is None:
             return None
         if name not in self._losses:
-            self._losses[name] = _loss(start, record)
+            unmoved = self._unmoved.get(_identity(_unmoved(trial, trial.evaluation).spec()))
+            self._losses[name] = _loss(start, record) - (max(0.0, _loss(start, unmoved)) if unmoved else 0.0)
         return self._losses[name]
 
 
@@ -84,6 +91,16 @@ def _start(trial: Trial, evaluation: Evaluation) -> Trial:
     from lowres.trial import Recipe
 
     return replace(trial, arm=START, evaluation=evaluation, tuner=None, optimisation=None, stream=(), recipe=Recipe())
+
+
+def _unmoved(trial: Trial, evaluation: Evaluation) -> Trial:
+    """The trial's tuner as it starts."""
+    from lowres.trial import Recipe
+
+    assert trial.optimisation is not None
+    how = replace(trial.optimisation, learning_rate=NO_RATE, epochs=1, steps=1)
+    recipe = Recipe(general_tokens=NO_DATA, general=trial.recipe.general)
+    return replace(trial, arm=START, evaluation=evaluation, optimisation=how, stream=(), recipe=recipe)
 
 
 def _general(recipe: Recipe) -> Recipe:
