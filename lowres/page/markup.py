@@ -59,6 +59,7 @@ STYLE = """<style>
 .lowres-table tbody th a { white-space: nowrap; }
 .lowres-table table tbody th span { font-weight: 400; }
 @media (min-width: 641px) { .lowres-table:has(.lowres-badge) td:nth-child(2) { width: 45%; } }
+.lowres-table .lowres-badge { white-space: normal; }
 .lowres-table table .lowres-number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 .lowres-table table thead .lowres-number { white-space: normal; }
 .lowres-figure { margin: 0 0 1.5rem; max-width: 46rem; }

@@ -219,7 +219,8 @@ def origin(study: str) -> Shown:
     records = e.judged.records
     dates = sorted(record.provenance["date"][:10] for record in records)
     tests = sum(record.trial["evaluation"]["split"] == "test" for record in records)
-    judged = f"{tests:,} trials that the rules may judge and {len(records) - tests:,} that chose learning rates"
+    judged = f"{tests:,} trials that the rules may judge"
+    judged += f" and {len(records) - tests:,} that chose learning rates" if len(records) > tests else ""
     if dates:
         judged += f", made {dates[0]}" + (f" to {dates[-1]}" if dates[-1] != dates[0] else "")
         judged += f" on {_machines(records)}"
