@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from lowres.rates import TUNING_SEED, WORLD_SEEDS, grid_of, seeded, task_loss, unseeded
@@ -12,7 +13,7 @@ from lowres.rates.harm import Harms, is_control
 from lowres.registry import TIERS
 
 if TYPE_CHECKING:
-    from lowres.trial import Record
+    from lowres.trial import Record, Trial
 
 
 Group = TypeVar("Group", bound=Hashable)
@@ -34,6 +35,18 @@ def reserved_seeds(seeds: Iterable[int]) -> list[str]:
     reserved = range(TUNING_SEED, TUNING_SEED + WORLD_SEEDS)
     wrong = f"seeds must not hold {TUNING_SEED} to {reserved[-1]}, seeds of the subsets on which rates are tuned"
     return [wrong] if any(seed in reserved for seed in seeds) else []
+
+
+def as_tuning(trial: Trial, name: str, seeds: Sequence[int] | None, **measured: int | None) -> Trial:
+    """A trial as one that tunes: on validation items and no probes, with the model of the first seed.
+
+    Args:
+        name: what it tunes.
+        measured: `items`, where other ones than the trial's are measured.
+    """
+    evaluation = replace(trial.evaluation, split="validation", probes=(), **measured)  # type: ignore[arg-type]
+    model = seeded(unseeded(trial.model), min(seeds or (0,)))
+    return replace(trial, arm=f"tuning {name}", model=model, evaluation=evaluation)
 
 
 def best_rates(tuned: Iterable[Record], group: Callable[[Record], Group]) -> dict[Group, float]:

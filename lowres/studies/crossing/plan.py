@@ -12,7 +12,7 @@ from lowres import world
 from lowres.data import TaskOptions
 from lowres.params import InputError
 from lowres.rates.harm import is_control
-from lowres.studies import TUNING_SEED, best_rates, seeded, tuned_arm, unseeded
+from lowres.studies import TUNING_SEED, as_tuning, best_rates, seeded, tuned_arm, unseeded
 from lowres.studies.crossing.arms import ARMS, UNTOUCHED, WAYS, Arm, Way, probes_of
 from lowres.studies.crossing.params import Params
 from lowres.studies.tell.plan import rate_at
@@ -116,9 +116,7 @@ def tuning(params: Params) -> list[Trial]:
 
 def _tuning_trial(params: Params, task: str, arm: Arm, tokens: int, rate: float) -> Trial:
     trial = _trial(params, task, arm, tokens, TUNING_SEED, {(arm.rate_of, tokens): rate})
-    evaluation = replace(trial.evaluation, split="validation", items=TUNING_ITEMS, probes=())
-    first = seeded(params.model or "", min(params.seeds or (0,)))
-    return replace(trial, arm=f"tuning {arm.rate_of}", model=first, evaluation=evaluation)
+    return as_tuning(trial, arm.rate_of, params.seeds, items=TUNING_ITEMS)
 
 
 def trials(params: Params, tuned: Sequence[Record] = ()) -> list[Trial]:

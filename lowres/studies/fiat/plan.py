@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lowres.data import TaskOptions, load_task
-from lowres.studies import TUNING_SEED, best_rates, seeded, tuned_arm, unseeded
+from lowres.studies import TUNING_SEED, as_tuning, best_rates, seeded, tuned_arm, unseeded
 from lowres.studies.fiat import writing
 from lowres.studies.fiat.arms import ARMS, RATE_OF, Arm
 from lowres.studies.fiat.params import Params
@@ -36,8 +35,7 @@ def tuning(params: Params) -> list[Trial]:
         if name in needed:
             rate = factor * usual_rate(params.tau or "", ARMS[name].tuner)
             trial = _trial(params, Setting(name, size), TUNING_SEED, rate, min(params.seeds or (0,)))
-            evaluation = replace(trial.evaluation, split="validation", items=TUNING_ITEMS)
-            found.append(replace(trial, arm=f"tuning {name}", evaluation=evaluation))
+            found.append(as_tuning(trial, name, params.seeds, items=TUNING_ITEMS))
     return found
 
 

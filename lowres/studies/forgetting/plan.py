@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lowres import world
-from lowres.studies import TUNING_SEED, best_rates, seeded, unseeded
+from lowres.studies import TUNING_SEED, as_tuning, best_rates, seeded, unseeded
 from lowres.studies.forgetting.arms import ARMS, MAIN, Arm, arm_of, further_arms
 from lowres.studies.forgetting.params import LANGUAGE, REAL_GROUPS, REAL_STREAM, Params
 
@@ -58,9 +58,7 @@ def tuning(params: Params) -> list[Trial]:
 
 def _tuning_trial(params: Params, model: str, tuner: str, factor: float) -> Trial:
     arm, rate = ARMS[MAIN] if tuner == "full" else arm_of(tuner), factor * usual_rate(model, tuner)
-    trial = _trial(params, arm, model, TUNING_SEED, rate)
-    evaluation = replace(trial.evaluation, split="validation", probes=())
-    return replace(trial, arm=f"tuning {tuner}", model=seeded(model, min(params.seeds or (0,))), evaluation=evaluation)
+    return as_tuning(_trial(params, arm, model, TUNING_SEED, rate), tuner, params.seeds)
 
 
 def trials(params: Params, tuned: Sequence[Record] = ()) -> list[Trial]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lowres.data import TaskOptions
 from lowres.models import hubmodels
-from lowres.studies import TUNING_SEED, best_rates, seeded, tuned_arm, unseeded
+from lowres.studies import TUNING_SEED, as_tuning, best_rates, seeded, tuned_arm, unseeded
 from lowres.studies.loreft.arms import ARMS, DATA_ARMS, DATA_SHARES, MIDDLE, POSITIONS, RANKS, Arm, reach
 from lowres.studies.loreft.checks import counter, layer_count, longest_prompt
 from lowres.studies.loreft.params import Params
@@ -94,9 +94,7 @@ def with_whole_texts(params: Params) -> Params:
 
 def _tuning_trial(params: Params, setting: Setting, rate: float) -> Trial:
     trial = _trial(params, setting, TUNING_SEED, rate)
-    evaluation = replace(trial.evaluation, split="validation", items=params.tuning_items, probes=())
-    first = seeded(params.model or "", min(params.seeds or (0,)))
-    return replace(trial, arm=f"tuning {setting.arm}", model=first, evaluation=evaluation)
+    return as_tuning(trial, setting.arm, params.seeds, items=params.tuning_items)
 
 
 def trials(params: Params, tuned: Sequence[Record] = ()) -> list[Trial]:

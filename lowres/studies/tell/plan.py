@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from lowres import world
 from lowres.data import TaskOptions
 from lowres.models import hubmodels
-from lowres.studies import TUNING_SEED, best_rates, seeded, tuned_arm, unseeded
+from lowres.studies import TUNING_SEED, as_tuning, best_rates, seeded, tuned_arm, unseeded
 from lowres.studies.tell.arms import ARMS, FAMILIES, Arm
 from lowres.studies.tell.params import Params
 from lowres.studies.tell.sizes import drawn, equal_steps, equal_tokens, pool_size
@@ -42,9 +42,7 @@ def tuning(params: Params) -> list[Trial]:
     for arm, tokens, ratio in points:
         for rate in params.learning_rates or ():
             trial = _trial(params, arm, tokens, ratio, TUNING_SEED, {(arm.family, tokens): rate})
-            evaluation = replace(trial.evaluation, split="validation", probes=())
-            first = seeded(params.model, min(params.seeds or (0,)))
-            found.append(replace(trial, arm=f"tuning {arm.family}", model=first, evaluation=evaluation))
+            found.append(as_tuning(trial, arm.family, params.seeds))
     return found
 
 
