@@ -76,8 +76,8 @@ def test_fields_of_an_own_task_are_for_that_task_alone(given: dict[str, Any]):
 # --- rates -----------------------------------------------------------------------------------------------------------
 
 
-def tuned(task: str, rate: float, nll: float, arm: str = "tuning task lora") -> Record:
-    trial = tiny.trial("model", task, arm=arm)
+def tuned(task: str, rate: float, nll: float, arm: str = "tuning task lora", model: str = "model") -> Record:
+    trial = tiny.trial(model, task, arm=arm)
     trial = replace(trial, optimisation=replace(trial.optimisation, learning_rate=rate))
     return tiny.record(f"{task}{rate}{arm}", trial, {"task": {"target_nll": [nll]}})
 
@@ -88,6 +88,12 @@ def test_one_rate_serves_all_tuning_tasks():
     (found,) = plan.chosen_rates([*a, *b]).values()  # 9e-3 was tried on one of them alone
     assert found == 3e-3
     assert plan.chosen_rates([*a, *b, tuned("siqa-csqa", 9e-3, 9.0, CONTROL)]) == plan.chosen_rates([*a, *b])
+
+
+def test_another_model_with_other_tasks_rules_out_no_rate():
+    own = [tuned("wiki-topic", rate, rate) for rate in (1e-3, 3e-3)]
+    other = [tuned("world-sort", rate, rate, model="world-s@1000") for rate in (1e-3, 9e-3)]
+    assert plan.competing([*own, *other]) == [*own, *other]
 
 
 # --- gains -----------------------------------------------------------------------------------------------------------

@@ -244,13 +244,17 @@ def chosen_rates(tuned: Sequence[Record]) -> Rates:
 
 
 def competing(tuned: Sequence[Record]) -> list[Record]:
-    """The tuning records at rates that were tried on all tasks of their group."""
+    """The tuning records at rates that were tried on all tasks of their model and group."""
     tried = [one for one in tuned if not is_control(one)]
     tasks: dict[tuple[object, ...], set[str]] = defaultdict(set)
     for one in tried:
-        tasks[_group(one)].add(one.trial["task"])
-        tasks[_group(one), _rate(one)].add(one.trial["task"])
-    return [one for one in tried if tasks[_group(one), _rate(one)] == tasks[_group(one)]]
+        for alike in (_alike(one), (*_alike(one), _rate(one))):
+            tasks[alike].add(one.trial["task"])
+    return [one for one in tried if tasks[*_alike(one), _rate(one)] == tasks[_alike(one)]]
+
+
+def _alike(record: Record) -> tuple[object, ...]:
+    return unseeded(record.trial["model"]), *_group(record)
 
 
 def _group(record: Record) -> tuple[str, int]:
